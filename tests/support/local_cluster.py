@@ -1,0 +1,92 @@
+"""A local cluster of real processes, handled as a user would: through the command line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+COMMAND = (sys.executable, "-m", "hyperscale.client.cli")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command said and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def last_json(self) -> dict[str, Any]:
+        """The last line of the output, which ``--json`` promises to be one JSON object."""
+        document: dict[str, Any] = json.loads(self.out.strip().splitlines()[-1])
+        return document
+
+
+def hyperscale(*arguments: str, timeout_seconds: float = 90, **environment: str) -> Outcome:
+    """Run one command of the CLI to its end."""
+    done = subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout_seconds,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalCluster:
+    """A cluster that is up."""
+
+    state_directory: Path
+    gates: tuple[str, ...]
+    nodes: tuple[Mapping[str, Any], ...]
+
+    def node(self, role: str, number: int = 0) -> Mapping[str, Any]:
+        """One of the nodes with a role, in the order the cluster was started."""
+        return [node for node in self.nodes if node["role"] == role][number]
+
+    def kill(self, role: str, number: int = 0) -> Mapping[str, Any]:
+        """Kill a node with -9; return what it was."""
+        node = self.node(role, number)
+        os.kill(node["pid"], signal.SIGKILL)
+        return node
+
+    def command(self, *arguments: str, timeout_seconds: float = 90) -> Outcome:
+        """Run one command of the CLI against the first gate."""
+        return hyperscale(*arguments, timeout_seconds=timeout_seconds, HYPERSCALE_GATE=self.gates[0])
+
+    def submit(self, job_file: Path, *options: str) -> str:
+        """Submit a job; return its id."""
+        outcome = self.command("submit", str(job_file), "--json", *options)
+        assert outcome.code == 0, outcome
+        job_id: str = outcome.last_json["job_id"]
+        return job_id
+
+    def result(self, job_id: str) -> dict[str, Any]:
+        """How a job stands, or its result once it has ended."""
+        return self.command("result", job_id, "--json").last_json
+
+
+@contextmanager
+def local_cluster(directory: Path, **sizes: int) -> Iterator[LocalCluster]:
+    """A cluster for the length of the block; ``sizes`` are options of ``cluster up``."""
+    options = [word for name, size in sizes.items() for word in (f"--{name}", str(size))]
+    state = ("--state-dir", str(directory / "cluster"))
+    up = hyperscale("cluster", "up", *options, *state, "--json")
+    assert up.code == 0, up
+    description = up.last_json
+    try:
+        yield LocalCluster(directory / "cluster", tuple(description["gates"]), tuple(description["nodes"]))
+    finally:
+        down = hyperscale("cluster", "down", *state)
+        assert down.code == 0, down

@@ -1,0 +1,102 @@
+"""A real nginx on a free loopback port, whose stub_status says how many requests it has taken."""
+
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CONFIGURATION = """
+worker_processes 1;
+{pin}
+daemon off;
+master_process off;
+pid {directory}/nginx.pid;
+error_log {directory}/error.log;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    keepalive_requests {keepalive_requests};
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        location = /stub_status {{ stub_status; }}
+        location / {{ return 200 "hello\\n"; }}
+    }}
+}}
+"""
+
+
+@dataclass(slots=True)
+class Nginx:
+    """A running nginx.
+
+    Its counter includes the polls themselves, so they are counted here and left out.
+    """
+
+    port: int
+    pid: int
+    _polls: int = field(default=0)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def requests(self) -> int:
+        """Requests taken so far from anybody but this counter."""
+        self._polls += 1
+        with urllib.request.urlopen(f"{self.url}/stub_status", timeout=5) as response:
+            text = response.read().decode()
+        found = re.search(r"\n\s*\d+\s+\d+\s+(\d+)", text)
+        assert found, f"not a stub_status page: {text!r}"
+        return int(found.group(1)) - self._polls
+
+
+@contextmanager
+def running_nginx(*, keepalive_requests: int = 1000, core: int | None = None) -> Iterator[Nginx]:
+    """Run nginx for the length of the block, pinned to one core when asked."""
+    directory = Path(tempfile.mkdtemp(prefix="nginx-"))
+    pin = "" if core is None else f"worker_cpu_affinity {1 << core:b};"
+    port = _free_port()
+    configuration = directory / "nginx.conf"
+    configuration.write_text(
+        CONFIGURATION.format(directory=directory, port=port, keepalive_requests=keepalive_requests, pin=pin)
+    )
+    process = subprocess.Popen(["nginx", "-p", str(directory), "-c", str(configuration)], stderr=subprocess.PIPE)
+    try:
+        _await_port(port, process)
+        yield Nginx(port=port, pid=process.pid)
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+        shutil.rmtree(directory)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _await_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"nginx did not start: {process.communicate()[1].decode()}")
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except ConnectionRefusedError:
+            time.sleep(0.01)
+    raise TimeoutError("nginx did not listen within 10 s")
