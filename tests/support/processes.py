@@ -1,10 +1,14 @@
 """Waiting for what other processes do, with a deadline instead of a guess."""
 
 import os
+import signal
+import socket
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Found = TypeVar("Found")
 
@@ -33,6 +37,40 @@ def is_alive(pid: int) -> bool:
 def children_of(pid: int) -> list[int]:
     """Direct children of a process."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@contextmanager
+def killed_and_restarted(node: Mapping[str, Any]) -> Iterator[int]:
+    """Kill a node with -9 and start it again, with the same options on the same port, for the length of the block."""
+    pid = node["pid"]
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not is_alive(pid), within_seconds=5, what=f"the end of {pid}")
+    process = subprocess.Popen(_on_port(words, node["address"].rpartition(":")[2]), stderr=subprocess.DEVNULL)
+    try:
+        eventually(lambda: accepts(node["address"]), within_seconds=10, what=f"{node['node_id']} listening again")
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait(timeout=15)
+
+
+def accepts(address: str) -> bool:
+    """Whether somebody listens there."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=1).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def _on_port(words: list[str], port: str) -> list[str]:
+    """The command line with its ``--port`` replaced."""
+    if "--port" in words:
+        place = words.index("--port")
+        words = words[:place] + words[place + 2 :]
+    return [*words, "--port", port]
 
 
 def _state(pid: int) -> str:

@@ -1,0 +1,127 @@
+"""Nodes die and targets refuse: the run says so, keeps what it counted, and ends."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.jobs import workflow, write_job
+from tests.support.local_cluster import LocalCluster, local_cluster
+from tests.support.processes import children_of, eventually, killed_and_restarted
+from tests.support.target import BundledTarget
+
+LONG = workflow(constant_vus={"vus": 4, "duration": "60s"})
+ENDED = {"completed", "failed", "cancelled", "timeout"}
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[LocalCluster]:
+    """A cluster of one's own: these tests break it."""
+    with local_cluster(tmp_path, datacenters=2) as running:
+        yield running
+
+
+def _running_job(cluster: LocalCluster, target: BundledTarget, directory: Path) -> str:
+    before = target.requests()
+    job_id = cluster.submit(write_job(directory, target.url, LONG))
+    eventually(lambda: target.requests() > before + 100, within_seconds=10, what="load on the target")
+    # The next report carries what has been counted so far.
+    eventually(lambda: _reported(cluster, job_id) > 0, within_seconds=10, what="a first report")
+    return job_id
+
+
+def _reported(cluster: LocalCluster, job_id: str) -> int:
+    metrics = cluster.result(job_id)["metrics"]
+    return int(metrics.get("http_reqs", {}).get("count", 0))
+
+
+def _ended(cluster: LocalCluster, job_id: str, within_seconds: float) -> dict[str, Any]:
+    started = time.monotonic()
+
+    def probe() -> dict[str, Any] | None:
+        result = cluster.result(job_id)
+        return result if result["status"] in ENDED else None
+
+    result = eventually(probe, within_seconds=within_seconds, what=f"the end of {job_id}")
+    assert result is not None
+    assert time.monotonic() - started < within_seconds
+    return result
+
+
+def test_killed_worker_fails_the_job_by_name_and_keeps_the_count(
+    cluster: LocalCluster, target: BundledTarget, tmp_path: Path
+) -> None:
+    job_id = _running_job(cluster, target, tmp_path)
+    worker = cluster.kill("worker")
+    result = _ended(cluster, job_id, within_seconds=15)
+    assert (result["status"], result["verdict"]) == ("failed", "failed")
+    assert worker["node_id"] in " ".join(result["reasons"])
+    assert result["datacenters"][worker["datacenter"]]["status"] == "failed"
+    assert result["datacenters"][worker["datacenter"]]["metrics"]["http_reqs"]["count"] > 0
+
+
+def test_killed_engine_fails_the_job_by_worker_name_and_the_worker_lives_on(
+    cluster: LocalCluster, target: BundledTarget, tmp_path: Path
+) -> None:
+    job_id = _running_job(cluster, target, tmp_path)
+    worker = cluster.node("worker")
+    engine = children_of(worker["pid"])[0]
+    os.kill(engine, signal.SIGKILL)
+    result = _ended(cluster, job_id, within_seconds=15)
+    assert result["status"] == "failed"
+    reasons = " ".join(result["reasons"])
+    assert worker["node_id"] in reasons
+    assert str(engine) in reasons
+    assert result["metrics"]["http_reqs"]["count"] > 0
+    again = cluster.submit(write_job(tmp_path, target.url), "--watch")
+    assert cluster.result(again)["status"] == "completed"
+
+
+def test_target_that_refuses_ends_the_run_and_thresholds_judge_it(cluster: LocalCluster, tmp_path: Path) -> None:
+    thresholds = [{"metric": "http_req_failed", "expression": "rate < 1%"}]
+    job_file = write_job(tmp_path, "http://127.0.0.1:1", workflow(), thresholds=thresholds)
+    watched = cluster.command("submit", str(job_file), "--watch", "--json")
+    assert watched.code == 99, watched
+    result = watched.last_json
+    assert (result["status"], result["verdict"]) == ("completed", "failed")
+    assert result["errors"]["connect"] == result["metrics"]["http_reqs"]["count"] > 0
+    assert [threshold["passed"] for threshold in result["thresholds"]] == [False]
+
+
+def test_no_free_core_queues_the_job_until_there_is_one(
+    cluster: LocalCluster, target: BundledTarget, tmp_path: Path
+) -> None:
+    first = cluster.submit(write_job(tmp_path, target.url, LONG))
+    eventually(lambda: cluster.result(first)["status"] == "running", within_seconds=10, what="the first job running")
+    second = cluster.submit(write_job(tmp_path, target.url, workflow()))
+    eventually(lambda: cluster.result(second)["status"] == "queued", within_seconds=10, what="the second job queued")
+    assert cluster.command("cancel", first).code == 0
+    assert _ended(cluster, first, within_seconds=10)["status"] == "cancelled"
+    assert _ended(cluster, second, within_seconds=15)["status"] == "completed"
+
+
+def test_restarted_gate_shows_finished_jobs_and_fails_those_it_owned(
+    cluster: LocalCluster, target: BundledTarget, tmp_path: Path
+) -> None:
+    finished = cluster.submit(write_job(tmp_path, target.url), "--watch")
+    before = cluster.result(finished)
+    unfinished = _running_job(cluster, target, tmp_path)
+    gate = cluster.node("gate")
+    with killed_and_restarted(gate):
+        assert cluster.result(finished) == before
+        result = _ended(cluster, unfinished, within_seconds=15)
+        assert result["status"] == "failed"
+        assert gate["node_id"] in " ".join(result["reasons"])
+        eventually(lambda: _is_quiet(target), within_seconds=15, what="the end of the load")
+        again = cluster.submit(write_job(tmp_path, target.url), "--watch")
+        assert cluster.result(again)["status"] == "completed"
+
+
+def _is_quiet(target: BundledTarget) -> bool:
+    before = target.requests()
+    time.sleep(0.05)
+    return target.requests() == before
