@@ -1,0 +1,1 @@
+"""What every Hyperscale node shares: configuration, server, errors, supervision, coordination and reliable streams."""
