@@ -1,0 +1,153 @@
+"""Jobs as the JSON that pipelines read; durations in milliseconds, data in bytes, times in UTC."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import UTC
+from math import isfinite
+from typing import Any, Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from hyperscale.v1.gate_service_pb2 import JobEvent, JobSummary, JobWindow
+from hyperscale.v1.job_pb2 import (
+    DatacenterResult,
+    GlobalJobResult,
+    GlobalJobStatus,
+    JobStatus,
+    ThresholdResult,
+)
+from hyperscale.v1.statistics_pb2 import ErrorCount, MetricValues
+
+from hyperscale.client.names import error_class_name, status_name, verdict_name
+
+_WHOLE_METRICS: Final = frozenset({"vus", "vus_max", "data_sent", "data_received"})
+_FRACTIONS: Final = frozenset({"rate", "avg", "med"})
+
+
+def iso_utc(at: Timestamp) -> str:
+    """ISO 8601 in UTC with milliseconds, for example ``2026-03-01T12:00:00.123Z``."""
+    return at.ToDatetime(tzinfo=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def metrics_json(metrics: Mapping[str, MetricValues]) -> dict[str, dict[str, float | int | None]]:
+    """Metrics by name; counts are integers, and what has no value is null."""
+    return {
+        name: {key: _number(name, key, value) for key, value in sorted(metrics[name].values.items())}
+        for name in sorted(metrics)
+    }
+
+
+def _number(metric: str, key: str, value: float) -> float | int | None:
+    if not isfinite(value):
+        return None
+    whole = key == "count" or (metric in _WHOLE_METRICS and key not in _FRACTIONS)
+    return round(value) if whole else value
+
+
+def errors_json(errors: Iterable[ErrorCount]) -> dict[str, int]:
+    """Failed requests by class."""
+    counts: Counter[str] = Counter()
+    for error in errors:
+        counts[error_class_name(error.error_class)] += error.count
+    return dict(sorted(counts.items()))
+
+
+def result_json(job_id: str, result: GlobalJobResult) -> dict[str, Any]:
+    """The whole of a finished job: what ``--json`` ends with."""
+    document: dict[str, Any] = {
+        "job_id": job_id,
+        "status": status_name(result.status),
+        "verdict": verdict_name(result.verdict),
+        "started_at": iso_utc(result.started_at) if result.HasField("started_at") else None,
+        "elapsed_seconds": result.elapsed.ToTimedelta().total_seconds(),
+        "datacenters": {part.result.datacenter: _datacenter_json(part) for part in result.datacenters},
+        "metrics": metrics_json(result.metrics),
+        "thresholds": [_threshold_json(threshold) for threshold in result.thresholds],
+        "errors": errors_json(result.request_errors),
+    }
+    if result.status != JobStatus.JOB_STATUS_COMPLETED:
+        document["reasons"] = list(result.errors)
+    return document
+
+
+def _datacenter_json(part: DatacenterResult) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "status": status_name(part.result.status),
+        "metrics": metrics_json(part.metrics),
+    }
+    errors = errors_json(
+        failure for workflow in part.result.statistics for step in workflow.steps for failure in step.failures
+    )
+    if errors:
+        document["errors"] = errors
+    if part.result.status != JobStatus.JOB_STATUS_COMPLETED:
+        document["reasons"] = list(part.result.errors)
+    return document
+
+
+def _threshold_json(outcome: ThresholdResult) -> dict[str, Any]:
+    return {
+        "metric": outcome.threshold.metric,
+        "expression": outcome.threshold.expression,
+        "observed": outcome.observed if isfinite(outcome.observed) else None,
+        "passed": outcome.passed,
+    }
+
+
+def summary_json(job: JobSummary) -> dict[str, Any]:
+    """One line of a list of jobs."""
+    return {
+        "job_id": job.job_id,
+        "name": job.name,
+        "status": status_name(job.status),
+        "verdict": verdict_name(job.verdict) if job.verdict else None,
+        "submitted_at": iso_utc(job.submitted_at),
+    }
+
+
+def event_json(event: JobEvent) -> dict[str, Any]:
+    """An event as one line of ``--json``; the result's line is `result_json`."""
+    kind = event.WhichOneof("event")
+    document: dict[str, Any] = {
+        "event": kind,
+        "job_id": event.job_id,
+        "sequence": event.sequence,
+        "at": iso_utc(event.at),
+    }
+    if kind == "status":
+        document |= _status_fields(event)
+    elif kind == "window":
+        document |= _window_fields(event.window)
+    elif kind == "snapshot":
+        document |= _snapshot_fields(event.snapshot)
+    return document
+
+
+def _status_fields(event: JobEvent) -> dict[str, Any]:
+    push = event.status
+    fields: dict[str, Any] = {"status": status_name(push.status), "message": push.message}
+    if push.datacenter:
+        fields |= {"datacenter": push.datacenter, "datacenter_status": status_name(push.datacenter_status)}
+    return fields
+
+
+def _window_fields(window: JobWindow) -> dict[str, Any]:
+    return {
+        "window_start": iso_utc(window.window_start),
+        "metrics": metrics_json(window.metrics),
+        "totals": metrics_json(window.totals),
+        "datacenters": {part.datacenter: metrics_json(part.metrics) for part in window.datacenters},
+        "errors": errors_json(window.request_errors),
+    }
+
+
+def _snapshot_fields(snapshot: GlobalJobStatus) -> dict[str, Any]:
+    return {
+        "status": status_name(snapshot.status),
+        "totals": metrics_json(snapshot.metrics),
+        "datacenters": {
+            part.datacenter: {"status": status_name(part.status), "metrics": metrics_json(part.metrics)}
+            for part in snapshot.datacenters
+        },
+    }
