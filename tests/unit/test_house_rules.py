@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from tests.support import house_rules, suite_rules
-from tests.support.requirements import read_requirements
 from tests.support.source import Source, Violation, parse, repository
+from tools.requirements import read_requirements
 
 GATE = "services/gate/src/hyperscale/gate/module.py"
 SERVER = "services/gate/src/hyperscale/gate/server.py"

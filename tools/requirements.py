@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.support.source import ROOT
-
-REQUIREMENTS = ROOT / "docs" / "requirements.md"
+REQUIREMENTS = Path(__file__).resolve().parent.parent / "docs" / "requirements.md"
 _ROW = re.compile(r"^\| (?P<id>[A-Z]+(?:-\d+)?\.\d+) \| (?P<text>.+) \|$")
 
 
