@@ -1,0 +1,95 @@
+"""Reads of a submission with the contract's defaults applied: the only place that knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import Final
+
+from google.protobuf.duration_pb2 import Duration
+
+from hyperscale.v1 import job_pb2, workflow_pb2
+
+JOB_TIMEOUT_SECONDS: Final = 3600.0
+GRACEFUL_STOP_SECONDS: Final = 30.0
+REQUEST_TIMEOUT_SECONDS: Final = 60.0
+MAX_DURATION_SECONDS: Final = 600.0
+DATACENTER_WEIGHT: Final = 1
+EXPECTED_STATUSES: Final = range(200, 400)
+
+
+def duration_seconds(duration: Duration) -> float:
+    """Length of a duration."""
+    return duration.seconds + duration.nanos / 1e9
+
+
+def job_timeout_seconds(submission: job_pb2.JobSubmission) -> float:
+    """Longest time from acceptance to the end."""
+    return duration_seconds(submission.timeout) if submission.HasField("timeout") else JOB_TIMEOUT_SECONDS
+
+
+def distribution_of(submission: job_pb2.JobSubmission) -> job_pb2.Distribution.ValueType:
+    """What each datacenter runs: REPLICATE or SPLIT."""
+    return submission.distribution or job_pb2.DISTRIBUTION_REPLICATE
+
+
+def datacenter_weight(submission: job_pb2.JobSubmission, datacenter: str) -> int:
+    """Relative share of a datacenter when the job is SPLIT."""
+    return submission.datacenters.weights.get(datacenter, DATACENTER_WEIGHT)
+
+
+def priority_of(workflow: workflow_pb2.Workflow) -> workflow_pb2.Priority.ValueType:
+    """Priority, never UNSPECIFIED."""
+    return workflow.priority or workflow_pb2.PRIORITY_AUTO
+
+
+def graceful_stop_seconds(workflow: workflow_pb2.Workflow) -> float:
+    """Longest wait for iterations under way; 0 interrupts at once."""
+    return duration_seconds(workflow.graceful_stop) if workflow.HasField("graceful_stop") else GRACEFUL_STOP_SECONDS
+
+
+def max_duration_seconds(load: workflow_pb2.SharedIterations) -> float:
+    """Time after which no iteration of a common stock starts any more."""
+    return duration_seconds(load.max_duration) if load.HasField("max_duration") else MAX_DURATION_SECONDS
+
+
+def load_seconds(workflow: workflow_pb2.Workflow) -> float:
+    """Longest time during which iterations start; 0 without a load."""
+    match workflow.WhichOneof("load"):
+        case "constant_vus":
+            return duration_seconds(workflow.constant_vus.duration)
+        case "shared_iterations":
+            return max_duration_seconds(workflow.shared_iterations)
+        case None:
+            return 0.0
+
+
+def load_vus(workflow: workflow_pb2.Workflow) -> int:
+    """Users of the workflow; 0 without a load."""
+    match workflow.WhichOneof("load"):
+        case "constant_vus":
+            return workflow.constant_vus.vus
+        case "shared_iterations":
+            return workflow.shared_iterations.vus
+        case None:
+            return 0
+
+
+def load_iterations(workflow: workflow_pb2.Workflow) -> int | None:
+    """Iterations that all users share; None when they are limited by time only."""
+    return workflow.shared_iterations.iterations if workflow.HasField("shared_iterations") else None
+
+
+def method_name(http: workflow_pb2.HttpRequest) -> str:
+    """Method as HTTP spells it, for example ``GET``."""
+    method = http.method or workflow_pb2.HTTP_METHOD_GET
+    return workflow_pb2.HttpMethod.Name(method).removeprefix("HTTP_METHOD_")
+
+
+def request_timeout_seconds(http: workflow_pb2.HttpRequest) -> float:
+    """Longest time for one request, and for connecting."""
+    return duration_seconds(http.timeout) if http.HasField("timeout") else REQUEST_TIMEOUT_SECONDS
+
+
+def expected_statuses(http: workflow_pb2.HttpRequest) -> Container[int]:
+    """Response statuses that count as success."""
+    return frozenset(http.expected_statuses) or EXPECTED_STATUSES

@@ -1,0 +1,98 @@
+"""Judges the HTTP request of a step."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final
+
+from google.protobuf.struct_pb2 import Value
+
+from hyperscale.v1 import workflow_pb2
+from hyperscale.workload.faults import FaultCollector
+from hyperscale.workload.limits import (
+    MAX_EXPECTED_STATUSES,
+    MAX_HEADERS,
+    MAX_REQUEST_TIMEOUT_SECONDS,
+    at_most,
+    check_duration,
+)
+from hyperscale.workload.urls import is_path, url_fault
+
+ENGINE_HEADERS: Final = frozenset({"host", "content-length", "connection", "transfer-encoding"})
+"""Header fields that the engine sets; in lower case."""
+
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
+
+
+class HttpJudge:
+    """Notes the faults of requests of one job.
+
+    Parameters
+    ----------
+    has_target
+        Whether the job has a base URL, so that a path is enough.
+    """
+
+    def __init__(self, faults: FaultCollector, *, has_target: bool) -> None:
+        self._faults = faults
+        self._has_target = has_target
+
+    def judge(self, path: str, http: workflow_pb2.HttpRequest) -> None:
+        """Note every fault of a request that stands at `path`."""
+        if http.method not in workflow_pb2.HttpMethod.values():
+            self._faults.add(f"{path}.method", f"has no value {http.method}")
+        self._url(f"{path}.url", http.url)
+        self._headers(f"{path}.headers", dict(http.headers))
+        if http.HasField("json") and not _is_json(http.json):
+            self._faults.add(f"{path}.json", "must be JSON: no infinite or undefined numbers, no value left out")
+        if http.HasField("timeout"):
+            check_duration(self._faults, f"{path}.timeout", http.timeout, longest_seconds=MAX_REQUEST_TIMEOUT_SECONDS)
+        self._expected_statuses(f"{path}.expected_statuses", list(http.expected_statuses))
+
+    def _url(self, path: str, url: str) -> None:
+        fault = url_fault(url)
+        if fault is not None:
+            self._faults.add(path, fault)
+        elif is_path(url) and not self._has_target:
+            self._faults.add(path, "is a path, which needs the job's target; name a target or write the whole URL")
+
+    def _headers(self, path: str, headers: dict[str, str]) -> None:
+        seen: dict[str, str] = {}
+        for name in at_most(self._faults, path, sorted(headers), MAX_HEADERS):
+            at = f"{path}[{name[:80]!r}]"
+            lower = name.lower()
+            if not _HEADER_NAME.fullmatch(name):
+                self._faults.add(at, "is not a header name")
+            elif lower in ENGINE_HEADERS:
+                self._faults.add(at, "is set by the engine")
+            elif lower in seen:
+                self._faults.add(at, f"is the same header as {seen[lower]!r}")
+            if not _HEADER_VALUE.fullmatch(headers[name]):
+                self._faults.add(at, "must be printable ASCII, without line breaks")
+            seen.setdefault(lower, name)
+
+    def _expected_statuses(self, path: str, statuses: list[int]) -> None:
+        for index, status in enumerate(at_most(self._faults, path, statuses, MAX_EXPECTED_STATUSES)):
+            if not 100 <= status <= 599:
+                self._faults.add(f"{path}[{index}]", f"must be 100 to 599, not {status}")
+
+
+def _is_json(value: Value) -> bool:
+    """Whether JSON can express the value; its depth is bounded by the parser of messages."""
+    waiting = [value]
+    while waiting:
+        current = waiting.pop()
+        match current.WhichOneof("kind"):
+            case None:
+                return False
+            case "number_value" if not math.isfinite(current.number_value):
+                return False
+            case "struct_value":
+                waiting.extend(current.struct_value.fields.values())
+            case "list_value":
+                waiting.extend(current.list_value.values)
+            case _:
+                pass
+    return True

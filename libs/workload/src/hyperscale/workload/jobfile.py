@@ -1,0 +1,102 @@
+"""Job files: a JobSubmission as YAML or JSON, with every fault told at once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from hyperscale.v1.job_pb2 import JobSubmission
+from hyperscale.v1.protocol import MAX_SUBMISSION_BYTES
+from hyperscale.workload.documents import DocumentError, DocumentFormat, read_document
+from hyperscale.workload.faults import Fault, FaultCollector
+from hyperscale.workload.mapping import merge_into_message
+from hyperscale.workload.validation import validate_job_file
+
+_FORMATS: Final = {
+    ".yaml": DocumentFormat.YAML,
+    ".yml": DocumentFormat.YAML,
+    ".json": DocumentFormat.JSON,
+}
+_PATH_PART: Final = re.compile(r"[.\[]")
+
+
+class JobFileError(ValueError):
+    """A job file that cannot be used; carries every fault found."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__("\n".join(map(str, faults)))
+        self.faults = faults
+
+
+def load_job_file(path: Path, target: str | None = None) -> JobSubmission:
+    """Read and judge a job file; its extension says how it is written.
+
+    Parameters
+    ----------
+    target
+        Base URL that replaces the file's, where given.
+
+    Returns
+    -------
+    JobSubmission
+        Valid, except that its target may be ``urls.BUNDLED_TARGET``: who runs the job replaces it by a real one.
+    """
+    document_format = _FORMATS.get(path.suffix.lower())
+    if document_format is None:
+        raise JobFileError([Fault("", f"{path}: a job file ends in {', '.join(_FORMATS)}")])
+    return parse_job(_read_text(path), document_format, target)
+
+
+def parse_job(text: str, document_format: DocumentFormat, target: str | None = None) -> JobSubmission:
+    """Read and judge the text of a job file, as `load_job_file` does."""
+    size_bytes = len(text.encode(errors="surrogatepass"))
+    if size_bytes > MAX_SUBMISSION_BYTES:
+        raise JobFileError([_too_large(size_bytes)])
+    try:
+        data = read_document(text, document_format)
+    except DocumentError as error:
+        raise JobFileError(error.faults) from error
+    submission = JobSubmission()
+    structural = FaultCollector()
+    merge_into_message({} if data is None else data, submission, structural)
+    if target is not None:
+        submission.target = target
+    faults = _all_faults(structural.faults(), validate_job_file(submission))
+    if faults:
+        raise JobFileError(faults)
+    return submission
+
+
+def _read_text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_SUBMISSION_BYTES + 1)
+            if len(content) > MAX_SUBMISSION_BYTES:
+                raise JobFileError([_too_large(path.stat().st_size)])
+    except OSError as error:
+        raise JobFileError([Fault("", f"{path} cannot be read: {error.strerror or error}")]) from error
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise JobFileError([Fault(f"line {line}", "is not UTF-8")]) from error
+
+
+def _too_large(size_bytes: int) -> Fault:
+    return Fault("", f"has {size_bytes:,} bytes, the limit is {MAX_SUBMISSION_BYTES:,}")
+
+
+def _all_faults(structural: list[Fault], judged: list[Fault]) -> list[Fault]:
+    """Both kinds, without what only follows from a field that could not be read."""
+    unread = [_PATH_PART.split(fault.path) for fault in structural if fault.path]
+    follows = [any(_is_related(_PATH_PART.split(fault.path), parts) for parts in unread) for fault in judged]
+    collector = FaultCollector()
+    collector.extend(structural)
+    collector.extend(fault for fault, drop in zip(judged, follows, strict=True) if not drop)
+    return collector.faults()
+
+
+def _is_related(one: list[str], other: list[str]) -> bool:
+    """Whether one of two paths leads to or through the other."""
+    return all(left == right for left, right in zip(one, other, strict=False))

@@ -1,0 +1,58 @@
+"""Limits of the contract, and the checks that validation repeats for many fields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+from google.protobuf.duration_pb2 import Duration
+
+from hyperscale.workload.defaults import duration_seconds
+from hyperscale.workload.faults import FaultCollector
+
+DAY_SECONDS: Final = 24 * 3600.0
+"""Longest load."""
+MAX_JOB_TIMEOUT_SECONDS: Final = 25 * 3600.0
+MAX_GRACEFUL_STOP_SECONDS: Final = 600.0
+MAX_REQUEST_TIMEOUT_SECONDS: Final = 600.0
+
+MAX_VUS: Final = 1_000_000
+MAX_WORKFLOWS: Final = 100
+MAX_DEPENDENCIES: Final = MAX_WORKFLOWS - 1
+MAX_STEPS: Final = 100
+MAX_THRESHOLDS: Final = 100
+MAX_DATACENTERS: Final = 100
+MAX_WEIGHT: Final = 1000
+MAX_HEADERS: Final = 100
+MAX_EXPECTED_STATUSES: Final = 100
+MAX_JOB_NAME_LENGTH: Final = 128
+MAX_IDEMPOTENCY_KEY_LENGTH: Final = 128
+
+_NANOS_PER_SECOND: Final = 1_000_000_000
+
+EntryT = TypeVar("EntryT")
+
+
+def at_most(faults: FaultCollector, path: str, entries: Sequence[EntryT], limit: int) -> Sequence[EntryT]:
+    """The first `limit` entries; note it when there are more."""
+    if len(entries) > limit:
+        faults.add(path, f"at most {limit} are allowed, not {len(entries)}")
+    return entries[:limit]
+
+
+def check_length(faults: FaultCollector, path: str, text: str, longest: int) -> None:
+    """Note a text that has more than `longest` characters."""
+    if len(text) > longest:
+        faults.add(path, f"must have at most {longest} characters, not {len(text)}")
+
+
+def check_duration(faults: FaultCollector, path: str, duration: Duration, *, longest_seconds: float) -> None:
+    """Note a duration that is malformed, not above 0, or longer than `longest_seconds`."""
+    if abs(duration.nanos) >= _NANOS_PER_SECOND or duration.seconds * duration.nanos < 0:
+        faults.add(path, "is not a valid duration: nanos must be below a second and have the sign of seconds")
+    elif not 0.0 < duration_seconds(duration) <= longest_seconds:
+        faults.add(path, f"must be above 0s and at most {_shown(longest_seconds)}, not {duration_seconds(duration):g}s")
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds / 3600:g}h" if seconds >= 3600 else f"{seconds / 60:g}m"

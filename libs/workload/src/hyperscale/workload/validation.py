@@ -1,0 +1,211 @@
+"""Judges a submission by the contract, and tells every fault at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from google.protobuf.duration_pb2 import Duration
+
+from hyperscale.v1 import job_pb2, workflow_pb2
+from hyperscale.workload.defaults import distribution_of, duration_seconds
+from hyperscale.workload.faults import Fault, FaultCollector
+from hyperscale.workload.graph import WorkflowGraph
+from hyperscale.workload.http_validation import HttpJudge
+from hyperscale.workload.limits import (
+    DAY_SECONDS,
+    MAX_DATACENTERS,
+    MAX_DEPENDENCIES,
+    MAX_GRACEFUL_STOP_SECONDS,
+    MAX_IDEMPOTENCY_KEY_LENGTH,
+    MAX_JOB_NAME_LENGTH,
+    MAX_JOB_TIMEOUT_SECONDS,
+    MAX_STEPS,
+    MAX_THRESHOLDS,
+    MAX_VUS,
+    MAX_WEIGHT,
+    MAX_WORKFLOWS,
+    at_most,
+    check_duration,
+    check_length,
+)
+from hyperscale.workload.thresholds import ThresholdSyntaxError, UnknownMetricError, parse_threshold
+from hyperscale.workload.urls import BUNDLED_TARGET, target_fault
+
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_NAME_RULE: Final = "must be 1 to 64 letters, digits, '-', '_' or '.'"
+_PRINTABLE_ASCII: Final = re.compile(r"[\x20-\x7e]*")
+
+_BUNDLED_FAULT: Final = (
+    f"{BUNDLED_TARGET!r} is the server that `hyperscale run` starts beside the job; "
+    "name the URL of a server that the workers can reach"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a submission is judged, and what that place may find in it."""
+
+    min_vus: int = 1
+    min_iterations: int = 1
+    bundled_target: bool = False
+
+
+_SUBMITTED: Final = _Place()
+_SHARE: Final = _Place(min_vus=0, min_iterations=0)
+_JOB_FILE: Final = _Place(bundled_target=True)
+
+
+def validate_submission(submission: job_pb2.JobSubmission) -> list[Fault]:
+    """Faults of a job that a client submits; never raises."""
+    return _Judge(_SUBMITTED).faults(submission)
+
+
+def validate_share(submission: job_pb2.JobSubmission) -> list[Fault]:
+    """Faults of a datacenter's part of a job, whose workflows may have been left without users; never raises."""
+    return _Judge(_SHARE).faults(submission)
+
+
+def validate_job_file(submission: job_pb2.JobSubmission) -> list[Fault]:
+    """Faults of a job as a file describes it: its target may be `BUNDLED_TARGET`; never raises."""
+    return _Judge(_JOB_FILE).faults(submission)
+
+
+class _Judge:
+    """One pass over one submission."""
+
+    def __init__(self, place: _Place) -> None:
+        self._place = place
+        self._faults = FaultCollector()
+
+    def faults(self, submission: job_pb2.JobSubmission) -> list[Fault]:
+        """Every fault of the submission, in the order of its fields."""
+        self._names_of_job(submission)
+        self._target(submission.target)
+        self._datacenters(submission)
+        self._known_enum("distribution", submission.distribution, job_pb2.Distribution.values())
+        self._workflows(submission)
+        self._thresholds(submission.thresholds)
+        if submission.HasField("timeout"):
+            check_duration(self._faults, "timeout", submission.timeout, longest_seconds=MAX_JOB_TIMEOUT_SECONDS)
+        return self._faults.faults()
+
+    def _names_of_job(self, submission: job_pb2.JobSubmission) -> None:
+        check_length(self._faults, "name", submission.name, MAX_JOB_NAME_LENGTH)
+        key = submission.idempotency_key
+        check_length(self._faults, "idempotency_key", key, MAX_IDEMPOTENCY_KEY_LENGTH)
+        if not _PRINTABLE_ASCII.fullmatch(key):
+            self._faults.add("idempotency_key", "must be printable ASCII")
+
+    def _target(self, target: str) -> None:
+        if not target or (target == BUNDLED_TARGET and self._place.bundled_target):
+            return
+        fault = _BUNDLED_FAULT if target == BUNDLED_TARGET else target_fault(target)
+        if fault:
+            self._faults.add("target", fault)
+
+    def _datacenters(self, submission: job_pb2.JobSubmission) -> None:
+        required = submission.datacenters.required
+        path = "datacenters.required"
+        self._unique_names(
+            path, at_most(self._faults, path, required, MAX_DATACENTERS), lambda index: f"{path}[{index}]"
+        )
+        weights = submission.datacenters.weights
+        if weights and distribution_of(submission) != job_pb2.DISTRIBUTION_SPLIT:
+            self._faults.add(
+                "datacenters.weights", "need distribution SPLIT: otherwise every datacenter runs everything"
+            )
+        known = set(required)
+        for name in sorted(weights):
+            path = f"datacenters.weights[{name[:64]!r}]"
+            if name not in known:
+                self._faults.add(path, "is not one of datacenters.required")
+            if not 1 <= weights[name] <= MAX_WEIGHT:
+                self._faults.add(path, f"must be 1 to {MAX_WEIGHT}, not {weights[name]}")
+
+    def _workflows(self, submission: job_pb2.JobSubmission) -> None:
+        if not submission.workflows:
+            self._faults.add("workflows", f"1 to {MAX_WORKFLOWS} workflows are required")
+        workflows = at_most(self._faults, "workflows", submission.workflows, MAX_WORKFLOWS)
+        self._unique_names(
+            "workflows", [workflow.name for workflow in workflows], lambda index: f"workflows[{index}].name"
+        )
+        for index, workflow in enumerate(workflows):
+            self._workflow(f"workflows[{index}]", workflow, HttpJudge(self._faults, has_target=bool(submission.target)))
+        self._faults.extend(WorkflowGraph(workflows).faults())
+
+    def _workflow(self, path: str, workflow: workflow_pb2.Workflow, http_judge: HttpJudge) -> None:
+        at_most(self._faults, f"{path}.depends_on", workflow.depends_on, MAX_DEPENDENCIES)
+        self._known_enum(f"{path}.priority", workflow.priority, workflow_pb2.Priority.values())
+        self._load(path, workflow)
+        if workflow.HasField("graceful_stop"):
+            self._zero_or_duration(f"{path}.graceful_stop", workflow.graceful_stop, MAX_GRACEFUL_STOP_SECONDS)
+        self._steps(path, workflow, http_judge)
+
+    def _load(self, path: str, workflow: workflow_pb2.Workflow) -> None:
+        match workflow.WhichOneof("load"):
+            case "constant_vus":
+                self._constant_vus(f"{path}.constant_vus", workflow.constant_vus)
+            case "shared_iterations":
+                self._shared_iterations(f"{path}.shared_iterations", workflow.shared_iterations)
+            case None:
+                self._faults.add(path, "needs a load: constant_vus or shared_iterations")
+
+    def _constant_vus(self, path: str, load: workflow_pb2.ConstantVus) -> None:
+        self._vus(path, load.vus)
+        if load.HasField("duration"):
+            check_duration(self._faults, f"{path}.duration", load.duration, longest_seconds=DAY_SECONDS)
+        else:
+            self._faults.add(f"{path}.duration", "is required, such as '30s'")
+
+    def _shared_iterations(self, path: str, load: workflow_pb2.SharedIterations) -> None:
+        self._vus(path, load.vus)
+        if load.iterations < self._place.min_iterations:
+            self._faults.add(f"{path}.iterations", "must be at least 1")
+        if load.iterations and not load.vus and not self._place.min_vus:
+            self._faults.add(f"{path}.iterations", "need users to run them")
+        if load.HasField("max_duration"):
+            check_duration(self._faults, f"{path}.max_duration", load.max_duration, longest_seconds=DAY_SECONDS)
+
+    def _vus(self, path: str, vus: int) -> None:
+        if not self._place.min_vus <= vus <= MAX_VUS:
+            self._faults.add(f"{path}.vus", f"must be {self._place.min_vus} to {MAX_VUS:,}, not {vus:,}")
+
+    def _steps(self, path: str, workflow: workflow_pb2.Workflow, http_judge: HttpJudge) -> None:
+        if not workflow.steps:
+            self._faults.add(f"{path}.steps", f"1 to {MAX_STEPS} steps are required")
+        steps = at_most(self._faults, f"{path}.steps", workflow.steps, MAX_STEPS)
+        self._unique_names(f"{path}.steps", [step.name for step in steps], lambda at: f"{path}.steps[{at}].name")
+        for index, step in enumerate(steps):
+            if step.HasField("http"):
+                http_judge.judge(f"{path}.steps[{index}].http", step.http)
+            else:
+                self._faults.add(f"{path}.steps[{index}]", "needs an action: http")
+
+    def _thresholds(self, thresholds: Sequence[job_pb2.Threshold]) -> None:
+        for index, threshold in enumerate(at_most(self._faults, "thresholds", thresholds, MAX_THRESHOLDS)):
+            try:
+                parse_threshold(threshold.metric, threshold.expression)
+            except UnknownMetricError as error:
+                self._faults.add(f"thresholds[{index}].metric", str(error))
+            except ThresholdSyntaxError as error:
+                self._faults.add(f"thresholds[{index}].expression", str(error))
+
+    def _unique_names(self, path: str, names: Iterable[str], path_of: Callable[[int], str]) -> None:
+        first: dict[str, int] = {}
+        for index, name in enumerate(names):
+            if not _NAME.fullmatch(name):
+                self._faults.add(path_of(index), f"{_NAME_RULE}, not {name[:80]!r}")
+            elif name in first:
+                self._faults.add(path_of(index), f"{name!r} is already used by {path}[{first[name]}]")
+            first.setdefault(name, index)
+
+    def _zero_or_duration(self, path: str, duration: Duration, longest_seconds: float) -> None:
+        if duration_seconds(duration) or duration.nanos:
+            check_duration(self._faults, path, duration, longest_seconds=longest_seconds)
+
+    def _known_enum(self, path: str, value: int, known: Iterable[int]) -> None:
+        if value not in known:
+            self._faults.add(path, f"has no value {value}")
