@@ -24,7 +24,7 @@ step "types" mypy libs services tests tools bench examples
 step "import layers" lint-imports
 step "protocol" buf lint
 step "protocol compatibility" breaking_changes
-step "dead code" vulture
+step "dead code" python -m tools.dead_code
 step "house rules" python -m pytest -q -p no:cacheprovider tests/unit/test_house_rules.py
 
 if ((${#failed[@]})); then

@@ -36,10 +36,6 @@ class Source:
         return Violation(self.path, line, message)
 
     @property
-    def is_test(self) -> bool:
-        return self.path.startswith("tests/")
-
-    @property
     def is_product(self) -> bool:
         return self.path.startswith(("libs/", "services/"))
 
