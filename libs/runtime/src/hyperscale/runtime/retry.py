@@ -98,11 +98,11 @@ async def call_with_retry(
         except TimeoutError as error:
             raise HyperscaleError(ErrorReason.DEADLINE_EXCEEDED) from error
 
-    def out_of_time(state: tenacity.RetryCallState) -> bool:
-        return clock() + state.upcoming_sleep >= deadline
+    def exhausted(state: tenacity.RetryCallState) -> bool:
+        return state.attempt_number >= policy.attempts or clock() + state.upcoming_sleep >= deadline
 
     retrying = tenacity.AsyncRetrying(
-        stop=tenacity.stop_after_attempt(policy.attempts) | out_of_time,
+        stop=exhausted,
         wait=_Wait(policy),
         retry=tenacity.retry_if_exception(lambda error: _may_repeat(policy, error)),
         reraise=True,
