@@ -41,14 +41,14 @@ fix: $(DEVELOPED) ## what can be mended automatically
 	$(BIN)/ruff check --fix
 
 bench: install $(DEVELOPED) ## every benchmark; each prints its ratios and appends JSON to bench/results
-	for script in bench/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+	@shopt -s nullglob; for script in bench/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
 compliance: install $(DEVELOPED) ## which tests prove which requirement: docs/compliance.md
 	$(BIN)/python -m tools.compliance
 
-wheels: install $(DEVELOPED) ## a wheel of each distribution, in dist/
-	for distribution in $(DISTRIBUTIONS); do $(BIN)/python -m build --no-isolation --wheel --outdir dist $$distribution >/dev/null; done
-	ls dist
+wheels: install ## a wheel of each distribution, in dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist $(DISTRIBUTIONS:%=./%)
+	@ls dist
 
 lock: $(DEVELOPED) ## pin dependencies anew; ARGS=--upgrade moves the pins
 	tools/lock.sh $(ARGS)
