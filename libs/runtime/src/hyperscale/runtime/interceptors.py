@@ -127,20 +127,18 @@ class NodeServerInterceptor(grpc.aio.ServerInterceptor):
         except grpc.aio.AbortError:
             raise
         except HyperscaleError as error:
-            failure = error
             code, detail = error.status.name, str(error)
             logger.info("rpc refused", code=code, reason=error.reason, detail=detail, seconds=clock() - started_at)
+            await context.abort(*_abort_arguments(error))
         except Exception:
-            failure = HyperscaleError(ErrorReason.INTERNAL, metadata={"error_id": uuid.uuid4().hex[:12]})
-            logger.exception("rpc failed", code="INTERNAL", **failure.metadata, seconds=clock() - started_at)
-        else:
-            return
-        await _abort(context, failure)
+            hidden = HyperscaleError(ErrorReason.INTERNAL, metadata={"error_id": uuid.uuid4().hex[:12]})
+            logger.exception("rpc failed", code="INTERNAL", **hidden.metadata, seconds=clock() - started_at)
+            await context.abort(*_abort_arguments(hidden))
 
 
-async def _abort(context: _Context, error: HyperscaleError) -> None:
+def _abort_arguments(error: HyperscaleError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str | bytes], ...]]:
     details = (DETAILS_METADATA_KEY, encode_status(error).SerializeToString())
-    await context.abort(error.status, public_message(error), (*PROTOCOL_METADATA, details))
+    return error.status, public_message(error), (*PROTOCOL_METADATA, details)
 
 
 _Requests: TypeAlias = AsyncIterable[Any] | Iterable[Any]

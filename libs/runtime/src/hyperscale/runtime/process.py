@@ -30,7 +30,7 @@ _DRAIN_SHARE = 0.9
 _SIGNAL_EXIT_BASE = 128
 
 
-class ExitCode(IntEnum):
+class NodeExitCode(IntEnum):
     """What the exit of a node says."""
 
     OK = 0
@@ -122,7 +122,7 @@ async def _run(main: Main[ConfigT], config: ConfigT, role: str) -> int:
         return _complain(error)
     except Exception as error:
         supervisor.report(error, "node failed")
-        return ExitCode.FAILED
+        return NodeExitCode.FAILED
     finally:
         await supervisor.stop(_CLEANUP_SECONDS)
         _remove_ready_file(config)
@@ -139,9 +139,9 @@ async def _serve(main: Main[ConfigT], context: NodeContext[ConfigT]) -> int:
     await asyncio.wait({served}, timeout=context.config.drain_timeout_seconds)
     if not served.done():
         context.logger.error("drain took too long", timeout_seconds=context.config.drain_timeout_seconds)
-        return ExitCode.FAILED
+        return NodeExitCode.FAILED
     await served
-    return ExitCode.FAILED if abandoned.done() else ExitCode.OK
+    return NodeExitCode.FAILED if abandoned.done() else NodeExitCode.OK
 
 
 async def _awaited(work: Awaitable[None]) -> None:
