@@ -207,18 +207,21 @@ def _reads_domain_data(node: ast.AST) -> bool:
 
 
 def aliases(source: Source) -> Iterator[Violation]:
-    """A thing has one name: no module-level ``Other = Thing`` for a class or function of this module or an import."""
-    known = {
-        node.name
-        for node in source.tree.body
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-    }
+    """A thing has one public name: no module-level ``Other = Thing`` for a class or function of this module or an import.
+
+    A private shorthand, ``_R = Reason`` above a long table, is no second public name.
+    """
+    definitions = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    known = {node.name for node in source.tree.body if isinstance(node, definitions)}
     for node in source.tree.body:
         if isinstance(node, ast.ImportFrom):
             known.update(alias.asname or alias.name for alias in node.names)
     for node in source.tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name) and node.value.id in known:
-            yield source.violation(node, f"alias of {node.value.id}")
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Name(id=value)) if (
+                value in known and not _is_private(name)
+            ):
+                yield source.violation(node, f"{name} is an alias of {value}")
 
 
 def reexport_modules(source: Source) -> Iterator[Violation]:

@@ -152,6 +152,7 @@ KEEPING = [
     (house_rules.composition_root, "def f(self):\n    if self._started:\n        return\n", SERVER),
     (house_rules.composition_root, "def f(self, job):\n    if job.state == RUNNING:\n        pass\n", GATE),
     (house_rules.aliases, "LIMIT = 5\nOTHER = LIMIT\n", LIBRARY),
+    (house_rules.aliases, "from a import Reason\n_R = Reason\n", LIBRARY),
     (house_rules.reexport_modules, "from a import b\n", "libs/example/src/hyperscale/example/__init__.py"),
     (house_rules.reexport_modules, '"""A package to be."""\n', LIBRARY),
     (suite_rules.unfinished_work, "todo_items = []\n", LIBRARY),
