@@ -1,0 +1,45 @@
+"""A workflow in the form in which it is run: nothing is left to look up or to encode."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where connections go."""
+
+    host: str
+    """Name or address, without brackets."""
+    port: int
+    tls: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedStep:
+    """One request, ready to be written."""
+
+    name: str
+    index: int
+    origin_index: int
+    payload: bytes
+    timeout_seconds: float
+    expected_statuses: Container[int]
+    is_head: bool
+    """Whether the response ends with its header, whatever that says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The load of one engine."""
+
+    workflow_name: str
+    origins: tuple[Origin, ...]
+    steps: tuple[EncodedStep, ...]
+    vus: int
+    iterations: int | None
+    """Iterations to start over all users; None when time alone limits them."""
+    load_seconds: float
+    """Time during which iterations start."""
+    graceful_stop_seconds: float

@@ -1,0 +1,146 @@
+"""Compiles a workflow: every request is encoded once, before the load starts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import SplitResult, quote, urlsplit
+
+from google.protobuf.json_format import MessageToDict
+
+from hyperscale.v1 import workflow_pb2
+from hyperscale.worker.engine.errors import PlanError
+from hyperscale.worker.engine.models.plan import EncodedStep, Origin, Plan
+from hyperscale.workload import defaults
+
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_ENGINE_HEADERS: Final = frozenset({"host", "content-length", "connection", "transfer-encoding"})
+_USER_AGENT: Final = "hyperscale"
+_FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FIELD_VALUE: Final = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+_METHODS_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_PATH_SAFE: Final = "/%:@!$&'()*+,;=-._~"
+_QUERY_SAFE: Final = _PATH_SAFE + "?[]|"
+
+
+def compile_plan(workflow: workflow_pb2.Workflow, target: str) -> Plan:
+    """The plan of a workflow. Raises PlanError naming the step that cannot be run.
+
+    Parameters
+    ----------
+    target
+        Base URL of steps whose URL is a path.
+    """
+    if workflow.WhichOneof("load") is None:
+        raise PlanError(f"workflow {workflow.name!r}: no load")
+    if not workflow.steps:
+        raise PlanError(f"workflow {workflow.name!r}: no steps")
+    origins: dict[Origin, int] = {}
+    steps = tuple(_encoded(index, step, target, origins) for index, step in enumerate(workflow.steps))
+    return Plan(
+        workflow_name=workflow.name,
+        origins=tuple(origins),
+        steps=steps,
+        vus=defaults.load_vus(workflow),
+        iterations=defaults.load_iterations(workflow),
+        load_seconds=defaults.load_seconds(workflow),
+        graceful_stop_seconds=defaults.graceful_stop_seconds(workflow),
+    )
+
+
+def _encoded(index: int, step: workflow_pb2.Step, target: str, origins: dict[Origin, int]) -> EncodedStep:
+    """One step; its origin is added to `origins` when it is a new one."""
+    if not step.HasField("http"):
+        raise PlanError(f"step {step.name!r}: no action")
+    http = step.http
+    try:
+        url = _split_url(http.url, target)
+        origin = _origin(url)
+        payload = _encode_request(http, url)
+    except ValueError as error:
+        raise PlanError(f"step {step.name!r}: {error}") from error
+    return EncodedStep(
+        name=step.name,
+        index=index,
+        origin_index=origins.setdefault(origin, len(origins)),
+        payload=payload,
+        timeout_seconds=defaults.request_timeout_seconds(http),
+        expected_statuses=defaults.expected_statuses(http),
+        is_head=http.method == workflow_pb2.HTTP_METHOD_HEAD,
+    )
+
+
+def _split_url(url: str, target: str) -> SplitResult:
+    """The absolute URL; a path is appended to the target's path."""
+    if re.match(r"https?://", url, re.IGNORECASE):
+        return urlsplit(url)
+    if not target:
+        raise ValueError(f"URL {url!r} is a path, and there is no target")
+    base = target.rstrip("/")
+    return urlsplit(base + url if url[:1] in {"/", "?"} else f"{base}/{url}")
+
+
+def _origin(url: SplitResult) -> Origin:
+    if url.scheme not in _DEFAULT_PORTS:
+        raise ValueError(f"scheme {url.scheme!r} is neither http nor https")
+    if not url.hostname:
+        raise ValueError(f"URL {url.geturl()!r} names no host")
+    if "@" in url.netloc:
+        raise ValueError("credentials in a URL are not sent; use an Authorization header")
+    host = url.hostname if url.hostname.isascii() else url.hostname.encode("idna").decode()
+    if re.search(r"[\x00-\x20\x7f]", host):
+        raise ValueError(f"{host!r} is not a host name")
+    return Origin(host=host, port=url.port or _DEFAULT_PORTS[url.scheme], tls=url.scheme == "https")
+
+
+def _encode_request(http: workflow_pb2.HttpRequest, url: SplitResult) -> bytes:
+    """Request line, header and body as they go over the wire."""
+    method = defaults.method_name(http)
+    body = _body(http)
+    fields = {"Host": _authority(url)} | _user_fields(http.headers)
+    given = {name.lower() for name in fields}
+    if "user-agent" not in given:
+        fields["User-Agent"] = _USER_AGENT
+    if http.WhichOneof("body") == "json" and "content-type" not in given:
+        fields["Content-Type"] = "application/json"
+    if body or method in _METHODS_WITH_BODY:
+        fields["Content-Length"] = str(len(body))
+    lines = [f"{method} {_request_target(url)} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def _authority(url: SplitResult) -> str:
+    origin = _origin(url)
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    return host if origin.port == _DEFAULT_PORTS[url.scheme] else f"{host}:{origin.port}"
+
+
+def _request_target(url: SplitResult) -> str:
+    """Path and query; the fragment stays at home. What is percent-encoded already is left as it is."""
+    path = quote(url.path or "/", safe=_PATH_SAFE)
+    return f"{path}?{quote(url.query, safe=_QUERY_SAFE)}" if url.query else path
+
+
+def _user_fields(headers: Mapping[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not _FIELD_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not a header field name")
+        if name.lower() in _ENGINE_HEADERS:
+            raise ValueError(f"header field {name!r} is set by the engine")
+        if not _FIELD_VALUE.fullmatch(value):
+            raise ValueError(f"header field {name!r} has control characters in its value")
+    return {name: headers[name].strip() for name in sorted(headers)}
+
+
+def _body(http: workflow_pb2.HttpRequest) -> bytes:
+    match http.WhichOneof("body"):
+        case "text":
+            return http.text.encode()
+        case "json":
+            return json.dumps(MessageToDict(http.json), separators=(",", ":"), ensure_ascii=False).encode()
+        case "binary":
+            return http.binary
+        case None:
+            return b""

@@ -1,0 +1,177 @@
+"""What the requests of one run amounted to: samples are appended as they come, and folded into windows by numpy.
+
+Every sample belongs to the wall-clock second in which it was completed. The totals are the sum of the windows, always.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from time import perf_counter, time
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyperscale.v1 import statistics_pb2 as pb
+from hyperscale.worker.engine.models.plan import EncodedStep, Plan
+from hyperscale.workload.statistics import WorkflowStatistics
+
+_MS_PER_SECOND: Final = 1000.0
+_MAX_KEPT_WINDOWS: Final = 60
+"""Ended windows kept while the control process takes none; older ones are dropped from the live view, never from totals."""
+
+
+class WallClock:
+    """Readings of `time.perf_counter` as wall-clock time, anchored once: a clock step during a run moves no window."""
+
+    __slots__ = ("_offset_seconds",)
+
+    def __init__(self) -> None:
+        self._offset_seconds = time() - perf_counter()
+
+    def at(self, reading: float) -> float:
+        """Seconds since the epoch."""
+        return reading + self._offset_seconds
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return perf_counter() + self._offset_seconds
+
+
+@dataclass(slots=True)
+class UserGauge:
+    """Users of one engine."""
+
+    running: int = 0
+    most: int = 0
+    """Most that ran at once."""
+
+    def started(self) -> None:
+        """One more runs."""
+        self.running += 1
+        self.most = max(self.most, self.running)
+
+    def ended(self) -> None:
+        """One fewer runs."""
+        self.running -= 1
+
+
+class Samples:
+    """Started and ended times and a size per sample, in the order in which they ended."""
+
+    __slots__ = ("_ended", "_sizes", "_started", "add_ended", "add_size", "add_started")
+
+    def __init__(self) -> None:
+        self._forget()
+
+    def take(self, clock: WallClock) -> Sequence[tuple[int, NDArray[np.float64], int]]:
+        """Samples so far by second: (second, durations in ms, sum of sizes); they are forgotten here."""
+        started, ended, sizes = np.array(self._started), np.array(self._ended), np.array(self._sizes)
+        if not ended.size:
+            return []
+        self._forget()
+        seconds = np.floor(ended + clock.at(0.0)).astype(np.int64)
+        durations_ms = np.maximum(ended - started, 0.0) * _MS_PER_SECOND
+        starts = [0, *(np.flatnonzero(np.diff(seconds)) + 1).tolist(), ended.size]
+        return [
+            (int(seconds[start]), durations_ms[start:end], int(sizes[start:end].sum()))
+            for start, end in pairwise(starts)
+        ]
+
+    def _forget(self) -> None:
+        self._started = array("d")
+        self._ended = array("d")
+        self._sizes = array("q")
+        # Bound methods of C: the hot path appends three numbers without entering a Python frame.
+        self.add_started = self._started.append
+        self.add_ended = self._ended.append
+        self.add_size = self._sizes.append
+
+
+class Recorder:
+    """The one owner of a run's numbers."""
+
+    def __init__(self, plan: Plan, clock: WallClock) -> None:
+        self.samples = tuple(Samples() for _ in plan.steps)
+        """Whole responses per step: started, ended, bytes received."""
+        self.iterations = Samples()
+        """Iterations that ran to their end; the size is not used."""
+        self._steps: tuple[EncodedStep, ...] = plan.steps
+        self._clock = clock
+        self._workflow_name = plan.workflow_name
+        self._ended = self._empty()
+        self._open: dict[int, WorkflowStatistics] = {}
+        self._windows: deque[pb.StatsWindow] = deque(maxlen=_MAX_KEPT_WINDOWS)
+
+    def unexpected_status(self, step: EncodedStep, ended: float) -> None:
+        """Count a whole response, recorded as a sample too, as a failure."""
+        second = int(self._clock.at(ended) // 1)
+        self._window(second).step(step.name).failures[pb.ERROR_CLASS_STATUS] += 1
+
+    def failure(
+        self, step: EncodedStep, error_class: pb.ErrorClass.ValueType, sent_bytes: int, received_bytes: int
+    ) -> None:
+        """Count a request that got no whole response, now."""
+        statistics = self._window(int(self._clock.now() // 1)).step(step.name)
+        statistics.total_count += 1
+        statistics.failures[error_class] += 1
+        statistics.bytes_sent += sent_bytes
+        statistics.bytes_received += received_bytes
+
+    def fold(self) -> None:
+        """Move the samples into their windows; cheap when done a few times a second."""
+        for step, samples in zip(self._steps, self.samples, strict=True):
+            for second, durations_ms, received_bytes in samples.take(self._clock):
+                statistics = self._window(second).step(step.name)
+                statistics.total_count += durations_ms.size
+                statistics.bytes_sent += durations_ms.size * len(step.payload)
+                statistics.bytes_received += received_bytes
+                statistics.duration_ms.record_many(durations_ms)
+        for second, durations_ms, _ in self.iterations.take(self._clock):
+            window = self._window(second)
+            window.iterations += durations_ms.size
+            window.iteration_duration_ms.record_many(durations_ms)
+
+    def close_windows(self, users: UserGauge, *, before_second: int | None = None) -> None:
+        """End the windows of the seconds before this one; None: all of them, since nothing will come any more."""
+        due = sorted(second for second in self._open if before_second is None or second < before_second)
+        for second in due:
+            window = self._open.pop(second)
+            self._ended.merge(window)
+            message = pb.StatsWindow(stats=_with_users(window, users))
+            message.window_start.FromSeconds(second)
+            self._windows.append(message)
+
+    def take_windows(self) -> list[pb.StatsWindow]:
+        """Windows that have ended and were not taken yet, oldest first."""
+        windows = list(self._windows)
+        self._windows.clear()
+        return windows
+
+    def totals(self, users: UserGauge) -> pb.WorkflowStats:
+        """Sum of all windows, ended or not."""
+        totals = self._ended.copy()
+        for window in self._open.values():
+            totals.merge(window)
+        return _with_users(totals, users)
+
+    def _window(self, second: int) -> WorkflowStatistics:
+        return self._open.get(second) or self._open.setdefault(second, self._empty())
+
+    def _empty(self) -> WorkflowStatistics:
+        """Without values, but with every step, in the order of the workflow."""
+        statistics = WorkflowStatistics(self._workflow_name)
+        for step in self._steps:
+            statistics.step(step.name)
+        return statistics
+
+
+def _with_users(statistics: WorkflowStatistics, users: UserGauge) -> pb.WorkflowStats:
+    message = statistics.to_proto()
+    message.vus = users.running
+    message.vus_max = users.most
+    return message

@@ -1,0 +1,152 @@
+"""One run: from a compiled plan to its last number."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable
+from typing import Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from hyperscale.v1 import engine_pb2, progress_pb2
+from hyperscale.worker.engine.connector import OriginConnector
+from hyperscale.worker.engine.load import Admission
+from hyperscale.worker.engine.models.plan import Plan
+from hyperscale.worker.engine.population import Population
+from hyperscale.worker.engine.recorder import Recorder, WallClock
+from hyperscale.worker.engine.user import Stage
+
+_FOLDS_PER_SECOND: Final = 4
+_AFTER_BOUNDARY_SECONDS: Final = 0.002
+_NANOS_PER_SECOND: Final = 1_000_000_000
+
+
+class EngineRun:
+    """Makes the load of one plan.
+
+    Ends COMPLETED when the load's time or stock is used up, also when iterations had to be interrupted after the graceful
+    stop; CANCELLED when it was stopped before; FAILED when it crashed.
+    """
+
+    def __init__(self, plan: Plan, report: Callable[[Callable[[], engine_pb2.EngineProgress]], None]) -> None:
+        """`report` is offered progress once a second, just after a second of wall clock has ended; windows that it does
+        not take are offered again.
+        """
+        self._plan = plan
+        self._report = report
+        self._clock = WallClock()
+        self._admission = Admission(plan.iterations)
+        self._recorder = Recorder(plan, self._clock)
+        self._connectors = tuple(OriginConnector(origin) for origin in plan.origins)
+        self._population = Population(Stage(plan, self._admission, self._recorder, self._connectors))
+        self._stopped_as = progress_pb2.SHARD_STATUS_COMPLETED
+        self._error = ""
+        self._is_frozen = False
+        self._started_at = 0.0
+        self._finished_at = 0.0
+        self._deadlines: list[asyncio.TimerHandle] = []
+
+    async def execute(self) -> None:
+        """Make the load, until it has ended for whatever reason."""
+        gc.collect()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                background = self._start(tasks)
+                await self._population.wait_ended()
+                self._finished_at = self._clock.now()
+                for task in background:
+                    task.cancel()
+        finally:
+            for deadline in self._deadlines:
+                deadline.cancel()
+            self._population.interrupt()
+            gc.unfreeze()
+        await self._population.close()
+
+    def stop(self) -> None:
+        """Start no iteration any more; those under way end within the graceful stop."""
+        self._stopped_as = progress_pb2.SHARD_STATUS_CANCELLED
+        self._end_load()
+
+    def halt(self) -> None:
+        """End now; requests under way count as cancelled."""
+        self._stopped_as = progress_pb2.SHARD_STATUS_CANCELLED
+        self._end_now()
+
+    def crash(self, error: str) -> None:
+        """End now, as failed; the first error is kept."""
+        self._error = self._error or error
+        self._end_now()
+
+    def conclude(self) -> engine_pb2.EngineProgress:
+        """The last report, with every window that was not reported yet. To be called once, after the end."""
+        self._recorder.fold()
+        self._recorder.close_windows(self._population.gauge)
+        progress = self._progress()
+        progress.status = progress_pb2.SHARD_STATUS_FAILED if self._error else self._stopped_as
+        progress.error = self._error
+        if self._admission.started:
+            _set_time(progress.finished_at, self._finished_at or self._clock.now())
+        return progress
+
+    def _start(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        """Start everything; returns the tasks that only a cancellation ends."""
+        loop = asyncio.get_running_loop()
+        self._deadlines.append(loop.call_later(self._plan.load_seconds, self._end_load))
+        self._started_at = self._clock.now()
+        background = [
+            tasks.create_task(self._population.sweep(), name="sweep timeouts"),
+            tasks.create_task(self._report_seconds(), name="report"),
+        ]
+        for connector in self._connectors:
+            background += connector.start(tasks, self._plan.vus)
+        self._population.start()
+        return background
+
+    def _end_now(self) -> None:
+        self._admission.close()
+        self._population.interrupt()
+
+    def _end_load(self) -> None:
+        self._admission.close()
+        grace = asyncio.get_running_loop().call_later(self._plan.graceful_stop_seconds, self._population.interrupt)
+        self._deadlines.append(grace)
+
+    async def _report_seconds(self) -> None:
+        """Fold a few times a second, so that no fold is felt; report when a second has ended."""
+        reported_second = int(self._clock.now())
+        while True:
+            await asyncio.sleep(self._until_next_fold_seconds())
+            self._recorder.fold()
+            second = int(self._clock.now())
+            if second == reported_second:
+                continue
+            reported_second = second
+            self._recorder.close_windows(self._population.gauge, before_second=second)
+            self._report(self._progress)
+            self._freeze_memory()
+
+    def _freeze_memory(self) -> None:
+        """After warm-up, what exists stays: no collection needs to look at it again."""
+        if not self._is_frozen:
+            self._is_frozen = True
+            gc.freeze()
+
+    def _until_next_fold_seconds(self) -> float:
+        interval = 1.0 / _FOLDS_PER_SECOND
+        return interval - self._clock.now() % interval + _AFTER_BOUNDARY_SECONDS
+
+    def _progress(self) -> engine_pb2.EngineProgress:
+        progress = engine_pb2.EngineProgress(
+            status=progress_pb2.SHARD_STATUS_RUNNING,
+            totals=self._recorder.totals(self._population.gauge),
+            windows=self._recorder.take_windows(),
+        )
+        if self._admission.started:
+            _set_time(progress.started_at, self._started_at)
+        return progress
+
+
+def _set_time(timestamp: Timestamp, seconds: float) -> None:
+    timestamp.FromNanoseconds(round(seconds * _NANOS_PER_SECOND))

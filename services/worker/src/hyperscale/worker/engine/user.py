@@ -1,0 +1,167 @@
+"""One virtual user: runs the steps in order, again and again, driven by what happens to its requests.
+
+A failed request does not end the iteration: the next step follows. After connections that failed, the user pauses
+(see `pacing`); a timeout has taken its time already. A request is counted once it was written or its connection failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+from hyperscale.v1 import statistics_pb2 as pb
+from hyperscale.worker.engine.connection import HttpConnection
+from hyperscale.worker.engine.connector import OriginConnector
+from hyperscale.worker.engine.load import Admission
+from hyperscale.worker.engine.models.plan import Plan
+from hyperscale.worker.engine.pacing import pause_seconds
+from hyperscale.worker.engine.recorder import Recorder
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What all users of a run share."""
+
+    plan: Plan
+    admission: Admission
+    recorder: Recorder
+    connectors: tuple[OriginConnector, ...]
+    """By origin index of the plan."""
+
+
+class VirtualUser:
+    """A state machine over its connections, one per origin."""
+
+    __slots__ = (
+        "_admission",
+        "_connections",
+        "_connectors",
+        "_failures_in_a_row",
+        "_iteration_started",
+        "_on_ended",
+        "_pause",
+        "_position",
+        "_recorder",
+        "_samples",
+        "_steps",
+        "has_ended",
+    )
+
+    def __init__(self, stage: Stage, on_ended: Callable[[], None]) -> None:
+        """`on_ended` is called once, when no iteration may start any more or the user is interrupted."""
+        self.has_ended = False
+        self._steps = stage.plan.steps
+        self._admission = stage.admission
+        self._recorder = stage.recorder
+        self._samples = stage.recorder.samples
+        self._connectors = stage.connectors
+        self._connections: list[HttpConnection | None] = [None] * len(stage.plan.origins)
+        self._on_ended = on_ended
+        self._position = 0
+        self._iteration_started = 0.0
+        self._failures_in_a_row = 0
+        self._pause: asyncio.TimerHandle | None = None
+
+    @property
+    def connections(self) -> list[HttpConnection]:
+        """Those it has opened last, one per origin."""
+        return [connection for connection in self._connections if connection is not None]
+
+    def start(self) -> None:
+        """Begin the first iteration, if there is one."""
+        if self._admission.take():
+            self._iteration_started = perf_counter()
+            self._request()
+        else:
+            self._end()
+
+    def expire(self, now: float) -> None:
+        """Give up a request that has taken too long."""
+        connection = self._connections[self._steps[self._position].origin_index]
+        if connection is not None:
+            connection.expire(now)
+
+    def interrupt(self) -> None:
+        """End at once; a request under way counts as cancelled."""
+        if not self.has_ended:
+            self._end()
+
+    def on_response(self, status: int, started: float, ended: float, received_bytes: int) -> None:
+        """A whole response came back."""
+        step = self._steps[self._position]
+        samples = self._samples[self._position]
+        samples.add_started(started)
+        samples.add_ended(ended)
+        samples.add_size(received_bytes)
+        if status not in step.expected_statuses:
+            self._recorder.unexpected_status(step, ended)
+        self._failures_in_a_row = 0
+        self._advance(ended)
+
+    def on_failure(self, error_class: pb.ErrorClass.ValueType, sent_bytes: int, received_bytes: int) -> None:
+        """The request under way got no whole response."""
+        self._recorder.failure(self._steps[self._position], error_class, sent_bytes, received_bytes)
+        self._recover(error_class)
+
+    def on_connected(self, connection: HttpConnection) -> None:
+        """The connection for the current step is open."""
+        if self.has_ended:
+            connection.close()
+            return
+        step = self._steps[self._position]
+        self._connections[step.origin_index] = connection
+        if connection.is_usable:
+            connection.send(step)
+        else:
+            self.on_failure(pb.ERROR_CLASS_RESET, 0, 0)
+
+    def on_connect_failed(self, error_class: pb.ErrorClass.ValueType) -> None:
+        """There is no connection for the current step."""
+        if not self.has_ended:
+            self.on_failure(error_class, 0, 0)
+
+    def _request(self) -> None:
+        step = self._steps[self._position]
+        connection = self._connections[step.origin_index]
+        if connection is not None and connection.is_usable:
+            connection.send(step)
+        else:
+            self._connectors[step.origin_index].want(self, step)
+
+    def _recover(self, error_class: pb.ErrorClass.ValueType) -> None:
+        if self.has_ended:
+            return
+        if error_class == pb.ERROR_CLASS_TIMEOUT:
+            self._advance(perf_counter())
+            return
+        self._failures_in_a_row += 1
+        self._pause = asyncio.get_running_loop().call_later(pause_seconds(self._failures_in_a_row), self._resume)
+
+    def _resume(self) -> None:
+        self._pause = None
+        self._advance(perf_counter())
+
+    def _advance(self, now: float) -> None:
+        position = self._position + 1
+        if position == len(self._steps):
+            iterations = self._recorder.iterations
+            iterations.add_started(self._iteration_started)
+            iterations.add_ended(now)
+            if not self._admission.take():
+                self._end()
+                return
+            self._iteration_started = now
+            position = 0
+        self._position = position
+        self._request()
+
+    def _end(self) -> None:
+        self.has_ended = True
+        if self._pause is not None:
+            self._pause.cancel()
+            self._pause = None
+        for connection in self.connections:
+            connection.interrupt()
+        self._on_ended()
