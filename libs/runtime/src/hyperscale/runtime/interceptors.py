@@ -19,9 +19,9 @@ from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 
 __all__ = ["NodeServerInterceptor", "client_interceptors", "error_from_rpc"]
 
-_Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
-_Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
-_Behaviour: TypeAlias = Callable[[Any, _Context], Any]
+_Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+_Behaviour: TypeAlias = "Callable[[Any, _Context], Any]"
 
 
 class NodeServerInterceptor(grpc.aio.ServerInterceptor):
