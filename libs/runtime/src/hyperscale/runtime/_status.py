@@ -8,8 +8,8 @@ from typing import TypeVar
 import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError, Message
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo  # type: ignore[import-untyped]
-from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
 from grpc import StatusCode
 
 from hyperscale.runtime.errors import ErrorReason, FieldViolation, HyperscaleError, Violation
@@ -119,7 +119,6 @@ def _decode(status: Status) -> HyperscaleError | None:
 
 def _unpacked(status: Status, empty: DetailT) -> DetailT | None:
     for detail in status.details:
-        if detail.Is(empty.DESCRIPTOR):
-            detail.Unpack(empty)
+        if detail.Unpack(empty):
             return empty
     return None
