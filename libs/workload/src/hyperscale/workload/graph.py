@@ -65,7 +65,7 @@ class WorkflowGraph:
             seen.add(dependency)
 
     def _cycles(self) -> Iterator[list[str]]:
-        """Circles without a workflow in common, each in the order of waiting; waiting for oneself is none."""
+        """Circles without a workflow in common, in the order of waiting from the earliest; oneself is none."""
         remaining = {
             name: {needed for needed in dependencies if needed != name and needed in self._dependencies}
             for name, dependencies in self._dependencies.items()
@@ -74,9 +74,11 @@ class WorkflowGraph:
             try:
                 TopologicalSorter(remaining).prepare()
             except CycleError as error:
-                cycle: list[str] = error.args[1][::-1]
-                yield cycle
-                in_cycle = set(cycle)
-                remaining = {name: needed - in_cycle for name, needed in remaining.items() if name not in in_cycle}
+                in_cycle: list[str] = error.args[1][:0:-1]
+                first = in_cycle.index(min(in_cycle, key=self._positions.__getitem__))
+                yield [*in_cycle[first:], *in_cycle[: first + 1]]
+                remaining = {
+                    name: needed.difference(in_cycle) for name, needed in remaining.items() if name not in in_cycle
+                }
             else:
                 return

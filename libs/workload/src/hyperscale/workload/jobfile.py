@@ -89,14 +89,15 @@ def _too_large(size_bytes: int) -> Fault:
 
 def _all_faults(structural: list[Fault], judged: list[Fault]) -> list[Fault]:
     """Both kinds, without what only follows from a field that could not be read."""
-    unread = [_PATH_PART.split(fault.path) for fault in structural if fault.path]
-    follows = [any(_is_related(_PATH_PART.split(fault.path), parts) for parts in unread) for fault in judged]
+    unread = [_PATH_PART.split(fault.path) for fault in structural]
     collector = FaultCollector()
     collector.extend(structural)
-    collector.extend(fault for fault, drop in zip(judged, follows, strict=True) if not drop)
+    collector.extend(
+        fault for fault in judged if not any(_is_within(_PATH_PART.split(fault.path), parts) for parts in unread)
+    )
     return collector.faults()
 
 
-def _is_related(one: list[str], other: list[str]) -> bool:
-    """Whether one of two paths leads to or through the other."""
-    return all(left == right for left, right in zip(one, other, strict=False))
+def _is_within(parts: list[str], outer: list[str]) -> bool:
+    """Whether a path is the other one or leads on from it; the document as a whole contains every path."""
+    return outer == [""] or parts[: len(outer)] == outer

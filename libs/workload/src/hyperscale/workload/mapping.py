@@ -11,7 +11,7 @@ import binascii
 import difflib
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -143,7 +143,8 @@ def _join(path: str, name: str) -> str:
 
 def _fields_by_name(message: Message) -> dict[object, FieldDescriptor]:
     """Fields by both of their names: as in the contract, and as in JSON."""
-    return {name: field for field in message.DESCRIPTOR.fields for name in (field.name, field.json_name or field.name)}
+    fields: Sequence[Any] = message.DESCRIPTOR.fields
+    return {name: field for field in fields for name in (field.name, field.json_name)}
 
 
 def _is_map(field: FieldDescriptor) -> bool:

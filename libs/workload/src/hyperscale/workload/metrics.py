@@ -131,7 +131,7 @@ class MetricSource:
             case MetricKind.COUNTER:
                 return self._counter_value(self._numbers[metric], aggregation)
             case MetricKind.GAUGE:
-                return float(self._numbers[metric])
+                return _gauge_value(self._numbers[metric], aggregation)
             case other:
                 assert_never(other)
 
@@ -161,6 +161,12 @@ class MetricSource:
                 return self._requests.failed_count / self._requests.total_count
             case _:
                 raise ValueError(f"a share has no {aggregation}")
+
+
+def _gauge_value(level: int, aggregation: Aggregation) -> float:
+    if aggregation is not SimpleAggregation.VALUE:
+        raise ValueError(f"a gauge has no {aggregation}")
+    return float(level)
 
 
 def _trend_value(histogram: Histogram, aggregation: Aggregation) -> float:

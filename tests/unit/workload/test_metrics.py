@@ -1,0 +1,164 @@
+"""Metrics and thresholds: k6's names, nothing invented, helpful refusals."""
+
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyperscale.v1 import statistics_pb2 as pb
+from hyperscale.workload.metrics import (
+    METRICS,
+    Aggregation,
+    MetricSource,
+    Percentile,
+    SimpleAggregation,
+    errors_of,
+    metrics_of,
+)
+from hyperscale.workload.metrics import to_proto as metrics_to_proto
+from hyperscale.workload.statistics import WorkflowStatistics
+from hyperscale.workload.thresholds import ThresholdSyntaxError, UnknownMetricError, parse_threshold
+
+
+def measured() -> WorkflowStatistics:
+    """100 requests over two steps, 10 of them failed; 90 durations of 1 to 90 ms."""
+    statistics = WorkflowStatistics("browse", iterations=50, vus=0, vus_max=5)
+    home, cart = statistics.step("home"), statistics.step("cart")
+    home.total_count, cart.total_count = 60, 40
+    home.bytes_sent, cart.bytes_received = 1000, 5000
+    home.failures[pb.ERROR_CLASS_CONNECT] = 4
+    cart.failures[pb.ERROR_CLASS_CONNECT] = 5
+    cart.failures[pb.ERROR_CLASS_STATUS] = 1
+    home.duration_ms.record_many(np.arange(1.0, 57.0))
+    cart.duration_ms.record_many(np.arange(57.0, 91.0))
+    statistics.iteration_duration_ms.record_many(np.full(50, 250.0))
+    return statistics
+
+
+def test_every_metric_under_its_k6_name() -> None:
+    metrics = metrics_of([measured()], elapsed_seconds=10.0)
+    assert list(metrics) == list(METRICS)
+    assert metrics["http_reqs"] == {"count": 100, "rate": 10.0}
+    assert metrics["http_req_failed"] == {"rate": 0.1, "count": 10}
+    assert metrics["iterations"] == {"count": 50, "rate": 5.0}
+    assert metrics["data_sent"] == {"count": 1000, "rate": 100.0}
+    assert metrics["data_received"] == {"count": 5000, "rate": 500.0}
+    assert (metrics["vus"], metrics["vus_max"]) == ({"value": 0}, {"value": 5})
+    duration = metrics["http_req_duration"]
+    assert list(duration) == ["avg", "min", "med", "max", "p(90)", "p(95)", "p(99)"]
+    assert (duration["min"], duration["avg"], duration["max"]) == (1.0, 45.5, 90.0)
+    assert duration["med"] == pytest.approx(45, rel=0.0055)
+    assert duration["p(90)"] == pytest.approx(81, rel=0.0055)
+    assert metrics["iteration_duration"]["p(99)"] == 250.0
+
+
+def test_metrics_add_up_over_workflows() -> None:
+    metrics = metrics_of([measured(), measured()], elapsed_seconds=10.0)
+    assert metrics["http_reqs"] == {"count": 200, "rate": 20.0}
+    assert metrics["http_req_failed"]["rate"] == 0.1
+    assert metrics["vus_max"] == {"value": 10}
+
+
+def test_what_has_no_sample_is_left_out() -> None:
+    metrics = metrics_of([WorkflowStatistics("browse")], elapsed_seconds=0.0)
+    assert metrics == {
+        "http_reqs": {"count": 0, "rate": 0},
+        "iterations": {"count": 0, "rate": 0},
+        "data_sent": {"count": 0, "rate": 0},
+        "data_received": {"count": 0, "rate": 0},
+        "vus": {"value": 0},
+        "vus_max": {"value": 0},
+    }
+
+
+def test_metrics_as_messages() -> None:
+    messages = metrics_to_proto(metrics_of([measured()], 10.0))
+    assert dict(messages["http_reqs"].values) == {"count": 100.0, "rate": 10.0}
+
+
+def test_failures_by_class_over_workflows() -> None:
+    counts = {entry.error_class: entry.count for entry in errors_of([measured(), measured()])}
+    assert counts == {pb.ERROR_CLASS_CONNECT: 18, pb.ERROR_CLASS_STATUS: 2}
+
+
+@pytest.mark.parametrize(
+    ("metric", "aggregation"),
+    [
+        ("http_reqs", SimpleAggregation.MEDIAN),
+        ("http_req_failed", Percentile(95)),
+        ("http_req_duration", SimpleAggregation.RATE),
+        ("vus", SimpleAggregation.MAX),
+    ],
+)
+def test_an_aggregation_that_a_metric_does_not_have_is_an_error(metric: str, aggregation: Aggregation) -> None:
+    with pytest.raises(ValueError, match="has no"):
+        MetricSource([measured()], 1.0).aggregate(metric, aggregation)
+
+
+@pytest.mark.requirement("WORK.4")
+@pytest.mark.parametrize(
+    ("metric", "expression", "observed", "passed"),
+    [
+        ("http_req_duration", "p(95) < 300ms", 86, True),
+        ("http_req_duration", "p(95)<0.05s", 86, False),
+        ("http_req_duration", " p( 99.9 ) <= 1m ", 90, True),
+        ("http_req_duration", "avg < 45", 45.5, False),
+        ("http_req_duration", "min >= 1", 1, True),
+        ("http_req_duration", "max > 90000us", 90, False),
+        ("http_req_duration", "med != 0", 45, True),
+        ("http_req_failed", "rate < 1%", 0.1, False),
+        ("http_req_failed", "rate<=10%", 0.1, True),
+        ("http_req_failed", "rate<0.2", 0.1, True),
+        ("http_req_failed", "count == 10", 10, True),
+        ("http_reqs", "count >= 100", 100, True),
+        ("http_reqs", "rate > 10", 10, False),
+        ("vus_max", "value == 5", 5, True),
+    ],
+)
+def test_thresholds(metric: str, expression: str, observed: float, passed: bool) -> None:
+    value, held = parse_threshold(metric, expression).evaluate(MetricSource([measured()], 10.0))
+    assert value == pytest.approx(observed, rel=0.0055)
+    assert held is passed
+
+
+@pytest.mark.requirement("WORK.4")
+@pytest.mark.parametrize("metric", ["http_req_duration", "http_req_failed", "iteration_duration"])
+def test_a_threshold_without_any_sample_does_not_hold(metric: str) -> None:
+    expression = "rate < 1%" if metric == "http_req_failed" else "p(95) < 300ms"
+    assert parse_threshold(metric, expression).evaluate(MetricSource([], 10.0)) == (0.0, False)
+
+
+@pytest.mark.parametrize(
+    ("metric", "expression", "message"),
+    [
+        ("http_reqs", "p(95) < 3", r"http_reqs has no 'p\(95\)', only count, rate"),
+        ("http_req_duration", "rate < 1", r"http_req_duration has no 'rate', only avg, min, med, max, p\(N\)"),
+        ("http_req_duration", "p < 1", "has no 'p'"),
+        ("http_req_duration", "p(101) < 1", r"from p\(0\) to p\(100\)"),
+        ("http_req_duration", "p(95) < 300kg", "no unit 'kg'; its units are"),
+        ("http_reqs", "rate < 1%", "no unit '%'; it takes a plain number"),
+        ("http_req_failed", "rate 1", "such as 'rate < 1%'"),
+        ("http_req_failed", "", "such as 'rate < 1%'"),
+        ("http_req_failed", "rate < -1", "such as"),
+        ("http_req_duration", "p(95) < nan", "such as"),
+        ("http_req_duration", "p(95) < " + "9" * 1000, "such as"),
+    ],
+)
+def test_a_bad_expression_says_what_would_be_valid(metric: str, expression: str, message: str) -> None:
+    with pytest.raises(ThresholdSyntaxError, match=message):
+        parse_threshold(metric, expression)
+
+
+def test_an_unknown_metric_is_told_with_the_known_ones() -> None:
+    with pytest.raises(UnknownMetricError, match=r"did you mean 'http_req_duration'\?\); there are http_reqs, "):
+        parse_threshold("http_reqs_duration", "p(95) < 1")
+
+
+@given(st.sampled_from([*METRICS, "nope"]), st.text(max_size=40))
+def test_any_text_is_read_or_refused(metric: str, expression: str) -> None:
+    source = MetricSource([measured()], 1.0)
+    with suppress(ThresholdSyntaxError):
+        observed, _ = parse_threshold(metric, expression).evaluate(source)
+        assert observed >= 0.0
