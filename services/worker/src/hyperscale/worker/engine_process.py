@@ -1,0 +1,125 @@
+"""One engine process: started with a socket, spoken to in frames, ended by closing the socket or by a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import AsyncGenerator, Mapping
+
+from hyperscale.v1.engine_pb2 import EngineCommand, EngineReport
+from hyperscale.worker.engine.frames import FrameDecoder, encode_frame
+from hyperscale.worker.models.engines import EngineExit
+
+_READ_BYTES = 256 * 1024
+_INHERITED = (
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "PATH",
+    "PYTHONPATH",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TMPDIR",
+    "TZ",
+)
+# An engine is one thread on one core; the pools of numeric libraries would only compete with it.
+_THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def engine_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """What an engine gets to see of the environment: nothing that configures the node or is secret."""
+    inherited = {name: environment[name] for name in _INHERITED if name in environment}
+    return inherited | dict.fromkeys(_THREAD_LIMITS, "1")
+
+
+class EngineProcess:
+    """A running engine and the control process's end of its socket."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def spawn(cls, cpu: int | None) -> EngineProcess:
+        """Start an engine, on one CPU when given. It is of use once its first report says that it is ready."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=ours)
+        try:
+            with theirs:
+                process = await _start_interpreter(theirs.fileno())
+        except BaseException:
+            writer.close()
+            raise
+        if cpu is not None:
+            _pin(process.pid, cpu)
+        return cls(process, reader, writer)
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def send(self, command: EngineCommand) -> None:
+        """Send a command; lost when the engine is dying, which `ended` then tells."""
+        if not self._writer.is_closing():
+            self._writer.write(encode_frame(command))
+
+    async def reports(self) -> AsyncGenerator[EngineReport, None]:
+        """What the engine sends, until it closes its end. Raises ValueError when it breaks the framing."""
+        decoder = FrameDecoder()
+        while data := await self._receive():
+            for payload in decoder.feed(data):
+                yield EngineReport.FromString(payload)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        if self._process.returncode is None:
+            self._process.kill()
+
+    async def ended(self, patience_seconds: float) -> EngineExit:
+        """Close our end, which makes an engine exit, and wait for that; kill it when it takes too long."""
+        self._writer.close()
+        try:
+            async with asyncio.timeout(patience_seconds):
+                returncode = await self._process.wait()
+        except TimeoutError:
+            self.kill()
+            returncode = await self._process.wait()
+        return EngineExit(self.pid, returncode)
+
+    async def _receive(self) -> bytes:
+        try:
+            return await self._reader.read(_READ_BYTES)
+        except ConnectionError:
+            return b""
+
+
+async def _start_interpreter(control_fd: int) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "hyperscale.worker.engine",
+        "--fd",
+        str(control_fd),
+        pass_fds=[control_fd],
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        env=engine_environment(os.environ),
+        # Ctrl-C in a terminal reaches the control process only, which then ends its engines in order.
+        start_new_session=True,
+    )
+
+
+def _pin(pid: int, cpu: int) -> None:
+    try:
+        os.sched_setaffinity(pid, {cpu})
+    except OSError:
+        # Gone already, which reading from it will tell, or not permitted, which only costs locality.
+        return
