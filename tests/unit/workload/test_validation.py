@@ -81,6 +81,7 @@ FAULTS: list[tuple[str, Change]] = [
     ("workflows[0].depends_on[0]", lambda job: workflow_of(job).depends_on.append("seed")),
     ("workflows[1].depends_on[1]", lambda job: job.workflows[1].depends_on.append("seed")),
     ("workflows[0].depends_on", lambda job: workflow_of(job).depends_on.append("browse")),
+    ("workflows[0].depends_on", lambda job: workflow_of(job).depends_on.extend(["browse"] * 100)),
     ("workflows[0].priority", lambda job: setattr(workflow_of(job), "priority", 99)),
     ("workflows[0]", lambda job: workflow_of(job).ClearField("constant_vus")),
     ("workflows[0].constant_vus.vus", lambda job: setattr(workflow_of(job).constant_vus, "vus", 0)),

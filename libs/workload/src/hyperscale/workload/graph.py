@@ -8,10 +8,15 @@ from graphlib import CycleError, TopologicalSorter
 
 from hyperscale.v1.workflow_pb2 import Workflow
 from hyperscale.workload.faults import Fault, FaultCollector
+from hyperscale.workload.limits import MAX_DEPENDENCIES
 
 
 class WorkflowGraph:
-    """Dependencies between the workflows of a job, by name; a name that occurs twice stands for its first workflow."""
+    """Dependencies between the workflows of a job, by name.
+
+    A name that occurs twice stands for its first workflow, and of an endless list only the first `MAX_DEPENDENCIES` are
+    looked at: validation refuses both.
+    """
 
     def __init__(self, workflows: Iterable[Workflow]) -> None:
         self._dependencies: dict[str, tuple[str, ...]] = {}
@@ -19,7 +24,7 @@ class WorkflowGraph:
         for position, workflow in enumerate(workflows):
             if workflow.name not in self._positions:
                 self._positions[workflow.name] = position
-                self._dependencies[workflow.name] = tuple(workflow.depends_on)
+                self._dependencies[workflow.name] = tuple(workflow.depends_on[:MAX_DEPENDENCIES])
 
     def faults(self) -> list[Fault]:
         """Dependencies on nothing, on oneself, twice, or in a circle; paths start at ``workflows``."""
