@@ -132,11 +132,21 @@ def broad_excepts(source: Source) -> Iterator[Violation]:
 
     Broad is a bare ``except``, ``Exception`` or ``BaseException``, also in a tuple. Its body must contain a ``raise``; or
     a call whose name or receiver says ``supervisor`` or ``report`` (``self._supervisor.failed(error)``,
-    ``report_failure(error)``); or ``set_exception``, which raises in whoever awaits; or gRPC's ``abort``, which raises.
+    ``report_failure(error)``); or ``set_exception``, which raises in whoever awaits; or gRPC's ``abort``, which raises; or a
+    call of a function of the same file that contains one of these.
     """
+    reporting = {function.name for function in functions(source.tree) if any(map(_reports, _executed(function)))}
     for node in ast.walk(source.tree):
-        if isinstance(node, ast.ExceptHandler) and _is_broad(node.type) and not any(map(_reports, _executed(node))):
-            yield source.violation(node, "broad except that neither raises again nor reports")
+        if isinstance(node, ast.ExceptHandler) and _is_broad(node.type):
+            if not any(_reports(part) or _calls_own(part, reporting) for part in _executed(node)):
+                yield source.violation(node, "broad except that neither raises again nor reports")
+
+
+def _calls_own(node: ast.AST, names: set[str]) -> bool:
+    if not isinstance(node, ast.Call):
+        return False
+    receiver, _, name = dotted(node.func).rpartition(".")
+    return receiver in {"", *OWN_NAMES} and name in names
 
 
 def _is_broad(caught: ast.expr | None) -> bool:

@@ -99,6 +99,7 @@ BREAKING = [
     (house_rules.slotted_dataclasses, "@dataclass(slots=False)\nclass A: pass\n", LIBRARY),
     (house_rules.broad_excepts, handler("pass"), LIBRARY),
     (house_rules.broad_excepts, handler("log.warning('failed')"), LIBRARY),
+    (house_rules.broad_excepts, handler("give_up()") + "def give_up():\n    pass\n", LIBRARY),
     (house_rules.broad_excepts, handler("pass", "except:"), LIBRARY),
     (house_rules.broad_excepts, handler("pass", "except (ValueError, BaseException):"), LIBRARY),
     (house_rules.broad_excepts, handler("def later(): raise error"), LIBRARY),
@@ -142,6 +143,7 @@ KEEPING = [
     (house_rules.broad_excepts, handler("self._supervisor.failed(error)"), LIBRARY),
     (house_rules.broad_excepts, handler("report_failure(error)"), LIBRARY),
     (house_rules.broad_excepts, handler("waiter.set_exception(error)"), LIBRARY),
+    (house_rules.broad_excepts, handler("give_up()") + "def give_up():\n    supervisor.report(error)\n", LIBRARY),
     (house_rules.broad_excepts, handler("pass", "except (ValueError, OSError):"), LIBRARY),
     (house_rules.background_tasks, "asyncio.create_task(f())\n", "libs/runtime/src/hyperscale/runtime/supervisor.py"),
     (
