@@ -13,7 +13,6 @@ def graph(**dependencies: str) -> WorkflowGraph:
     return WorkflowGraph(Workflow(name=name, depends_on=needed.split()) for name, needed in dependencies.items())
 
 
-@pytest.mark.requirement("AD-33.2")
 def test_a_workflow_is_ready_when_its_own_dependencies_are_done() -> None:
     diamond = graph(seed="", left="seed", right="seed", alone="", last="left right")
     assert diamond.faults() == []
@@ -23,7 +22,6 @@ def test_a_workflow_is_ready_when_its_own_dependencies_are_done() -> None:
     assert diamond.ready({"seed", "left", "right"}) == ["alone", "last"]
 
 
-@pytest.mark.requirement("AD-33.2")
 def test_dependents_are_found_through_others() -> None:
     chain = graph(seed="", left="seed", right="seed", last="left right", alone="")
     assert chain.dependents_of("seed") == {"left", "right", "last"}

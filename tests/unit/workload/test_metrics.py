@@ -97,7 +97,6 @@ def test_an_aggregation_that_a_metric_does_not_have_is_an_error(metric: str, agg
         MetricSource([measured()], 1.0).aggregate(metric, aggregation)
 
 
-@pytest.mark.requirement("WORK.4")
 @pytest.mark.parametrize(
     ("metric", "expression", "observed", "passed"),
     [
@@ -123,7 +122,6 @@ def test_thresholds(metric: str, expression: str, observed: float, passed: bool)
     assert held is passed
 
 
-@pytest.mark.requirement("WORK.4")
 @pytest.mark.parametrize("metric", ["http_req_duration", "http_req_failed", "iteration_duration"])
 def test_a_threshold_without_any_sample_does_not_hold(metric: str) -> None:
     expression = "rate < 1%" if metric == "http_req_failed" else "p(95) < 300ms"

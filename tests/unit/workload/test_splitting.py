@@ -12,7 +12,6 @@ from hyperscale.workload.validation import validate_share
 WEIGHTS = st.lists(st.integers(0, 1000), min_size=1, max_size=20).filter(any)
 
 
-@pytest.mark.requirement("WORK.1")
 @given(st.integers(0, 10**12), WEIGHTS)
 def test_parts_add_up_and_are_proportional(total: int, weights: list[int]) -> None:
     parts = split_by_weight(total, weights)
@@ -39,7 +38,6 @@ def test_nothing_is_divided_into_nothing() -> None:
     assert split_by_weight(0, [0, 0]) == [0, 0]
 
 
-@pytest.mark.requirement("WORK.1")
 @given(st.integers(1, 500), st.integers(1, 5000), WEIGHTS)
 def test_iterations_follow_the_users(vus: int, iterations: int, weights: list[int]) -> None:
     workflow = workflow_pb2.Workflow(name="w")
@@ -70,7 +68,6 @@ def test_a_replicated_job_runs_whole_everywhere() -> None:
     assert split_submission(submission, ["eu", "us"]) == {"eu": submission, "us": submission}
 
 
-@pytest.mark.requirement("WORK.1")
 def test_a_split_job_is_divided_by_weight() -> None:
     submission = job(job_pb2.DISTRIBUTION_SPLIT)
     submission.datacenters.weights["eu"] = 3
