@@ -136,10 +136,10 @@ def broad_excepts(source: Source) -> Iterator[Violation]:
     call of a function of the same file that contains one of these.
     """
     reporting = {function.name for function in functions(source.tree) if any(map(_reports, _executed(function)))}
-    for node in ast.walk(source.tree):
-        if isinstance(node, ast.ExceptHandler) and _is_broad(node.type):
-            if not any(_reports(part) or _calls_own(part, reporting) for part in _executed(node)):
-                yield source.violation(node, "broad except that neither raises again nor reports")
+    handlers = [node for node in ast.walk(source.tree) if isinstance(node, ast.ExceptHandler) and _is_broad(node.type)]
+    for handler in handlers:
+        if not any(_reports(part) or _calls_own(part, reporting) for part in _executed(handler)):
+            yield source.violation(handler, "broad except that neither raises again nor reports")
 
 
 def _calls_own(node: ast.AST, names: set[str]) -> bool:
