@@ -1,6 +1,5 @@
 """Dependencies between workflows."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
