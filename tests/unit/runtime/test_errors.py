@@ -33,7 +33,9 @@ def sent(error: HyperscaleError) -> AioRpcError:
 
 
 def documented() -> dict[str, tuple[str, str]]:
-    rows = [line.strip("|\n").split("|") for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if line[:1] == "|"]
+    rows = [
+        line.strip("|\n").split("|") for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if line[:1] == "|"
+    ]
     return {cells[0].strip(): (cells[1].strip(), cells[3].strip()) for cells in rows[2:]}
 
 

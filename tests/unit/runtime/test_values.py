@@ -26,7 +26,7 @@ def test_an_address_is_read_and_written_the_same(address: str, endpoint: Endpoin
 
 @pytest.mark.parametrize("address", ["", "host", ":80", "host:", "host:x", "host:65536", "host:-1", "::1:80", "host:٣"])
 def test_what_is_no_address_is_refused(address: str) -> None:
-    with pytest.raises(ValueError, match="not host:port|port must be|brackets"):
+    with pytest.raises(ValueError, match=r"not host:port|port must be|brackets"):
         Endpoint.parse(address)
 
 
