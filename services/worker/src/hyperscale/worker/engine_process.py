@@ -53,12 +53,10 @@ class EngineProcess:
         reader, writer = await asyncio.open_connection(sock=ours)
         try:
             with theirs:
-                process = await _start_interpreter(theirs.fileno())
+                process = await _start_interpreter(theirs.fileno(), cpu)
         except BaseException:
             writer.close()
             raise
-        if cpu is not None:
-            _pin(process.pid, cpu)
         return cls(process, reader, writer)
 
     @property
@@ -101,13 +99,14 @@ class EngineProcess:
             return b""
 
 
-async def _start_interpreter(control_fd: int) -> asyncio.subprocess.Process:
+async def _start_interpreter(control_fd: int, cpu: int | None) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "hyperscale.worker.engine",
         "--fd",
         str(control_fd),
+        *([] if cpu is None else ["--core", str(cpu)]),
         pass_fds=[control_fd],
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
@@ -115,11 +114,3 @@ async def _start_interpreter(control_fd: int) -> asyncio.subprocess.Process:
         # Ctrl-C in a terminal reaches the control process only, which then ends its engines in order.
         start_new_session=True,
     )
-
-
-def _pin(pid: int, cpu: int) -> None:
-    try:
-        os.sched_setaffinity(pid, {cpu})
-    except OSError:
-        # Gone already, which reading from it will tell, or not permitted, which only costs locality.
-        return

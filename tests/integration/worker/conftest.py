@@ -1,0 +1,93 @@
+"""A real worker process between a manager that the test plays and a real target."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.fake_manager import FakeManager
+from tests.support.processes import children_of, eventually, is_alive
+from tests.support.target import BundledTarget, bundled_target
+
+
+@dataclass(frozen=True, slots=True)
+class RunningWorker:
+    """A worker process."""
+
+    process: asyncio.subprocess.Process
+    ready: dict[str, Any]
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def engines(self) -> list[int]:
+        """Process ids of its engines."""
+        return children_of(self.pid)
+
+    async def terminate(self, *, within_seconds: float = 20) -> int:
+        """Ask it to end; returns its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(within_seconds):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def running_worker(manager: FakeManager, directory: Path, *options: str) -> AsyncIterator[RunningWorker]:
+    """A worker that is ready, for the length of the block; none of its processes outlives it."""
+    ready_file = directory / "worker.json"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "hyperscale.worker",
+        *("--node-id", "worker-1", "--datacenter", "dc-1", "--managers", manager.address),
+        *("--ready-file", str(ready_file), "--log-format", "console"),
+        *options,
+    )
+    engines: list[int] = []
+    try:
+        await _until_ready(process, ready_file)
+        worker = RunningWorker(process, json.loads(ready_file.read_text()))
+        engines = worker.engines
+        yield worker
+        engines = worker.engines if process.returncode is None else engines
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        eventually(lambda: not any(map(is_alive, engines)), within_seconds=5, what="the end of the engines")
+
+
+async def _until_ready(process: asyncio.subprocess.Process, ready_file: Path) -> None:
+    async with asyncio.timeout(60):
+        while not ready_file.exists():
+            assert process.returncode is None, f"the worker exited with {process.returncode}"
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def manager() -> AsyncIterator[FakeManager]:
+    fake = FakeManager()
+    await fake.start()
+    yield fake
+    await fake.stop()
+
+
+@pytest.fixture(scope="session")
+def target() -> Iterator[BundledTarget]:
+    with bundled_target() as running:
+        yield running
+
+
+def kill(pid: int) -> None:
+    """Kill a process with -9."""
+    os.kill(pid, signal.SIGKILL)
