@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 import grpc
-from hyperscale.v1.gate_service_pb2_grpc import GateServiceStub
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_before_delay, wait_random_exponential
 
 from hyperscale.client.errors import CallRefusedError, ClientError, GateUnreachableError, Refusal
@@ -15,6 +14,7 @@ from hyperscale.client.gates import Gate, GatePool
 from hyperscale.client.models.settings import ClientSettings
 from hyperscale.client.negotiation import Negotiation
 from hyperscale.client.status_details import refusal_of
+from hyperscale.v1.gate_service_pb2_grpc import GateServiceStub
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -141,6 +141,7 @@ class GateCaller:
         try:
             response = await call
             self.heard(await call.initial_metadata())
+            self.heard(await call.trailing_metadata())
         except grpc.aio.AioRpcError as error:
             raise self.refused(gate, error) from error
         return response

@@ -6,10 +6,21 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from types import TracebackType
 from typing import Self
 
 import grpc
+
+from hyperscale.client.calls import GateCaller
+from hyperscale.client.errors import JobNotFinishedError, SubmissionTooLargeError
+from hyperscale.client.gates import GatePool, open_channel
+from hyperscale.client.models.pings import Answer, NodePing
+from hyperscale.client.models.settings import ClientSettings
+from hyperscale.client.names import status_name
+from hyperscale.client.negotiation import Negotiation
+from hyperscale.client.status_details import refusal_of
+from hyperscale.client.watching import JobWatch
 from hyperscale.v1.dispatch_pb2 import JobCancelRequest, JobCancelResponse
 from hyperscale.v1.gate_service_pb2 import (
     DatacenterInfo,
@@ -28,16 +39,6 @@ from hyperscale.v1.manager_service_pb2 import ManagerPingResponse
 from hyperscale.v1.manager_service_pb2_grpc import ManagerServiceStub
 from hyperscale.v1.node_pb2 import PingRequest
 from hyperscale.v1.protocol import MAX_SUBMISSION_BYTES
-
-from hyperscale.client.calls import GateCaller
-from hyperscale.client.errors import JobNotFinishedError, SubmissionTooLargeError
-from hyperscale.client.gates import GatePool, open_channel
-from hyperscale.client.models.pings import Answer, NodePing
-from hyperscale.client.models.settings import ClientSettings
-from hyperscale.client.names import status_name
-from hyperscale.client.negotiation import Negotiation
-from hyperscale.client.status_details import refusal_of
-from hyperscale.client.watching import JobWatch
 
 _JOBS_PER_PAGE = 100
 
@@ -125,12 +126,9 @@ class Client:
         """
         request = WatchJobRequest(job_id=job_id, after_sequence=after_sequence)
         watch = JobWatch(self._pool, self._caller, self._settings, request)
-        events = watch.events()
-        try:
+        async with aclosing(watch.events()) as events:
             async for event in events:
                 yield event
-        finally:
-            await events.aclose()
 
     async def get(self, job_id: str) -> GlobalJobStatus:
         """How a job stands, with its result once it has ended."""
@@ -163,12 +161,14 @@ class Client:
     async def _wait_for_result(self, job_id: str, wait_seconds: float) -> GlobalJobResult | None:
         try:
             async with asyncio.timeout(None if wait_seconds == float("inf") else wait_seconds):
-                async for event in self.watch(job_id):
-                    if event.HasField("result"):
-                        return event.result
+                return await self._last_event(job_id)
         except TimeoutError:
-            pass
-        return None
+            return None
+
+    async def _last_event(self, job_id: str) -> GlobalJobResult | None:
+        async with aclosing(self.watch(job_id)) as events:
+            results = [event.result async for event in events if event.HasField("result")]
+        return results[0] if results else None
 
     async def cancel(self, job_id: str, reason: str = "") -> JobCancelResponse:
         """Stop a job; when it returns, the cancellation is durable. Repeating it is harmless."""
@@ -223,9 +223,7 @@ def _ping_request() -> PingRequest:
     return PingRequest(request_id=uuid.uuid4().hex)
 
 
-async def _ping_all(
-    addresses: Sequence[str], ask: Callable[[str], Awaitable[Answer]]
-) -> list[NodePing[Answer]]:
+async def _ping_all(addresses: Sequence[str], ask: Callable[[str], Awaitable[Answer]]) -> list[NodePing[Answer]]:
     async with asyncio.TaskGroup() as group:
         asked = [group.create_task(_ping_one(address, ask)) for address in addresses]
     return [task.result() for task in asked]

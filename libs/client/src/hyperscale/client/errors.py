@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from grpc import StatusCode
+
     from hyperscale.workload.faults import Fault
 
 _NO_METADATA: Mapping[str, str] = MappingProxyType({})

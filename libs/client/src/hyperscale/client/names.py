@@ -23,7 +23,9 @@ def verdict_name(verdict: Verdict.ValueType) -> str:
 
 def error_class_name(error_class: ErrorClass.ValueType) -> str:
     """``ERROR_CLASS_TIMEOUT`` as ``timeout``."""
-    return _short(ErrorClass.Name(error_class), "ERROR_CLASS_") if error_class in ErrorClass.values() else str(error_class)
+    return (
+        _short(ErrorClass.Name(error_class), "ERROR_CLASS_") if error_class in ErrorClass.values() else str(error_class)
+    )
 
 
 def _short(name: str, prefix: str) -> str:

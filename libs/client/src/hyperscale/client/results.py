@@ -9,6 +9,8 @@ from math import isfinite
 from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
+
+from hyperscale.client.names import error_class_name, status_name, verdict_name
 from hyperscale.v1.gate_service_pb2 import JobEvent, JobSummary, JobWindow
 from hyperscale.v1.job_pb2 import (
     DatacenterResult,
@@ -18,8 +20,6 @@ from hyperscale.v1.job_pb2 import (
     ThresholdResult,
 )
 from hyperscale.v1.statistics_pb2 import ErrorCount, MetricValues
-
-from hyperscale.client.names import error_class_name, status_name, verdict_name
 
 _WHOLE_METRICS: Final = frozenset({"vus", "vus_max", "data_sent", "data_received"})
 _FRACTIONS: Final = frozenset({"rate", "avg", "med"})
@@ -95,6 +95,11 @@ def _threshold_json(outcome: ThresholdResult) -> dict[str, Any]:
     }
 
 
+def status_json(status: GlobalJobStatus) -> dict[str, Any]:
+    """A job that has not ended, in the shape of its later result as far as it is known."""
+    return {"job_id": status.job_id, "status": status_name(status.status)} | _parts_json(status)
+
+
 def summary_json(job: JobSummary) -> dict[str, Any]:
     """One line of a list of jobs."""
     return {
@@ -120,7 +125,7 @@ def event_json(event: JobEvent) -> dict[str, Any]:
     elif kind == "window":
         document |= _window_fields(event.window)
     elif kind == "snapshot":
-        document |= _snapshot_fields(event.snapshot)
+        document |= {"status": status_name(event.snapshot.status)} | _parts_json(event.snapshot)
     return document
 
 
@@ -142,12 +147,11 @@ def _window_fields(window: JobWindow) -> dict[str, Any]:
     }
 
 
-def _snapshot_fields(snapshot: GlobalJobStatus) -> dict[str, Any]:
+def _parts_json(status: GlobalJobStatus) -> dict[str, Any]:
     return {
-        "status": status_name(snapshot.status),
-        "totals": metrics_json(snapshot.metrics),
+        "metrics": metrics_json(status.metrics),
         "datacenters": {
             part.datacenter: {"status": status_name(part.status), "metrics": metrics_json(part.metrics)}
-            for part in snapshot.datacenters
+            for part in status.datacenters
         },
     }

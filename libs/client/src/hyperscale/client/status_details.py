@@ -10,10 +10,10 @@ from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc.aio import AioRpcError, Metadata
-from hyperscale.v1.protocol import ERROR_DOMAIN
-from hyperscale.workload.faults import Fault
 
 from hyperscale.client.errors import Refusal
+from hyperscale.v1.protocol import ERROR_DOMAIN
+from hyperscale.workload.faults import Fault
 
 Detail = TypeVar("Detail", ErrorInfo, BadRequest, RetryInfo)
 
@@ -49,4 +49,4 @@ def _details_of(metadata: Metadata | None) -> list[AnyMessage]:
 
 
 def _first(details: list[AnyMessage], message: Detail) -> Detail | None:
-    return next((message for detail in details if detail.Is(message.DESCRIPTOR) and detail.Unpack(message)), None)
+    return next((message for detail in details if detail.Unpack(message)), None)

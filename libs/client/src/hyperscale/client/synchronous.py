@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
+from hyperscale.client.client import Client
+from hyperscale.client.models.settings import ClientSettings
 from hyperscale.v1.dispatch_pb2 import JobCancelResponse
 from hyperscale.v1.gate_service_pb2 import DatacenterInfo, DatacenterWorkflowStatus, JobEvent, JobSummary
 from hyperscale.v1.job_pb2 import GlobalJobResult, GlobalJobStatus, JobAck, JobSubmission
-
-from hyperscale.client.client import Client
-from hyperscale.client.models.settings import ClientSettings
 
 
 class SyncClient:

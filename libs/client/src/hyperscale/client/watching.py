@@ -8,13 +8,13 @@ from collections.abc import AsyncGenerator
 from typing import Final
 
 import grpc
-from hyperscale.v1.gate_service_pb2 import JobEvent, WatchJobRequest
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from hyperscale.client.calls import GateCaller, is_transient
 from hyperscale.client.errors import CallRefusedError, Refusal
 from hyperscale.client.gates import Gate, GatePool
 from hyperscale.client.models.settings import ClientSettings
+from hyperscale.v1.gate_service_pb2 import JobEvent, WatchJobRequest
 
 EventStream = grpc.aio.UnaryStreamCall[WatchJobRequest, JobEvent]
 
@@ -42,9 +42,7 @@ class JobWatch:
         The job, and the sequence to go on from.
     """
 
-    def __init__(
-        self, pool: GatePool, caller: GateCaller, settings: ClientSettings, request: WatchJobRequest
-    ) -> None:
+    def __init__(self, pool: GatePool, caller: GateCaller, settings: ClientSettings, request: WatchJobRequest) -> None:
         self._pool = pool
         self._caller = caller
         self._settings = settings
@@ -80,7 +78,9 @@ class JobWatch:
         gate = self._gate = self._pool.current if self._stream is None else self._gate or self._pool.current
         settings = self._settings
         try:
-            async with asyncio.timeout(settings.watch_idle_seconds if gate.connected else settings.connect_timeout_seconds):
+            async with asyncio.timeout(
+                settings.watch_idle_seconds if gate.connected else settings.connect_timeout_seconds
+            ):
                 return await self._read_fresh(gate)
         except TimeoutError:
             self._accept_silence(gate)

@@ -1,0 +1,5 @@
+"""``python -m hyperscale.client.cli``."""
+
+from hyperscale.client.cli import main
+
+main()

@@ -1,0 +1,33 @@
+"""``hyperscale validate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hyperscale.client.cli.failures import BadConfigurationError
+from hyperscale.client.cli.options import echo_json, file_argument, json_option, target_option
+from hyperscale.client.exit_codes import ExitCode
+from hyperscale.workload.jobfile import JobFileError, load_job_file
+
+
+@click.command("validate")
+@file_argument
+@target_option
+@json_option
+def validate_command(file: Path, target: str | None, as_json: bool) -> ExitCode:
+    """Check the job FILE without running it; every fault is shown with its path."""
+    try:
+        submission = load_job_file(file, target)
+    except JobFileError as error:
+        if not as_json:
+            raise BadConfigurationError(str(file), error.faults) from error
+        faults = [{"path": fault.path, "message": fault.message} for fault in error.faults]
+        echo_json({"valid": False, "faults": faults})
+        return ExitCode.BAD_CONFIGURATION
+    if as_json:
+        echo_json({"valid": True, "faults": []})
+    else:
+        click.echo(f"{file}: valid, {len(submission.workflows)} workflow(s)")
+    return ExitCode.PASSED

@@ -1,0 +1,1 @@
+"""A real cluster of processes on this machine."""

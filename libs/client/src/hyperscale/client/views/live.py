@@ -1,0 +1,124 @@
+"""The view for terminals."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from hyperscale.client.names import verdict_name
+from hyperscale.client.views.numbers import clock_text, count_text, share_text, trend_text, value_of
+from hyperscale.client.views.progress import JobProgress, Metrics
+from hyperscale.client.views.summary import summary_text
+from hyperscale.v1.gate_service_pb2 import JobEvent
+from hyperscale.v1.job_pb2 import GlobalJobResult
+
+_REFRESHES_PER_SECOND = 8
+_TREND_COLUMNS = ("avg", "med", "p(95)", "p(99)", "max")
+_GOOD, _BAD = "green", "red"
+
+
+class LiveView:
+    """Progress, rates, percentiles, errors and a row per datacenter, drawn in place; then the summary."""
+
+    def __init__(self, progress: JobProgress, console: Console) -> None:
+        self._progress = progress
+        self._console = console
+        self._note = ""
+        self._live = Live(
+            console=console, get_renderable=self._render, refresh_per_second=_REFRESHES_PER_SECOND, transient=True
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def submitted(self, job_id: str) -> None:
+        """Show the id."""
+        self._progress.job_id = job_id
+
+    def happened(self, event: JobEvent) -> None:
+        """Take the event over; the screen follows at its own pace."""
+        self._progress.take(event)
+
+    def noted(self, message: str) -> None:
+        """Show the note below everything else."""
+        self._note = message
+
+    def ended(self, job_id: str, result: GlobalJobResult) -> None:
+        """Print the summary, with the marks and the verdict in colour."""
+        for line in summary_text(job_id, result).splitlines():
+            self._console.print(Text(line, style=_line_style(line, verdict_name(result.verdict))), soft_wrap=True)
+
+    def _render(self) -> Group:
+        progress = self._progress
+        parts: list[RenderableType] = [_heading(progress), _bar(progress), _table(progress)]
+        if progress.errors:
+            errors = "  ".join(f"{name} {count_text(count)}" for name, count in progress.errors.items())
+            parts.append(Text(f"errors  {errors}", style=_BAD))
+        if self._note:
+            parts.append(Text(self._note, style="yellow"))
+        return Group(*parts)
+
+
+def terminal_view(progress: JobProgress) -> LiveView:
+    """The view for the terminal that standard output is."""
+    return LiveView(progress, Console(highlight=False))
+
+
+def _line_style(line: str, verdict: str) -> str:
+    if line.startswith("  ✓"):
+        return _GOOD
+    if line.startswith(("  ✗", "reason:")):
+        return _BAD
+    if line.startswith("verdict:"):
+        return f"bold {_GOOD if verdict == 'passed' else _BAD}"
+    return ""
+
+
+def _heading(progress: JobProgress) -> Text:
+    text = Text(f"{progress.status}", style="bold")
+    text.append(f"  {progress.job_id}  {progress.message}", style="dim")
+    return text
+
+
+def _bar(progress: JobProgress) -> Table:
+    elapsed, expected = progress.elapsed_seconds, progress.expected_seconds
+    row = Table.grid(padding=(0, 1))
+    bar = ProgressBar(total=expected, completed=min(elapsed, expected or 0.0), width=40, pulse=expected is None)
+    remaining = f"{clock_text(max(0.0, expected - elapsed))} left" if expected is not None else ""
+    row.add_row(bar, Text(clock_text(elapsed)), Text(remaining, style="dim"))
+    return row
+
+
+def _table(progress: JobProgress) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for header in ("", "status", "vus", "req/s", "requests", "failed", *_TREND_COLUMNS):
+        table.add_column(header, justify="left" if header in {"", "status"} else "right")
+    second_rate = value_of(progress.second, "http_reqs", "rate")
+    table.add_row("total", progress.status, *_cells(progress.totals, second_rate))
+    for name in sorted(progress.datacenter_status.keys() | progress.datacenter_metrics.keys()):
+        metrics = progress.datacenter_metrics.get(name, {})
+        rate = value_of(metrics, "http_reqs", "rate")
+        table.add_row(f"  {name}", progress.datacenter_status.get(name, ""), *_cells(metrics, rate))
+    return table
+
+
+def _cells(metrics: Metrics, rate: float) -> list[str]:
+    return [
+        count_text(value_of(metrics, "vus", "value")),
+        f"{rate:,.0f}",
+        count_text(value_of(metrics, "http_reqs", "count")),
+        share_text(value_of(metrics, "http_req_failed", "rate")),
+        *(trend_text(metrics, "http_req_duration", column) for column in _TREND_COLUMNS),
+    ]
