@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from time import perf_counter
-from typing import Final, Protocol, cast
+from typing import Protocol, cast
 
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.worker.engine.errors import MalformedResponseError
 from hyperscale.worker.engine.models.plan import EncodedStep
-from hyperscale.worker.engine.response import HeadFraming, ResponseFraming
-
-_SMALL_PAYLOAD_BYTES: Final = 16 * 1024
-"""Less than a transport hands to the kernel in one write."""
+from hyperscale.worker.engine.response import Framing, HeadFraming, PatientFraming, PromptFraming
 
 
 class ExchangeListener(Protocol):
@@ -34,13 +31,13 @@ class HttpConnection(asyncio.Protocol):
 
     __slots__ = (
         "_framing",
-        "_head_framing",
         "_listener",
+        "_prompt",
         "_received_bytes",
-        "_response_framing",
         "_started",
         "_step",
         "_transport",
+        "_write",
         "is_lost",
         "is_usable",
     )
@@ -54,20 +51,15 @@ class HttpConnection(asyncio.Protocol):
         self._step: EncodedStep | None = None
         self._started = 0.0
         self._received_bytes = 0
-        self._response_framing = ResponseFraming()
-        self._head_framing: HeadFraming | None = None
-        self._framing: ResponseFraming | HeadFraming = self._response_framing
+        self._prompt: PromptFraming | None = PromptFraming()
+        # Of the response under way, once it is known not to be the usual one.
+        self._framing: Framing | None = None
 
     def send(self, step: EncodedStep) -> None:
-        """Write a request. The connection must be usable."""
+        """Write a request. The connection must be usable, and no request under way."""
         self._step = step
-        self._received_bytes = 0
-        if step.is_head:
-            self._framing = self._head_framing = self._head_framing or HeadFraming()
-        elif self._head_framing is not None:
-            self._framing = self._response_framing
         self._started = perf_counter()
-        self._transport.write(step.payload)
+        self._write(step.payload)
 
     def expire(self, now: float) -> None:
         """Give up a request that has taken longer than its timeout."""
@@ -95,6 +87,7 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
         self._transport = cast("asyncio.Transport", transport)
+        self._write = self._transport.write
         self.is_usable = True
 
     def data_received(self, data: bytes) -> None:
@@ -105,19 +98,15 @@ class HttpConnection(asyncio.Protocol):
             # Nobody asked: a server says 408 before it closes an idle connection, for example.
             self.close()
             return
-        self._received_bytes += len(data)
-        framing = self._framing
-        try:
-            is_whole = framing.feed(data)
-        except MalformedResponseError:
-            self._fail(step, pb.ERROR_CLASS_PROTOCOL)
-            return
-        if not is_whole:
-            return
-        if not framing.keep_alive or self._is_still_writing(step):
-            self.close()
-        self._step = None
-        self._listener.on_response(framing.status, self._started, now, self._received_bytes)
+        prompt = self._prompt
+        if prompt is not None and step.is_usual:
+            status = prompt.status_of(data)
+            if status:
+                self._step = None
+                self._listener.on_response(status, self._started, now, len(data))
+                return
+            self._prompt = None
+        self._take(step, data, now)
 
     def eof_received(self) -> bool:
         """Called by the loop; the transport then closes itself."""
@@ -129,20 +118,37 @@ class HttpConnection(asyncio.Protocol):
         self.is_lost = True
         self._ended_by_peer()
 
+    def _take(self, step: EncodedStep, data: bytes, now: float) -> None:
+        """Take a piece of a response that is not the usual one."""
+        self._received_bytes += len(data)
+        framing = self._framing = self._framing or (HeadFraming() if step.is_head else PatientFraming())
+        try:
+            is_whole = framing.feed(data)
+        except MalformedResponseError:
+            self._fail(step, pb.ERROR_CLASS_PROTOCOL)
+            return
+        if not is_whole:
+            return
+        # A server that answers before it has the whole request would take the rest of it for the next one.
+        if not framing.keep_alive or self._transport.get_write_buffer_size():
+            self.close()
+        self._answer(framing.status, now)
+
+    def _answer(self, status: int, ended: float) -> None:
+        received_bytes, self._received_bytes = self._received_bytes, 0
+        self._step = self._framing = None
+        self._listener.on_response(status, self._started, ended, received_bytes)
+
     def _ended_by_peer(self) -> None:
         self.is_usable = False
         step = self._step
         if step is None:
             return
-        if not self._framing.finish():
+        framing = self._framing
+        if framing is not None and framing.finish():
+            self._answer(framing.status, perf_counter())
+        else:
             self._fail(step, pb.ERROR_CLASS_RESET)
-            return
-        self._step = None
-        self._listener.on_response(self._framing.status, self._started, perf_counter(), self._received_bytes)
-
-    def _is_still_writing(self, step: EncodedStep) -> bool:
-        """Whether the server answered before it had the whole request: the rest would be taken for the next one."""
-        return len(step.payload) > _SMALL_PAYLOAD_BYTES and self._transport.get_write_buffer_size() > 0
 
     def _fail(self, step: EncodedStep, error_class: pb.ErrorClass.ValueType) -> None:
         sent_bytes = self._sent_bytes(step)

@@ -17,6 +17,8 @@ from hyperscale.workload import defaults
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _ENGINE_HEADERS: Final = frozenset({"host", "content-length", "connection", "transfer-encoding"})
+_SMALL_PAYLOAD_BYTES: Final = 16 * 1024
+"""What the kernel takes in one write, whatever its buffers."""
 _USER_AGENT: Final = "hyperscale"
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE: Final = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
@@ -61,6 +63,7 @@ def _encoded(index: int, step: workflow_pb2.Step, target: str, origins: dict[Ori
         payload = _encode_request(http, url)
     except ValueError as error:
         raise PlanError(f"step {step.name!r}: {error}") from error
+    is_head = http.method == workflow_pb2.HTTP_METHOD_HEAD
     return EncodedStep(
         name=step.name,
         index=index,
@@ -68,7 +71,8 @@ def _encoded(index: int, step: workflow_pb2.Step, target: str, origins: dict[Ori
         payload=payload,
         timeout_seconds=defaults.request_timeout_seconds(http),
         expected_statuses=defaults.expected_statuses(http),
-        is_head=http.method == workflow_pb2.HTTP_METHOD_HEAD,
+        is_head=is_head,
+        is_usual=not is_head and len(payload) <= _SMALL_PAYLOAD_BYTES,
     )
 
 

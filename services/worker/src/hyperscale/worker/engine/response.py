@@ -1,13 +1,14 @@
 """Where a response ends, from its bytes alone (RFC 9112, section 6.3); opens no socket and reads no clock.
 
-`feed` takes what arrived and says whether the response is whole; `finish` takes the end of the stream. Both framings
-serve one response after the other on a connection. What does not fit raises MalformedResponseError, after which the
-connection is of no use.
+`feed` takes what arrived and says whether the response is whole; `finish` takes the end of the stream. A framing serves
+one response after the other on a connection. What does not fit raises MalformedResponseError, after which the connection
+is of no use. `PromptFraming` is there for speed only: it gives way to `PatientFraming` at the first unusual response.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from functools import partial
+from typing import Final, Protocol
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
@@ -16,14 +17,45 @@ from hyperscale.worker.engine.errors import MalformedResponseError
 MAX_HEAD_BYTES: Final = 64 * 1024
 _HEAD_END: Final = b"\r\n\r\n"
 _FIRST_FINAL_STATUS: Final = 200
+_USUAL_MARKS: Final = [False, True]
 
 
-class ResponseFraming:
-    """Responses to every method but HEAD.
+class PromptFraming:
+    """Recognises the usual response, in two calls: one that arrives in one piece and leaves the connection open.
 
-    Without callbacks for header fields, so that a response that arrives at once costs two calls. Only when it does not,
-    its head is kept: at the end of the stream it tells whether that was the response's end.
+    The parser's callbacks leave one mark where a response begins and one where it ends; whatever does not leave exactly
+    these two is for `PatientFraming`, from its first byte, and this framing is of no use after it.
     """
+
+    __slots__ = ("_feed", "_marks", "_parser", "on_message_begin")
+
+    def __init__(self) -> None:
+        self._marks: list[bool] = []
+        # A partial of a C function: the parser calls it without entering a Python frame.
+        self.on_message_begin = partial(self._marks.append, False)
+        self._parser = HttpResponseParser(self)
+        self._feed = self._parser.feed_data
+
+    def status_of(self, data: bytes) -> int:
+        """Status of the usual response; 0 when this is not one."""
+        marks = self._marks
+        try:
+            self._feed(data)
+        except (HttpParserError, HttpParserUpgrade):
+            return 0
+        if marks != _USUAL_MARKS:
+            return 0
+        marks.clear()
+        status = self._parser.get_status_code()
+        return status if status >= _FIRST_FINAL_STATUS else 0
+
+    def on_message_complete(self) -> None:
+        """Called by the parser with the last byte of a response."""
+        self._marks.append(self._parser.should_keep_alive())
+
+
+class PatientFraming:
+    """Responses of every kind, to every method but HEAD."""
 
     __slots__ = ("_begun", "_ended", "_head", "_parser", "keep_alive", "status")
 
@@ -32,7 +64,7 @@ class ResponseFraming:
         self.keep_alive = False
         self._begun = 0
         self._ended = 0
-        self._head: _ResponseHead | None = None
+        self._head = _ResponseHead()
         self._parser = HttpResponseParser(self)
 
     def feed(self, data: bytes) -> bool:
@@ -42,17 +74,17 @@ class ResponseFraming:
         except (HttpParserError, HttpParserUpgrade) as error:
             raise MalformedResponseError(str(error)) from error
         if not self._ended:
-            self._keep(data)
+            self._head.keep(data)
             return False
         if self._begun or self._ended > 1:
             raise MalformedResponseError("more came back than the response")
         self._ended = 0
-        self._head = None
+        self._head = _ResponseHead()
         return True
 
     def finish(self) -> bool:
         """Whether the end of the stream makes the response whole: one that says nothing about its length."""
-        if self._head is None or not self._head.lasts_until_close:
+        if not self._head.lasts_until_close:
             return False
         self.status = self._head.status
         self.keep_alive = False
@@ -72,10 +104,19 @@ class ResponseFraming:
         self.status = status
         self.keep_alive = self._parser.should_keep_alive()
 
-    def _keep(self, data: bytes) -> None:
-        if self._head is None:
-            self._head = _ResponseHead()
-        self._head.keep(data)
+
+class Framing(Protocol):
+    """What a connection needs to know of a response."""
+
+    status: int
+    keep_alive: bool
+    """Whether the connection can take another request."""
+
+    def feed(self, data: bytes) -> bool:
+        """Whether the response is whole now."""
+
+    def finish(self) -> bool:
+        """Whether the end of the stream makes the response whole."""
 
 
 class HeadFraming:

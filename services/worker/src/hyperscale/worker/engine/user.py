@@ -146,16 +146,20 @@ class VirtualUser:
     def _advance(self, now: float) -> None:
         position = self._position + 1
         if position == len(self._steps):
-            iterations = self._recorder.iterations
-            iterations.add_started(self._iteration_started)
-            iterations.add_ended(now)
-            if not self._admission.take():
+            if not self._next_iteration(now):
                 self._end()
                 return
-            self._iteration_started = now
             position = 0
         self._position = position
         self._request()
+
+    def _next_iteration(self, now: float) -> bool:
+        """End the iteration; whether another one has begun."""
+        iterations = self._recorder.iterations
+        iterations.add_started(self._iteration_started)
+        iterations.add_ended(now)
+        self._iteration_started = now
+        return self._admission.take()
 
     def _end(self) -> None:
         self.has_ended = True

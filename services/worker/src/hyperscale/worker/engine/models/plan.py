@@ -28,6 +28,8 @@ class EncodedStep:
     expected_statuses: Container[int]
     is_head: bool
     """Whether the response ends with its header, whatever that says."""
+    is_usual: bool
+    """Whether the response may be taken on the short path: not to HEAD, and the request is written at once."""
 
 
 @dataclass(frozen=True, slots=True)
