@@ -1,0 +1,75 @@
+"""The end of a job: its result and its terminal status are committed together, once."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+from hyperscale.gate.job_run import JobRun
+from hyperscale.gate.leases import JobLeases
+from hyperscale.gate.results import merged_result, unjudged_result
+from hyperscale.gate.store import JobStore
+from hyperscale.runtime.clock import Clock
+from hyperscale.runtime.coordination import CoordinationUnavailableError, Lease, LeaseLostError
+from hyperscale.runtime.supervisor import Supervisor
+from hyperscale.v1 import job_pb2, record_pb2
+
+_PAUSE_SECONDS = 0.5
+
+
+class JobCloser:
+    """Ends jobs."""
+
+    def __init__(self, store: JobStore, leases: JobLeases, supervisor: Supervisor, clock: Clock) -> None:
+        self._store = store
+        self._leases = leases
+        self._supervisor = supervisor
+        self._clock = clock
+
+    async def close(self, run: JobRun) -> None:
+        """End a job whose datacenters have all ended their parts; raises `LeaseLostError`."""
+        async with run.durable:
+            run.close_windows(math.inf, ())
+            run.advance(job_pb2.JOB_STATUS_COMPLETING)
+            finals = [part.result for part in run.parts.values() if part.result is not None]
+            result = merged_result(run.submission, finals, run.stop, run.is_cancelling, self._clock.wall())
+            record = _ended(run.record, result)
+            record.result_sequence = run.events.last_sequence + 1
+            await self._commit(record, run)
+            run.committed(record)
+            run.events.append_result(result)
+        await self._leases.release(run.lease)
+
+    async def close_unjudged(self, record: record_pb2.JobRecord, lease: Lease, reason: str) -> None:
+        """End a job of which nothing but its record is left: CANCELLED if that was acknowledged, else FAILED.
+
+        Raises `LeaseLostError` and `CoordinationUnavailableError`.
+        """
+        cancelled = record.status == job_pb2.JOB_STATUS_CANCELLING
+        status = job_pb2.JOB_STATUS_CANCELLED if cancelled else job_pb2.JOB_STATUS_FAILED
+        parts = [
+            job_pb2.JobFinalResult(
+                job_id=record.job_id, datacenter=name, status=status, errors=[reason], fence_token=lease.token
+            )
+            for name in record.datacenters
+        ]
+        ended = _ended(record, unjudged_result(status, reason, parts, self._clock.wall()))
+        ended.fence_token = lease.token
+        await self._store.finish(ended, lease)
+        await self._leases.release(lease)
+
+    async def _commit(self, record: record_pb2.JobRecord, run: JobRun) -> None:
+        """Commit for as long as the job is owned, however long the store is away."""
+        while not run.is_abandoned:
+            try:
+                return await self._store.finish(record, run.lease)
+            except CoordinationUnavailableError as error:
+                self._supervisor.report(error, "job-close", job_id=run.job_id)
+            await asyncio.sleep(_PAUSE_SECONDS)
+        raise LeaseLostError(run.lease.name, run.lease.token)
+
+
+def _ended(record: record_pb2.JobRecord, result: job_pb2.GlobalJobResult) -> record_pb2.JobRecord:
+    record.status = result.status
+    record.result.CopyFrom(result)
+    return record

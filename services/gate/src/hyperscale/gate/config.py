@@ -1,0 +1,89 @@
+"""Options of a gate."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from hyperscale.gate.models.orders import JobLimits
+from hyperscale.runtime.config import NodeConfig
+
+_HOUR_SECONDS = 3600.0
+
+
+class GateConfig(NodeConfig):
+    """Accepts jobs, runs them in datacenters, merges what they measure."""
+
+    store_url: str = Field(
+        description="Coordination store shared by all gates, sqlite:///absolute/path.db; memory:// forgets at exit."
+    )
+    max_active_jobs: int = Field(
+        default=1000,
+        ge=1,
+        le=100_000,
+        description="Unfinished jobs this gate owns at most; further ones are refused with RESOURCE_EXHAUSTED.",
+    )
+    lease_ttl_seconds: float = Field(
+        default=15.0,
+        gt=0,
+        le=600,
+        description="A job whose gate has not renewed its ownership for this long is ended by another gate. "
+        "Renewed after a third of it; shorter notices losses sooner and costs more writes.",
+    )
+    dispatch_deadline_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=600,
+        description="A datacenter that has not taken a job over within this time fails with the reason.",
+    )
+    call_timeout_seconds: float = Field(
+        default=3.0, gt=0, le=60, description="Longest wait for one answer of a manager or another gate."
+    )
+    manager_loss_grace_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=600,
+        description="A datacenter whose managers have all been silent for longer fails its part of every job.",
+    )
+    stop_grace_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        le=600,
+        description="A stopped datacenter that takes longer than this and its graceful stop to report its end is "
+        "recorded as FAILED.",
+    )
+    window_tolerance_seconds: float = Field(
+        default=1.5,
+        ge=0,
+        le=60,
+        description="How long a second of the live view waits for datacenters that have not reported it.",
+    )
+    event_history: int = Field(
+        default=200,
+        ge=1,
+        le=100_000,
+        description="Events kept per unfinished job; a watcher further behind gets a snapshot.",
+    )
+    cancel_delivery_seconds: float = Field(
+        default=_HOUR_SECONDS,
+        gt=0,
+        description="How long the gate keeps trying to tell an absent datacenter that a job is cancelled. A datacenter that "
+        "still reports such a job later is told again.",
+    )
+    completed_job_retention_seconds: float = Field(
+        default=24 * _HOUR_SECONDS,
+        gt=0,
+        description="Ended jobs are readable, and their idempotency keys taken, for this long; then they are deleted.",
+    )
+    retention_sweep_seconds: float = Field(
+        default=60.0, gt=0, description="Pause between two searches for jobs past their retention."
+    )
+
+    @property
+    def job_limits(self) -> JobLimits:
+        """What concerns one running job."""
+        return JobLimits(
+            event_history=self.event_history,
+            window_tolerance_seconds=self.window_tolerance_seconds,
+            dispatch_deadline_seconds=self.dispatch_deadline_seconds,
+            stop_grace_seconds=self.stop_grace_seconds,
+        )

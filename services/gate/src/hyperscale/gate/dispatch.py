@@ -1,0 +1,85 @@
+"""Handing a job to its datacenters, all at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hyperscale.gate.datacenter_calls import DatacenterCaller, ManagerCalls
+from hyperscale.gate.job_run import JobRun
+from hyperscale.runtime.errors import ErrorReason, HyperscaleError
+from hyperscale.runtime.retry import DISPATCH, RetryPolicy, call_with_retry
+from hyperscale.runtime.supervisor import Supervisor
+from hyperscale.v1 import dispatch_pb2, job_pb2
+from hyperscale.workload.splitting import split_submission
+
+_POLICY = RetryPolicy(
+    "job-dispatch",
+    attempts=1000,
+    base_delay_seconds=0.1,
+    max_delay_seconds=1.0,
+    retryable=DISPATCH.retryable
+    | {
+        ErrorReason.DATACENTER_UNAVAILABLE,
+        ErrorReason.DEADLINE_EXCEEDED,
+        ErrorReason.NOT_LEADER,
+        ErrorReason.TOO_MANY_JOBS,
+        ErrorReason.LEASE_LOST,
+    },
+)
+
+
+class Dispatcher:
+    """Hands jobs to the leaders of their datacenters.
+
+    Parameters
+    ----------
+    gate_id
+        Where datacenters are to report.
+    deadline_seconds
+        A datacenter that has not taken a job over by then fails its part.
+    """
+
+    def __init__(
+        self,
+        caller: DatacenterCaller,
+        calls: ManagerCalls,
+        supervisor: Supervisor,
+        gate_id: str,
+        deadline_seconds: float,
+    ) -> None:
+        self._caller = caller
+        self._calls = calls
+        self._supervisor = supervisor
+        self._gate_id = gate_id
+        self._deadline_seconds = deadline_seconds
+
+    def start(self, run: JobRun) -> list[asyncio.Task[None]]:
+        """Hand each datacenter what it is to run; one task per datacenter, which may be cancelled."""
+        shares = split_submission(run.submission, list(run.parts))
+        return [
+            self._supervisor.start(self._dispatch(run, datacenter, share), name="job-dispatch")
+            for datacenter, share in shares.items()
+        ]
+
+    async def _dispatch(self, run: JobRun, datacenter: str, share: job_pb2.JobSubmission) -> None:
+        dispatch = dispatch_pb2.JobDispatch(
+            job_id=run.job_id, fence_token=run.lease.token, gate_id=self._gate_id, submission=share
+        )
+
+        async def attempt(_: float) -> job_pb2.JobAck:
+            return await self._caller.ask(datacenter, lambda address: self._calls.submit_job(address, dispatch))
+
+        try:
+            await call_with_retry(_POLICY, attempt, self._deadline_seconds)
+        except HyperscaleError as error:
+            self._supervisor.report(error, "job-dispatch", job_id=run.job_id, datacenter=datacenter)
+            run.give_up(datacenter, job_pb2.JOB_STATUS_FAILED, _refusal(error, self._deadline_seconds))
+        else:
+            run.accepted(datacenter)
+
+
+def _refusal(error: HyperscaleError, deadline_seconds: float) -> str:
+    if error.reason in _POLICY.retryable:
+        return f"the datacenter has not taken the job over within {deadline_seconds:g} s: {error.message}"
+    faults = "; ".join(f"{violation.path}: {violation.message}" for violation in error.violations)
+    return f"the datacenter refused the job: {error.message}{f' ({faults})' if faults else ''}"

@@ -1,0 +1,1 @@
+"""One servicer per gRPC service of the gate: translate, delegate, nothing else."""

@@ -1,0 +1,98 @@
+"""GateService: what clients call."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc.aio
+
+from hyperscale.gate.admission import Admission
+from hyperscale.gate.job_desk import JobDesk
+from hyperscale.gate.models.orders import CallOrigin
+from hyperscale.gate.overview import GateViews, JobListing, WorkflowQueries
+from hyperscale.gate.submission import JobSubmissions
+from hyperscale.v1 import dispatch_pb2, gate_service_pb2, job_pb2, node_pb2
+from hyperscale.v1.gate_service_pb2_grpc import GateServiceServicer
+from hyperscale.v1.protocol import FORWARDED_METADATA_KEY
+
+
+class GateServiceHandler(GateServiceServicer):
+    """Translates calls of clients."""
+
+    def __init__(
+        self,
+        *,
+        admission: Admission,
+        submissions: JobSubmissions,
+        desk: JobDesk,
+        listing: JobListing,
+        queries: WorkflowQueries,
+        views: GateViews,
+    ) -> None:
+        self._admission = admission
+        self._submissions = submissions
+        self._desk = desk
+        self._listing = listing
+        self._queries = queries
+        self._views = views
+
+    async def SubmitJob(
+        self, request: job_pb2.JobSubmission, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> job_pb2.JobAck:
+        """Accept a job."""
+        return await self._submissions.submit(request)
+
+    async def GetJob(
+        self, request: gate_service_pb2.GetJobRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> job_pb2.GlobalJobStatus:
+        """Say how a job stands."""
+        self._admission.require_active()
+        return await self._desk.get(request, _origin(context))
+
+    async def ListJobs(
+        self, request: gate_service_pb2.ListJobsRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> gate_service_pb2.ListJobsResponse:
+        """List jobs, newest first."""
+        self._admission.require_active()
+        return await self._listing.page(request)
+
+    async def WatchJob(
+        self, request: gate_service_pb2.WatchJobRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[gate_service_pb2.JobEvent]:
+        """Stream what happens to a job."""
+        self._admission.require_active()
+        async for event in self._desk.watch(request, _origin(context)):
+            yield event
+
+    async def CancelJob(
+        self, request: dispatch_pb2.JobCancelRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> dispatch_pb2.JobCancelResponse:
+        """Cancel a job, durably."""
+        self._admission.require_active()
+        return await self._desk.cancel(request, _origin(context))
+
+    async def QueryWorkflows(
+        self, request: gate_service_pb2.WorkflowQueryRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> gate_service_pb2.GateWorkflowQueryResponse:
+        """Ask the datacenters about workflows."""
+        self._admission.require_active()
+        return await self._queries.query(request)
+
+    async def ListDatacenters(
+        self, request: gate_service_pb2.DatacenterListRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> gate_service_pb2.DatacenterListResponse:
+        """List the datacenters."""
+        self._admission.require_active()
+        return self._views.datacenters()
+
+    async def Ping(
+        self, request: node_pb2.PingRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> gate_service_pb2.GatePingResponse:
+        """Answer."""
+        return self._views.ping(request.request_id)
+
+
+def _origin(context: grpc.aio.ServicerContext[Any, Any]) -> CallOrigin:
+    keys = {key for key, _ in context.invocation_metadata() or ()}
+    return CallOrigin.GATE if FORWARDED_METADATA_KEY in keys else CallOrigin.CLIENT

@@ -1,0 +1,286 @@
+"""One unfinished job at its owner: the only place that changes how it stands.
+
+Laws: a part that has its result never changes; every change of a status is an event; reports under another ownership, out
+of order or seen before change nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+
+from hyperscale.gate.events import JobEventLog
+from hyperscale.gate.job_lifecycle import TERMINAL, JobLifecycle, JobStatusValue
+from hyperscale.gate.live_view import WindowView, job_status, stored_job_status
+from hyperscale.gate.models.orders import JobLimits, StopOrder
+from hyperscale.gate.models.part import DatacenterPart
+from hyperscale.gate.stats import GlobalStatistics
+from hyperscale.gate.timestamps import seconds_of, timestamp
+from hyperscale.runtime.clock import Clock
+from hyperscale.runtime.coordination import Lease
+from hyperscale.runtime.errors import HyperscaleError
+from hyperscale.v1 import gate_service_pb2, job_pb2, progress_pb2, record_pb2
+
+
+class JobRun:
+    """How one job stands, what it has measured, and who watches it.
+
+    Parameters
+    ----------
+    record
+        As committed when the job was accepted.
+    lease
+        The ownership under which it was committed.
+
+    Attributes
+    ----------
+    durable
+        Held while the record of the job is being changed in the store.
+    events
+        For those who watch.
+    """
+
+    def __init__(self, record: record_pb2.JobRecord, lease: Lease, limits: JobLimits, clock: Clock) -> None:
+        self._record = record
+        self._lease = lease
+        self._limits = limits
+        self._clock = clock
+        self._lifecycle = JobLifecycle(record.status)
+        self._parts = {name: DatacenterPart(name) for name in record.datacenters}
+        self._statistics = GlobalStatistics(record.datacenters, limits.window_tolerance_seconds)
+        self._stop: StopOrder | None = None
+        self._is_abandoned = False
+        self._changed = asyncio.Event()
+        self.durable = asyncio.Lock()
+        self.events = JobEventLog(record.job_id, limits.event_history, clock)
+
+    @property
+    def job_id(self) -> str:
+        """Identity of the job."""
+        return self._record.job_id
+
+    @property
+    def record(self) -> record_pb2.JobRecord:
+        """A copy of the record, as last noted with `committed`."""
+        copy = record_pb2.JobRecord()
+        copy.CopyFrom(self._record)
+        return copy
+
+    @property
+    def submission(self) -> job_pb2.JobSubmission:
+        """What was submitted; not to be changed."""
+        return self._record.submission
+
+    @property
+    def submitted_at_seconds(self) -> float:
+        """When the job was accepted, seconds since the Unix epoch."""
+        return seconds_of(self._record.submitted_at)
+
+    @property
+    def lease(self) -> Lease:
+        """The ownership; its token fences everything done for the job."""
+        return self._lease
+
+    @property
+    def status(self) -> JobStatusValue:
+        """Current status."""
+        return self._lifecycle.status
+
+    @property
+    def is_cancelling(self) -> bool:
+        """Whether a cancellation is durable."""
+        return self._lifecycle.is_cancelling
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the job has ended."""
+        return self._lifecycle.is_terminal
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether this gate no longer acts as the owner."""
+        return self._is_abandoned
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every datacenter has ended its part."""
+        return all(part.is_done for part in self._parts.values())
+
+    @property
+    def stop(self) -> StopOrder | None:
+        """The first order to stop, if there was one."""
+        return self._stop
+
+    @property
+    def parts(self) -> Mapping[str, DatacenterPart]:
+        """Each datacenter's part, to read."""
+        return MappingProxyType(self._parts)
+
+    @property
+    def statistics(self) -> GlobalStatistics:
+        """What was measured, to read."""
+        return self._statistics
+
+    def renewed(self, lease: Lease) -> None:
+        """Note the new expiry of the ownership."""
+        self._lease = lease
+
+    def committed(self, record: record_pb2.JobRecord) -> None:
+        """Note what is in the store, and follow its status."""
+        self._record = record
+        if record.status == self.status:
+            return
+        self._lifecycle.advance(record.status)
+        if not self.is_terminal:
+            self._push_status(record.cancel_reason)
+        self._wake()
+
+    def advance(self, status: JobStatusValue) -> None:
+        """Change the status in memory, where the table allows it."""
+        if self._lifecycle.allows(status):
+            self._lifecycle.advance(status)
+            self._push_status("")
+
+    def order_stop(self, order: StopOrder) -> None:
+        """Have the job stopped; the first order counts."""
+        if self._stop is None:
+            self._stop = order
+            self._wake()
+
+    def abandon(self, error: HyperscaleError) -> None:
+        """Stop acting as the owner; watchers get the error."""
+        self._is_abandoned = True
+        self.events.close(error)
+        self._wake()
+
+    def accepted(self, datacenter: str) -> None:
+        """Note that a datacenter has taken the job over."""
+        part = self._parts[datacenter]
+        if part.is_done or part.is_accepted:
+            return
+        part.is_accepted = True
+        if part.status == job_pb2.JOB_STATUS_DISPATCHING:
+            self._set_part_status(part, job_pb2.JOB_STATUS_QUEUED, "")
+
+    def take_progress(self, progress: progress_pb2.JobProgress) -> None:
+        """Take a datacenter's progress over; raises HistogramError."""
+        part = self._open_part(progress.datacenter, progress.fence_token)
+        if part is None or not self._statistics.take_totals(
+            progress.datacenter, progress.progress_sequence, progress.statistics
+        ):
+            return
+        part.is_accepted = True
+        part.workflows = tuple(progress.workflows)
+        if progress.HasField("started_at"):
+            part.started_at_seconds = seconds_of(progress.started_at)
+        # The end of a part is its final result, which carries the exact totals.
+        if progress.status not in TERMINAL and progress.status != job_pb2.JOB_STATUS_UNSPECIFIED:
+            self._set_part_status(part, progress.status, "")
+
+    def take_window(self, push: progress_pb2.WindowedStatsPush) -> None:
+        """Take one second of one datacenter over; raises HistogramError."""
+        if push.datacenter in self._parts:
+            self._statistics.take_window(push)
+            self._wake()
+
+    def take_final_result(self, result: job_pb2.JobFinalResult) -> None:
+        """Take a datacenter's final word over; raises HistogramError."""
+        part = self._open_part(result.datacenter, result.fence_token)
+        if part is None or result.status not in TERMINAL:
+            return
+        self._statistics.take_final_totals(result.datacenter, result.statistics)
+        self._end_part(part, result)
+
+    def give_up(self, datacenter: str, status: JobStatusValue, reason: str) -> None:
+        """End the part of a datacenter that does not do it itself, with the totals last received."""
+        part = self._parts[datacenter]
+        if not part.is_done:
+            part.is_given_up = True
+            self._end_part(part, self._own_result(part, status, reason))
+
+    def end_unstarted(self, datacenter: str, reason: str) -> None:
+        """End the part of a datacenter that has confirmed that it will not run the job."""
+        part = self._parts[datacenter]
+        if not part.is_done:
+            self._end_part(part, self._own_result(part, job_pb2.JOB_STATUS_CANCELLED, reason))
+
+    def close_windows(self, now_seconds: float, expected: Collection[str]) -> None:
+        """Publish the seconds of the run that are due."""
+        closed = self._statistics.close_windows(now_seconds, expected)
+        if not closed:
+            return
+        view = WindowView(self._parts, self._statistics)
+        for window in closed:
+            self.events.append_window(view.of(window))
+
+    def snapshot(self) -> job_pb2.GlobalJobStatus:
+        """The job as it stands."""
+        if self.is_terminal:
+            return stored_job_status(self._record)
+        return job_status(self._record, self.status, self._parts, self._statistics, self._clock.wall())
+
+    async def wait_changed(self, timeout_seconds: float) -> None:
+        """Wait until something has changed since the last call, or for the timeout."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+        self._changed.clear()
+
+    def _open_part(self, datacenter: str, fence_token: int) -> DatacenterPart | None:
+        """The part a report is about, unless it has ended or the report belongs to another ownership."""
+        part = self._parts.get(datacenter)
+        if part is None or part.is_done or fence_token != self._lease.token:
+            return None
+        return part
+
+    def _own_result(self, part: DatacenterPart, status: JobStatusValue, reason: str) -> job_pb2.JobFinalResult:
+        result = job_pb2.JobFinalResult(
+            job_id=self.job_id,
+            datacenter=part.datacenter,
+            status=status,
+            errors=[reason],
+            workflows=part.workflows,
+            statistics=[entry.to_proto() for entry in self._statistics.of(part.datacenter).values()],
+            fence_token=self._lease.token,
+        )
+        if part.started_at_seconds is not None:
+            result.started_at.CopyFrom(timestamp(part.started_at_seconds))
+            result.finished_at.CopyFrom(timestamp(max(self._clock.wall(), part.started_at_seconds)))
+        return result
+
+    def _end_part(self, part: DatacenterPart, result: job_pb2.JobFinalResult) -> None:
+        part.is_accepted = True
+        part.result = result
+        part.workflows = tuple(result.workflows)
+        if result.HasField("started_at"):
+            part.started_at_seconds = seconds_of(result.started_at)
+        self._set_part_status(part, result.status, "; ".join(result.errors))
+
+    def _set_part_status(self, part: DatacenterPart, status: JobStatusValue, reason: str) -> None:
+        if part.status == status:
+            return
+        part.status, part.reason = status, reason
+        self._follow_parts()
+        self.events.append_status(
+            gate_service_pb2.JobStatusPush(
+                status=self.status, datacenter=part.datacenter, datacenter_status=status, message=reason
+            )
+        )
+        self._wake()
+
+    def _follow_parts(self) -> None:
+        """RUNNING as soon as one datacenter makes load; QUEUED once all have the job and none does."""
+        statuses = {part.status for part in self._parts.values()}
+        if job_pb2.JOB_STATUS_RUNNING in statuses:
+            self.advance(job_pb2.JOB_STATUS_RUNNING)
+        elif job_pb2.JOB_STATUS_QUEUED in statuses and all(part.is_accepted for part in self._parts.values()):
+            self.advance(job_pb2.JOB_STATUS_QUEUED)
+
+    def _push_status(self, message: str) -> None:
+        self.events.append_status(gate_service_pb2.JobStatusPush(status=self.status, message=message))
+
+    def _wake(self) -> None:
+        self._changed.set()

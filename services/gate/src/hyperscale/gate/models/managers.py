@@ -1,0 +1,25 @@
+"""Managers and datacenters as a gate sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hyperscale.v1 import progress_pb2
+
+
+@dataclass(slots=True)
+class ConnectedManager:
+    """A manager that has registered.
+
+    Attributes
+    ----------
+    session
+        Rises with each registration, so that the end of an earlier stream does not touch a later one.
+    heard_at_seconds
+        Monotonic clock.
+    """
+
+    session: int
+    address: str
+    heartbeat: progress_pb2.ManagerHeartbeat
+    heard_at_seconds: float

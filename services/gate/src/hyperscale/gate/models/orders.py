@@ -1,0 +1,71 @@
+"""What the gate asks of itself and of datacenters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class StopCause(Enum):
+    """Why a job is stopped before it is done."""
+
+    CANCELLED = "cancelled"
+    TIMEOUT = "timeout"
+    DATACENTER_FAILED = "datacenter failed"
+
+
+@dataclass(frozen=True, slots=True)
+class StopOrder:
+    """A job is to be stopped in every datacenter.
+
+    Attributes
+    ----------
+    reason
+        For people.
+    given_at_seconds
+        Monotonic clock.
+    """
+
+    cause: StopCause
+    reason: str
+    given_at_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CancelNotice:
+    """A datacenter is to be told to stop a job."""
+
+    job_id: str
+    datacenter: str
+    fence_token: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobLimits:
+    """How much the gate keeps of, and how long it waits for, a running job.
+
+    Attributes
+    ----------
+    event_history
+        Events kept for watchers.
+    window_tolerance_seconds
+        How long a second of the run waits for datacenters that have not reported it.
+    dispatch_deadline_seconds
+        How long a datacenter may take to take the job over, or to confirm that it will not.
+    stop_grace_seconds
+        How long a stopped datacenter may take, beyond the graceful stop of its workflows, to report its end.
+    """
+
+    event_history: int
+    window_tolerance_seconds: float
+    dispatch_deadline_seconds: float
+    stop_grace_seconds: float
+
+
+class CallOrigin(Enum):
+    """Who sent a call."""
+
+    CLIENT = "client"
+    GATE = "gate"
+    """Another gate, which passed it on."""

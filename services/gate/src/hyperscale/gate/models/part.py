@@ -1,0 +1,37 @@
+"""A datacenter's part of an unfinished job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hyperscale.gate.job_lifecycle import JobStatusValue
+from hyperscale.v1 import job_pb2
+
+
+@dataclass(slots=True)
+class DatacenterPart:
+    """How the job stands in one datacenter, as the gate knows it.
+
+    Attributes
+    ----------
+    is_accepted
+        The datacenter has taken the job over: its dispatch was acknowledged, or it has reported.
+    is_given_up
+        The gate ended the part on its own account: should the datacenter run it all the same, it must be told to stop.
+    result
+        Its final result; nothing about the part changes once it is there.
+    """
+
+    datacenter: str
+    status: JobStatusValue = job_pb2.JOB_STATUS_DISPATCHING
+    reason: str = ""
+    is_accepted: bool = False
+    is_given_up: bool = False
+    workflows: tuple[job_pb2.WorkflowStatusInfo, ...] = ()
+    started_at_seconds: float | None = None
+    result: job_pb2.JobFinalResult | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the job has ended there."""
+        return self.result is not None

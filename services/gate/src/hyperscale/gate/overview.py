@@ -1,0 +1,124 @@
+"""Questions about many jobs or many datacenters."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hyperscale.gate.admission import Admission
+from hyperscale.gate.datacenter_calls import DatacenterCaller, ManagerCalls
+from hyperscale.gate.job_desk import JobDesk
+from hyperscale.gate.job_lifecycle import TERMINAL
+from hyperscale.gate.registry import ManagerRegistry
+from hyperscale.gate.state import GateState
+from hyperscale.gate.store import JobStore
+from hyperscale.runtime.errors import ErrorReason, FieldViolation, HyperscaleError
+from hyperscale.v1 import gate_service_pb2, record_pb2
+
+_DEFAULT_PAGE = 100
+_MAX_PAGE = 1000
+_MAX_TOKEN_CHARACTERS = 300
+
+
+class GateViews:
+    """What a gate says of itself and of its datacenters."""
+
+    def __init__(self, admission: Admission, registry: ManagerRegistry, state: GateState) -> None:
+        self._admission = admission
+        self._registry = registry
+        self._state = state
+
+    def datacenters(self) -> gate_service_pb2.DatacenterListResponse:
+        """The datacenters that have registered."""
+        return gate_service_pb2.DatacenterListResponse(datacenters=self._registry.datacenters())
+
+    def ping(self, request_id: str) -> gate_service_pb2.GatePingResponse:
+        """A sign of life."""
+        return gate_service_pb2.GatePingResponse(
+            request_id=request_id,
+            node=self._admission.node,
+            active_jobs=len(self._state),
+            datacenters=self._registry.datacenters(),
+        )
+
+
+class JobListing:
+    """Pages of all gates' jobs."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+
+    async def page(self, request: gate_service_pb2.ListJobsRequest) -> gate_service_pb2.ListJobsResponse:
+        """Jobs, newest first; raises INVALID_ARGUMENT."""
+        violations = list(_page_faults(request))
+        if violations:
+            raise HyperscaleError(ErrorReason.INVALID_ARGUMENT, violations=violations)
+        jobs, following = await self._store.page(request.page_size or _DEFAULT_PAGE, request.page_token)
+        return gate_service_pb2.ListJobsResponse(jobs=jobs, next_page_token=following)
+
+
+class WorkflowQueries:
+    """Asks the datacenters about workflows, all at the same time."""
+
+    def __init__(self, desk: JobDesk, registry: ManagerRegistry, caller: DatacenterCaller, calls: ManagerCalls) -> None:
+        self._desk = desk
+        self._registry = registry
+        self._caller = caller
+        self._calls = calls
+
+    async def query(self, request: gate_service_pb2.WorkflowQueryRequest) -> gate_service_pb2.GateWorkflowQueryResponse:
+        """Workflows of a job, or of all unfinished jobs, by datacenter; raises JOB_NOT_FOUND."""
+        if not request.job_id:
+            return await self._ask_all(self._registry.datacenter_names, request)
+        record = await self._desk.record(request.job_id)
+        if record.status in TERMINAL:
+            return _stored(record, request)
+        return await self._ask_all(list(record.datacenters), request)
+
+    async def _ask_all(
+        self, datacenters: list[str], request: gate_service_pb2.WorkflowQueryRequest
+    ) -> gate_service_pb2.GateWorkflowQueryResponse:
+        answers = await asyncio.gather(*(self._ask(name, request) for name in datacenters))
+        return gate_service_pb2.GateWorkflowQueryResponse(datacenters=answers)
+
+    async def _ask(
+        self, datacenter: str, request: gate_service_pb2.WorkflowQueryRequest
+    ) -> gate_service_pb2.DatacenterWorkflowStatus:
+        status = gate_service_pb2.DatacenterWorkflowStatus(datacenter=datacenter)
+        try:
+            answer = await self._caller.ask(datacenter, lambda address: self._calls.query_workflows(address, request))
+        except HyperscaleError as error:
+            status.error = error.message
+            return status
+        status.workflows.extend(answer.workflows)
+        return status
+
+
+def _stored(
+    record: record_pb2.JobRecord, request: gate_service_pb2.WorkflowQueryRequest
+) -> gate_service_pb2.GateWorkflowQueryResponse:
+    """The workflows as they were when the job ended."""
+    names = set(request.workflow_names)
+    return gate_service_pb2.GateWorkflowQueryResponse(
+        datacenters=[
+            gate_service_pb2.DatacenterWorkflowStatus(
+                datacenter=part.result.datacenter,
+                workflows=[
+                    workflow for workflow in part.result.workflows if not names or workflow.workflow_name in names
+                ],
+            )
+            for part in record.result.datacenters
+        ]
+    )
+
+
+def _page_faults(request: gate_service_pb2.ListJobsRequest) -> list[FieldViolation]:
+    token = request.page_token
+    checks = (
+        (request.page_size <= _MAX_PAGE, "page_size", f"must be from 0 to {_MAX_PAGE}"),
+        (
+            not token or (token.isprintable() and len(token) <= _MAX_TOKEN_CHARACTERS),
+            "page_token",
+            "is not from an earlier answer",
+        ),
+    )
+    return [FieldViolation(path, message) for is_fine, path, message in checks if not is_fine]

@@ -1,0 +1,102 @@
+"""Jobs whose gate is gone: they end with the reason, and their datacenters are told to stop.
+
+A gate ends, at its start, the unfinished jobs of its own earlier life, and later those of any gate that has let their leases run
+out. An acknowledged cancellation still ends CANCELLED; everything else ends FAILED.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from hyperscale.gate.cancellation import CancelCourier
+from hyperscale.gate.closing import JobCloser
+from hyperscale.gate.job_lifecycle import TERMINAL
+from hyperscale.gate.leases import JobLeases
+from hyperscale.gate.models.orders import CancelNotice
+from hyperscale.gate.state import GateState
+from hyperscale.gate.store import JobStore
+from hyperscale.runtime.coordination import CoordinationUnavailableError, Lease, LeaseLostError
+from hyperscale.runtime.supervisor import Supervisor
+from hyperscale.v1 import job_pb2, record_pb2
+
+_AT_ONCE = 32
+
+
+class JobRecovery:
+    """Ends jobs that nobody runs any more.
+
+    Parameters
+    ----------
+    gate_id
+        Node id of this gate.
+    """
+
+    def __init__(
+        self,
+        *,
+        gate_id: str,
+        store: JobStore,
+        leases: JobLeases,
+        closer: JobCloser,
+        courier: CancelCourier,
+        supervisor: Supervisor,
+    ) -> None:
+        self._gate_id = gate_id
+        self._store = store
+        self._leases = leases
+        self._closer = closer
+        self._courier = courier
+        self._supervisor = supervisor
+
+    async def end_own(self) -> None:
+        """End the unfinished jobs of this gate's earlier life; called before it takes calls."""
+        own = [ack for ack in await self._store.unfinished() if ack.gate_id == self._gate_id]
+        await self._end_all(own)
+
+    async def end_orphans(self, state: GateState, pause_seconds: float) -> None:
+        """End jobs whose lease has run out, again and again."""
+        while True:
+            await asyncio.sleep(pause_seconds)
+            await self.end_orphans_once(state)
+
+    async def end_orphans_once(self, state: GateState) -> None:
+        """End the jobs whose lease has run out now."""
+        unfinished = await self._store.unfinished()
+        elsewhere = [ack for ack in unfinished if not state.is_in_charge(ack.job_id)]
+        orphans = [ack for ack in elsewhere if not await self._leases.is_owned(ack.job_id)]
+        await self._end_all(orphans)
+
+    async def _end_all(self, acks: list[job_pb2.JobAck]) -> None:
+        for start in range(0, len(acks), _AT_ONCE):
+            await asyncio.gather(*map(self._end, acks[start : start + _AT_ONCE]))
+
+    async def _end(self, ack: job_pb2.JobAck) -> None:
+        lease = await self._leases.acquire(ack.job_id)
+        if lease is None:
+            return
+        record = await self._store.get(ack.job_id)
+        if record is None or record.status in TERMINAL:
+            await self._leases.release(lease)
+            return
+        try:
+            await self._closer.close_unjudged(record, lease, self._reason(record))
+        except (LeaseLostError, CoordinationUnavailableError) as error:
+            # Found again by the next search.
+            self._supervisor.report(error, "job-recovery", job_id=ack.job_id)
+            return
+        self._tell(record, lease)
+
+    def _tell(self, record: record_pb2.JobRecord, lease: Lease) -> None:
+        for notice in notices(record, lease, self._reason(record)):
+            _ = self._courier.tell(notice)
+
+    def _reason(self, record: record_pb2.JobRecord) -> str:
+        if record.gate_id == self._gate_id:
+            return f"gate {record.gate_id} restarted while the job was under way"
+        return f"gate {record.gate_id}, which owned the job, is gone"
+
+
+def notices(record: record_pb2.JobRecord, lease: Lease, reason: str) -> Iterable[CancelNotice]:
+    """What each datacenter of a job is told when its gate ends it."""
+    return [CancelNotice(record.job_id, name, lease.token, reason) for name in record.datacenters]

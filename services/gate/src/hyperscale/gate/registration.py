@@ -1,0 +1,22 @@
+"""Letting managers in: their datacenters are remembered by all gates, also over restarts."""
+
+from __future__ import annotations
+
+from hyperscale.gate.registry import ManagerRegistry
+from hyperscale.gate.store import JobStore
+from hyperscale.v1 import progress_pb2
+
+
+class ManagerRegistrations:
+    """Registers managers."""
+
+    def __init__(self, registry: ManagerRegistry, store: JobStore) -> None:
+        self._registry = registry
+        self._store = store
+
+    async def register(self, heartbeat: progress_pb2.ManagerHeartbeat) -> None:
+        """Let a manager in; raises WRONG_CLUSTER, INVALID_ARGUMENT or OVERLOADED."""
+        is_new = heartbeat.node.datacenter not in self._registry.datacenter_names
+        self._registry.register(heartbeat)
+        if is_new:
+            await self._store.remember_datacenter(heartbeat.node.datacenter)

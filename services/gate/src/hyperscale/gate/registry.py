@@ -1,0 +1,180 @@
+"""The managers that have registered with this process, and the datacenters they stand for.
+
+Laws: nodes of another cluster or environment never enter; a manager leaves when its stream ends or it falls silent; a
+datacenter that was once known stays known, available or not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from hyperscale.gate.models.managers import ConnectedManager
+from hyperscale.runtime.clock import Clock
+from hyperscale.runtime.endpoints import Endpoint
+from hyperscale.runtime.errors import ErrorReason, FieldViolation, HyperscaleError
+from hyperscale.v1 import gate_service_pb2, node_pb2, progress_pb2
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_MAX_MANAGERS = 1000
+_MAX_DATACENTERS = 1000
+_FRESH_SECONDS = 3.0
+
+
+class ManagerRegistry:
+    """Who is connected, who leads, and how much each datacenter can take.
+
+    Parameters
+    ----------
+    home
+        This gate; managers must be of its cluster and environment.
+    loss_grace_seconds
+        Silence after which a manager, and a datacenter without others, counts as lost.
+    """
+
+    def __init__(self, home: node_pb2.NodeInfo, loss_grace_seconds: float, clock: Clock) -> None:
+        self._home = home
+        self._loss_grace_seconds = loss_grace_seconds
+        self._clock = clock
+        self._managers: dict[str, ConnectedManager] = {}
+        self._heard_at: dict[str, float] = {}
+        self._last_session = 0
+
+    @property
+    def manager_count(self) -> int:
+        """Managers known now."""
+        return len(self._managers)
+
+    @property
+    def datacenter_names(self) -> list[str]:
+        """Every datacenter that has ever registered, sorted."""
+        return sorted(self._heard_at)
+
+    def restore(self, names: Iterable[str]) -> None:
+        """Note datacenters known from before; they have the loss grace to come back."""
+        for name in names:
+            self._heard_at.setdefault(name, self._clock.monotonic())
+
+    def register(self, heartbeat: progress_pb2.ManagerHeartbeat) -> None:
+        """Let a manager in; raises WRONG_CLUSTER, INVALID_ARGUMENT or OVERLOADED."""
+        self._check(heartbeat.node)
+        self.expire()
+        self._check_room(heartbeat.node)
+        self._last_session += 1
+        now = self._clock.monotonic()
+        endpoint = heartbeat.node.endpoint
+        self._managers[heartbeat.node.node_id] = ConnectedManager(
+            session=self._last_session,
+            address=Endpoint(endpoint.host, endpoint.port).address,
+            heartbeat=heartbeat,
+            heard_at_seconds=now,
+        )
+        self._heard_at[heartbeat.node.datacenter] = now
+
+    def session_of(self, node_id: str) -> int | None:
+        """The latest registration of a manager; None when it has not registered with this process."""
+        manager = self._managers.get(node_id)
+        return None if manager is None else manager.session
+
+    def has_manager_of(self, datacenter: str) -> bool:
+        """Whether any manager of the datacenter is registered."""
+        return any(manager.heartbeat.node.datacenter == datacenter for manager in self._managers.values())
+
+    def hear(self, heartbeat: progress_pb2.ManagerHeartbeat) -> None:
+        """Take a registered manager's news over."""
+        manager = self._managers.get(heartbeat.node.node_id)
+        if manager is None or manager.heartbeat.node.datacenter != heartbeat.node.datacenter:
+            return
+        manager.heartbeat = heartbeat
+        manager.heard_at_seconds = self._heard_at[heartbeat.node.datacenter] = self._clock.monotonic()
+
+    def leave(self, node_id: str, session: int) -> None:
+        """Forget a manager whose stream has ended, unless it has registered again since."""
+        if self.session_of(node_id) == session:
+            del self._managers[node_id]
+
+    def expire(self) -> None:
+        """Forget managers that have been silent for too long."""
+        now = self._clock.monotonic()
+        silent = [
+            node_id
+            for node_id, manager in self._managers.items()
+            if now - manager.heard_at_seconds > self._loss_grace_seconds
+        ]
+        for node_id in silent:
+            del self._managers[node_id]
+
+    def is_lost(self, datacenter: str) -> bool:
+        """Whether nothing has been heard of a datacenter for longer than the grace."""
+        return self._clock.monotonic() - self._heard_at.get(datacenter, float("-inf")) > self._loss_grace_seconds
+
+    def present_datacenters(self) -> list[str]:
+        """The datacenters that are not lost, sorted: those that a job runs in when it names none."""
+        return [name for name in self.datacenter_names if not self.is_lost(name)]
+
+    def addresses(self, datacenter: str) -> list[str]:
+        """Where to reach a datacenter, best first: its leader, then its other managers, who know the leader."""
+        managers = [manager for manager in self._managers.values() if manager.heartbeat.node.datacenter == datacenter]
+        managers.sort(key=lambda manager: (manager.heartbeat.is_leader, manager.heartbeat.term), reverse=True)
+        return [manager.address for manager in managers]
+
+    def datacenters(self) -> list[gate_service_pb2.DatacenterInfo]:
+        """What is known of each datacenter, by name."""
+        return [self._info(name) for name in self.datacenter_names]
+
+    def _info(self, name: str) -> gate_service_pb2.DatacenterInfo:
+        now = self._clock.monotonic()
+        managers = {
+            node_id: manager
+            for node_id, manager in self._managers.items()
+            if manager.heartbeat.node.datacenter == name and now - manager.heard_at_seconds <= _FRESH_SECONDS
+        }
+        info = gate_service_pb2.DatacenterInfo(datacenter=name, manager_count=len(managers))
+        leader = _leader(managers)
+        if leader is None:
+            return info
+        info.available = leader.node.state == node_pb2.NODE_STATE_ACTIVE
+        info.leader_id = leader.node.node_id
+        info.worker_count = leader.worker_count
+        info.total_cores = leader.total_cores
+        info.available_cores = leader.available_cores
+        info.active_jobs = leader.active_jobs
+        return info
+
+    def _check(self, node: node_pb2.NodeInfo) -> None:
+        if (node.cluster_id, node.environment_id) != (self._home.cluster_id, self._home.environment_id):
+            facts = {
+                "caller_cluster": f"{node.cluster_id}/{node.environment_id}",
+                "node_cluster": f"{self._home.cluster_id}/{self._home.environment_id}",
+            }
+            raise HyperscaleError(ErrorReason.WRONG_CLUSTER, metadata=facts)
+        violations = _faults(node)
+        if violations:
+            raise HyperscaleError(ErrorReason.INVALID_ARGUMENT, violations=violations)
+
+    def _check_room(self, node: node_pb2.NodeInfo) -> None:
+        if node.node_id not in self._managers and len(self._managers) >= _MAX_MANAGERS:
+            raise HyperscaleError(ErrorReason.OVERLOADED, f"{_MAX_MANAGERS} managers are already registered")
+        if node.datacenter not in self._heard_at and len(self._heard_at) >= _MAX_DATACENTERS:
+            raise HyperscaleError(ErrorReason.OVERLOADED, f"{_MAX_DATACENTERS} datacenters are already known")
+
+
+def _leader(managers: Mapping[str, ConnectedManager]) -> progress_pb2.ManagerHeartbeat | None:
+    """The leader of the highest term, when several believe they lead."""
+    leaders = [manager.heartbeat for manager in managers.values() if manager.heartbeat.is_leader]
+    return max(leaders, key=lambda heartbeat: heartbeat.term, default=None)
+
+
+def _faults(node: node_pb2.NodeInfo) -> list[FieldViolation]:
+    checks = (
+        (node.role == node_pb2.NODE_ROLE_MANAGER, "role", "must be NODE_ROLE_MANAGER"),
+        (_is_name(node.node_id), "node_id", "must have 1 to 63 letters, digits, '-', '_' or '.'"),
+        (_is_name(node.datacenter), "datacenter", "must have 1 to 63 letters, digits, '-', '_' or '.'"),
+        (bool(node.endpoint.host), "endpoint.host", "must not be empty"),
+        (1 <= node.endpoint.port <= 65535, "endpoint.port", "must be from 1 to 65535"),
+    )
+    return [FieldViolation(f"heartbeat.node.{path}", message) for is_fine, path, message in checks if not is_fine]
+
+
+def _is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None

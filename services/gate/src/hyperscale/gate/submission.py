@@ -1,0 +1,211 @@
+"""Accepting jobs.
+
+Laws: an acknowledged job is durable together with its idempotency key; a key is one job, at whichever gate and however
+often at once; a refused job leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import count
+
+from hyperscale.gate.admission import Admission
+from hyperscale.gate.conductor import JobConductor
+from hyperscale.gate.job_run import JobRun
+from hyperscale.gate.leases import JobLeases
+from hyperscale.gate.models.orders import JobLimits
+from hyperscale.gate.registry import ManagerRegistry
+from hyperscale.gate.state import GateState
+from hyperscale.gate.store import JobStore
+from hyperscale.gate.timestamps import timestamp
+from hyperscale.runtime.clock import Clock
+from hyperscale.runtime.coordination import ConflictError, Lease
+from hyperscale.runtime.errors import ErrorReason, FieldViolation, HyperscaleError
+from hyperscale.v1 import job_pb2, record_pb2
+from hyperscale.v1.protocol import MAX_SUBMISSION_BYTES
+from hyperscale.workload.faults import Fault
+from hyperscale.workload.validation import validate_submission
+
+
+class JobIds:
+    """Identities of jobs: {region}-{unix_ms}-{gate}-{seq}."""
+
+    def __init__(self, region: str, gate_id: str) -> None:
+        self._region = region
+        self._gate_id = gate_id
+        self._sequence = count(1)
+
+    def next(self, now_seconds: float) -> str:
+        """An identity that no other job has, for a job accepted now (seconds since the Unix epoch)."""
+        return f"{self._region}-{round(now_seconds * 1000)}-{self._gate_id}-{next(self._sequence)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """A job that is about to be committed."""
+
+    record: record_pb2.JobRecord
+    ack: job_pb2.JobAck
+    digest: bytes
+
+
+class JobRuns:
+    """Makes the run of an accepted job and has it conducted."""
+
+    def __init__(self, state: GateState, conductor: JobConductor, limits: JobLimits, clock: Clock) -> None:
+        self._state = state
+        self._conductor = conductor
+        self._limits = limits
+        self._clock = clock
+
+    def reserved(self, job_id: str) -> AbstractContextManager[None]:
+        """Keep room for a job while it is being committed; raises TOO_MANY_JOBS."""
+        return self._state.reserved(job_id)
+
+    def begin(self, record: record_pb2.JobRecord, lease: Lease) -> None:
+        """Start a committed job."""
+        self._conductor.conduct(JobRun(record, lease, self._limits, self._clock))
+
+
+class DatacenterChoice:
+    """Chooses where a job runs."""
+
+    def __init__(self, registry: ManagerRegistry, store: JobStore) -> None:
+        self._registry = registry
+        self._store = store
+
+    async def choose(self, submission: job_pb2.JobSubmission) -> list[str]:
+        """The datacenters that the job names, or all that are present; raises UNKNOWN_DATACENTER or NOT_READY."""
+        required = list(submission.datacenters.required)
+        if not required:
+            return self._present()
+        if not set(required) <= set(self._registry.datacenter_names):
+            # Another gate may know it already.
+            self._registry.restore(await self._store.datacenters())
+        known = self._registry.datacenter_names
+        violations = [
+            FieldViolation(f"datacenters.required[{index}]", f"no datacenter {name!r}; {_known(known)}")
+            for index, name in enumerate(required)
+            if name not in known
+        ]
+        if violations:
+            unknown = ", ".join(sorted(set(required) - set(known)))
+            message = f"unknown datacenter {unknown}; {_known(known)}"
+            raise HyperscaleError(ErrorReason.UNKNOWN_DATACENTER, message, violations=violations)
+        return required
+
+    def _present(self) -> list[str]:
+        present = self._registry.present_datacenters()
+        if not present:
+            raise HyperscaleError(ErrorReason.NOT_READY, "no datacenter has registered with this gate")
+        return present
+
+
+class JobSubmissions:
+    """Accepts jobs for one gate."""
+
+    def __init__(
+        self,
+        *,
+        admission: Admission,
+        region: str,
+        choice: DatacenterChoice,
+        store: JobStore,
+        leases: JobLeases,
+        runs: JobRuns,
+        clock: Clock,
+    ) -> None:
+        self._admission = admission
+        self._ids = JobIds(region, admission.node.node_id)
+        self._choice = choice
+        self._store = store
+        self._leases = leases
+        self._runs = runs
+        self._clock = clock
+
+    async def submit(self, submission: job_pb2.JobSubmission) -> job_pb2.JobAck:
+        """Accept a job and start it, or find the one its idempotency key stands for.
+
+        Raises SUBMISSION_TOO_LARGE, INVALID_ARGUMENT with every fault, UNKNOWN_DATACENTER, IDEMPOTENCY_KEY_REUSED,
+        TOO_MANY_JOBS, NOT_READY.
+        """
+        self._admission.require_active()
+        _check_size(submission)
+        _check_content(submission)
+        digest = hashlib.sha256(submission.SerializeToString(deterministic=True)).digest()
+        known = await self._acknowledged(submission, digest)
+        if known is not None:
+            return known
+        datacenters = await self._choice.choose(submission)
+        return await self._accept(self._acceptance(submission, datacenters, digest))
+
+    async def _acknowledged(self, submission: job_pb2.JobSubmission, digest: bytes) -> job_pb2.JobAck | None:
+        """The answer that the key's first submission got; raises IDEMPOTENCY_KEY_REUSED."""
+        if not submission.idempotency_key:
+            return None
+        used = await self._store.used_key(submission.idempotency_key)
+        if used is None:
+            return None
+        if used.submission_digest != digest:
+            raise HyperscaleError(ErrorReason.IDEMPOTENCY_KEY_REUSED)
+        return used.ack
+
+    def _acceptance(self, submission: job_pb2.JobSubmission, datacenters: list[str], digest: bytes) -> Acceptance:
+        gate = self._admission.node
+        now_seconds = self._clock.wall()
+        job_id, submitted_at = self._ids.next(now_seconds), timestamp(now_seconds)
+        record = record_pb2.JobRecord(
+            job_id=job_id,
+            submission=submission,
+            status=job_pb2.JOB_STATUS_SUBMITTED,
+            gate_id=gate.node_id,
+            gate_endpoint=gate.endpoint,
+            submitted_at=submitted_at,
+            datacenters=datacenters,
+        )
+        ack = job_pb2.JobAck(job_id=job_id, gate_id=gate.node_id, submitted_at=submitted_at)
+        return Acceptance(record, ack, digest)
+
+    async def _accept(self, acceptance: Acceptance) -> job_pb2.JobAck:
+        with self._runs.reserved(acceptance.record.job_id):
+            lease = await self._leases.acquire(acceptance.record.job_id)
+            if lease is None:
+                raise HyperscaleError(ErrorReason.NOT_READY, "another gate owns a job of the same identity")
+            acceptance.record.fence_token = lease.token
+            try:
+                await self._store.create(acceptance.record, acceptance.ack, acceptance.digest, lease)
+            except ConflictError:
+                await self._leases.release(lease)
+                return await self._overtaken(acceptance)
+            self._runs.begin(acceptance.record, lease)
+        return acceptance.ack
+
+    async def _overtaken(self, acceptance: Acceptance) -> job_pb2.JobAck:
+        """The answer when a submission with the same key was committed first."""
+        known = await self._acknowledged(acceptance.record.submission, acceptance.digest)
+        if known is None:
+            raise HyperscaleError(ErrorReason.NOT_READY, "another job took the same identity; submit again")
+        return known
+
+
+def _check_size(submission: job_pb2.JobSubmission) -> None:
+    size_bytes = submission.ByteSize()
+    if size_bytes > MAX_SUBMISSION_BYTES:
+        facts = {"size_bytes": str(size_bytes), "limit_bytes": str(MAX_SUBMISSION_BYTES)}
+        raise HyperscaleError(ErrorReason.SUBMISSION_TOO_LARGE, metadata=facts)
+
+
+def _check_content(submission: job_pb2.JobSubmission) -> None:
+    faults = validate_submission(submission)
+    if faults:
+        raise HyperscaleError(ErrorReason.INVALID_ARGUMENT, _summary(faults), violations=faults)
+
+
+def _summary(faults: list[Fault]) -> str:
+    return f"the job has {len(faults)} fault{'s' if len(faults) > 1 else ''}, first {faults[0]}"
+
+
+def _known(names: list[str]) -> str:
+    return f"known are {', '.join(names)}" if names else "none has registered"

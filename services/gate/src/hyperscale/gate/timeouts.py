@@ -1,0 +1,52 @@
+"""Limits of time: of a job, of the silence of a datacenter, of a stop."""
+
+from __future__ import annotations
+
+from hyperscale.gate.job_run import JobRun
+from hyperscale.gate.models.orders import JobLimits, StopCause, StopOrder
+from hyperscale.gate.models.part import DatacenterPart
+from hyperscale.gate.registry import ManagerRegistry
+from hyperscale.runtime.clock import Clock
+from hyperscale.v1 import job_pb2
+from hyperscale.workload.defaults import graceful_stop_seconds, job_timeout_seconds
+
+
+class JobDeadlines:
+    """Ends what takes too long."""
+
+    def __init__(self, registry: ManagerRegistry, limits: JobLimits, clock: Clock) -> None:
+        self._registry = registry
+        self._limits = limits
+        self._clock = clock
+
+    def enforce(self, run: JobRun) -> None:
+        """Order the stop of a job that is over its time, and end the parts of datacenters that do not answer."""
+        self._enforce_timeout(run)
+        for part in run.parts.values():
+            if not part.is_done:
+                self._enforce_part(run, part)
+
+    def _enforce_timeout(self, run: JobRun) -> None:
+        timeout_seconds = job_timeout_seconds(run.submission)
+        if run.stop is None and self._clock.wall() - run.submitted_at_seconds > timeout_seconds:
+            reason = f"the job took longer than its timeout of {timeout_seconds:g} s"
+            run.order_stop(StopOrder(StopCause.TIMEOUT, reason, self._clock.monotonic()))
+
+    def _enforce_part(self, run: JobRun, part: DatacenterPart) -> None:
+        if part.is_accepted and self._registry.is_lost(part.datacenter):
+            reason = "no manager of the datacenter answers any more"
+            run.give_up(part.datacenter, job_pb2.JOB_STATUS_FAILED, reason)
+        elif run.stop is not None:
+            self._enforce_stop(run, part, self._clock.monotonic() - run.stop.given_at_seconds)
+
+    def _enforce_stop(self, run: JobRun, part: DatacenterPart, stopping_seconds: float) -> None:
+        if not part.is_accepted:
+            if stopping_seconds > self._limits.dispatch_deadline_seconds:
+                reason = "the datacenter never took the job over, and has not confirmed the cancellation"
+                run.give_up(part.datacenter, job_pb2.JOB_STATUS_CANCELLED, reason)
+            return
+        graceful_seconds = max(map(graceful_stop_seconds, run.submission.workflows), default=0.0)
+        limit_seconds = self._limits.stop_grace_seconds + graceful_seconds
+        if stopping_seconds > limit_seconds:
+            reason = f"the datacenter was told to stop and has not ended within {limit_seconds:g} s"
+            run.give_up(part.datacenter, job_pb2.JOB_STATUS_FAILED, reason)
