@@ -1,0 +1,81 @@
+"""Runs the target: `python -m hyperscale.client.target [--host H] [--port P]`; prints one JSON line when it listens."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+
+from hyperscale.client.target.server import RequestCounter, TargetConnection
+
+# The faster loop where it is installed; the target works on either.
+try:
+    from uvloop import run
+except ImportError:
+    from asyncio import run
+
+_BACKLOG = 4096
+_PARENT_POLL_SECONDS = 0.5
+
+
+def main() -> None:
+    """Serve until a signal or, if asked, the parent's end."""
+    run(_serve(_arguments()))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m hyperscale.client.target", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+    parser.add_argument("--port", type=int, default=0, help="port; 0 takes a free one (default %(default)s)")
+    parser.add_argument("--ready-file", type=Path, help="file to write the ready line to as well")
+    parser.add_argument("--exit-with-parent", action="store_true", help="end when the parent process has ended")
+    return parser.parse_args()
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
+    loop = asyncio.get_running_loop()
+    counter = RequestCounter()
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+    server = await loop.create_server(
+        partial(TargetConnection, counter), arguments.host, arguments.port, backlog=_BACKLOG
+    )
+    async with server:
+        _announce(server, arguments.ready_file)
+        if arguments.exit_with_parent:
+            await _wait_for_parent_or(ended)
+        else:
+            await ended.wait()
+    # Connections are not waited for: whoever ends the target wants it gone.
+    os._exit(0)
+
+
+def _announce(server: asyncio.Server, ready_file: Path | None) -> None:
+    host, port = server.sockets[0].getsockname()[:2]
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    line = json.dumps({"role": "target", "address": address, "pid": os.getpid()})
+    if ready_file is not None:
+        partial_file = ready_file.with_name(f"{ready_file.name}.part")
+        partial_file.write_text(line)
+        partial_file.replace(ready_file)
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+async def _wait_for_parent_or(ended: asyncio.Event) -> None:
+    parent = os.getppid()
+    while not ended.is_set() and os.getppid() == parent:
+        try:
+            await asyncio.wait_for(ended.wait(), _PARENT_POLL_SECONDS)
+        except TimeoutError:
+            continue
+
+
+if __name__ == "__main__":
+    main()
