@@ -1,0 +1,1 @@
+"""Runs one datacenter: splits jobs over workers, drives their workflows, reports to gates."""

@@ -1,0 +1,18 @@
+"""The program `hyperscale-manager`."""
+
+from __future__ import annotations
+
+import sys
+
+from hyperscale.manager.config import ManagerConfig
+from hyperscale.manager.server import serve
+from hyperscale.runtime.process import run_node
+
+
+def main() -> int:
+    """Run a manager until it is told to stop; returns the exit code of the process."""
+    return run_node(serve, ManagerConfig, role="manager")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""Options of a manager."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from hyperscale.runtime.config import NodeConfig
+from hyperscale.runtime.endpoints import Endpoint
+
+
+def _checked_address(address: str) -> str:
+    """The address as it was given; raises ValueError unless it is host:port."""
+    Endpoint.parse(address)
+    return address
+
+
+GateAddress = Annotated[str, AfterValidator(_checked_address)]
+
+
+class ManagerConfig(NodeConfig):
+    """Runs one datacenter: divides jobs over workers, follows their progress, reports to gates."""
+
+    datacenter: str = Field(
+        min_length=1,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+        description="Datacenter that this manager runs; workers of another one are refused.",
+    )
+    store_url: str = Field(
+        description="Coordination store shared by the managers of the datacenter, sqlite:///absolute/path.db; memory:// "
+        "forgets at exit and suits a single manager."
+    )
+    gates: tuple[GateAddress, ...] = Field(
+        default=(),
+        description="Addresses (host:port) of the gates to register at, all of them. Empty: reports are kept, up to 1000 "
+        "results, and go nowhere.",
+    )
+    leader_lease_ttl_seconds: float = Field(
+        default=6.0,
+        ge=0.5,
+        le=300,
+        description="A leader that has not renewed its lease for this long has lost the datacenter. Renewed four times "
+        "within it; shorter replaces a lost leader sooner and deposes a busy one more easily.",
+    )
+    worker_loss_grace_seconds: float = Field(
+        default=3.0,
+        ge=0,
+        le=300,
+        description="A worker whose stream is closed for longer is lost and its shards fail; also how long a worker may "
+        "leave a shard out of its heartbeats. 0: at once.",
+    )
+    settle_seconds: float = Field(
+        default=5.0,
+        ge=0,
+        le=300,
+        description="When a job fails, how long its other shards may take to stop and deliver their last totals; then it "
+        "ends with what has been counted. 0: at once.",
+    )
+    cancel_grace_seconds: float = Field(
+        default=15.0,
+        ge=0,
+        le=600,
+        description="When a job is cancelled, how much longer than their graceful stop its shards may take to confirm "
+        "their end.",
+    )
+    shard_dispatch_deadline_seconds: float = Field(
+        default=5.0,
+        gt=0,
+        le=300,
+        description="A worker that has not answered a dispatch or a cancellation within this time, repetitions included, "
+        "counts as unreachable.",
+    )
+    refusal_hold_seconds: float = Field(
+        default=1.0,
+        ge=0,
+        le=300,
+        description="How long a worker that refused a shard is not asked again. 0: it is asked in the next round.",
+    )
+    scheduling_interval_seconds: float = Field(
+        default=0.5,
+        gt=0,
+        le=60,
+        description="Longest pause between two rounds of scheduling; whatever frees cores or brings work starts one at once.",
+    )
+    report_interval_seconds: float = Field(
+        default=1.0,
+        gt=0,
+        le=60,
+        description="Pause between two heartbeats to gates, and between two reports of a job's progress; changes of status "
+        "are reported at once.",
+    )
+    drift_tolerance_seconds: float = Field(
+        default=0.75,
+        ge=0,
+        le=60,
+        description="How long after its end a second of the live view waits for workers that have not reported it. Longer "
+        "shows more complete seconds, later; totals do not depend on it.",
+    )
+    report_buffer_size: int = Field(
+        default=10_000,
+        ge=100,
+        le=1_000_000,
+        description="Reports kept per gate until it acknowledges them; beyond it the oldest windows are dropped, final "
+        "results never.",
+    )
+    max_active_jobs: int = Field(
+        default=1000,
+        ge=1,
+        le=100_000,
+        description="Unfinished jobs in this datacenter at most; further ones are refused with RESOURCE_EXHAUSTED.",
+    )
+    ended_job_retention_seconds: float = Field(
+        default=24 * 3600.0,
+        gt=0,
+        description="How long the record of an ended job is kept, which answers repeated dispatches and queries.",
+    )

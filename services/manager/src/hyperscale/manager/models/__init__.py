@@ -1,0 +1,1 @@
+"""What the manager keeps and passes around."""

@@ -1,0 +1,181 @@
+"""A job in this datacenter: its workflows, and the shards that workers run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from hyperscale.manager.job_lifecycle import DatacenterJobLifecycle
+from hyperscale.manager.models.allocation import WorkflowKey
+from hyperscale.manager.stats import JobStatistics
+from hyperscale.manager.workflow_lifecycle import WorkflowLifecycle
+from hyperscale.v1.dispatch_pb2 import JobDispatch
+from hyperscale.v1.workflow_pb2 import Workflow
+from hyperscale.workload.graph import WorkflowGraph
+
+MAX_ERRORS = 100
+"""Causes kept per job; a thousand shards that fail alike do not make a longer story."""
+
+
+class ShardPhase(Enum):
+    """How far a shard is."""
+
+    UNPLACED = "unplaced"
+    """No worker has it; waits for cores."""
+    PLACING = "placing"
+    """Cores are reserved, the worker has not answered yet."""
+    PLACED = "placed"
+    """The worker has it and has not reported."""
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ENDED_PHASES = frozenset({ShardPhase.COMPLETED, ShardPhase.FAILED, ShardPhase.CANCELLED})
+
+
+@dataclass(slots=True)
+class AssignedShard:
+    """The part of a workflow that one worker runs.
+
+    Attributes
+    ----------
+    worker_id
+        Worker that has it or is being asked; empty while it is unplaced.
+    attempt
+        Rises whenever the shard is offered anew, so that reports of an earlier offer are told apart.
+    merge_fault
+        Why its last totals could not be merged; empty when they were.
+    """
+
+    shard_id: str
+    workflow: Workflow
+    cores: int
+    worker_id: str
+    attempt: int
+    phase: ShardPhase = ShardPhase.PLACING
+    progress_sequence: int = 0
+    cause: str = ""
+    merge_fault: str = ""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it makes no load any more and never will."""
+        return self.phase in ENDED_PHASES
+
+    @property
+    def is_with_worker(self) -> bool:
+        """Whether a worker runs it, or may do so."""
+        return not self.has_ended and self.phase is not ShardPhase.UNPLACED
+
+
+@dataclass(slots=True)
+class WorkflowRun:
+    """A workflow of a job and its shards.
+
+    Attributes
+    ----------
+    users
+        Virtual users here; 0 when the job was divided and nothing fell to this datacenter.
+    shards
+        By shard number; empty while no worker has been chosen.
+    offers
+        How often workers were chosen; the attempt of the next shards is one more.
+    """
+
+    key: WorkflowKey
+    workflow: Workflow
+    users: int
+    lifecycle: WorkflowLifecycle
+    shards: list[AssignedShard] = field(default_factory=list)
+    offers: int = 0
+
+    @property
+    def live_shards(self) -> list[AssignedShard]:
+        """Shards that have not ended."""
+        return [shard for shard in self.shards if not shard.has_ended]
+
+    @property
+    def cores(self) -> int:
+        """Cores that work on it now."""
+        return sum(shard.cores for shard in self.shards if shard.is_with_worker)
+
+
+@dataclass(slots=True)
+class DatacenterJob:
+    """A job that has not ended here.
+
+    Attributes
+    ----------
+    leadership_token
+        Token of the leadership under which it is run; its shards carry it as their fence.
+    failing
+        A workflow has failed, the rest is being stopped.
+    settle_deadline_seconds
+        Monotonic time at which shards that were told to stop are given up; None while nothing is being stopped.
+    commit_lock
+        Serializes writes of the job's record.
+    """
+
+    dispatch: JobDispatch
+    leadership_token: int
+    accepted_at_seconds: float
+    lifecycle: DatacenterJobLifecycle
+    graph: WorkflowGraph
+    workflows: dict[str, WorkflowRun]
+    statistics: JobStatistics
+    errors: list[str] = field(default_factory=list)
+    failing: bool = False
+    settled: bool = False
+    settle_deadline_seconds: float | None = None
+    progress_sequence: int = 0
+    first_load_at_seconds: float | None = None
+    last_load_at_seconds: float | None = None
+    commit_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def job_id(self) -> str:
+        """Identity of the job."""
+        return self.dispatch.job_id
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether nothing of it may be started any more."""
+        return self.settle_deadline_seconds is not None
+
+    def shards(self) -> Iterator[AssignedShard]:
+        """Every shard of every workflow."""
+        return (shard for run in self.workflows.values() for shard in run.shards)
+
+    def run_of(self, shard: AssignedShard) -> WorkflowRun:
+        """The workflow the shard belongs to."""
+        return self.workflows[shard.workflow.name]
+
+    def find_shard(self, shard_id: str) -> AssignedShard | None:
+        """The shard, if it belongs to the job."""
+        name, _, number = shard_id.removeprefix(f"{self.job_id}/").rpartition("/")
+        run = self.workflows.get(name)
+        if run is None or not number.isascii() or not number.isdigit() or int(number) >= len(run.shards):
+            return None
+        return run.shards[int(number)]
+
+    def next_progress_sequence(self) -> int:
+        """Number of the next report to the gate."""
+        self.progress_sequence += 1
+        return self.progress_sequence
+
+    def note_error(self, cause: str) -> None:
+        """Keep a cause for the result, once."""
+        if cause not in self.errors and len(self.errors) < MAX_ERRORS:
+            self.errors.append(cause)
+
+    def note_load(self, started_at_seconds: float | None, finished_at_seconds: float | None) -> None:
+        """Widen the time in which load was made."""
+        if started_at_seconds is not None:
+            known = self.first_load_at_seconds
+            self.first_load_at_seconds = started_at_seconds if known is None else min(known, started_at_seconds)
+        if finished_at_seconds is not None:
+            self.last_load_at_seconds = max(self.last_load_at_seconds or 0.0, finished_at_seconds)

@@ -1,0 +1,60 @@
+"""A worker as this manager knows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hyperscale.runtime.endpoints import Endpoint
+from hyperscale.v1.node_pb2 import NODE_STATE_ACTIVE
+from hyperscale.v1.progress_pb2 import WorkerHeartbeat
+
+
+@dataclass(slots=True)
+class ConnectedWorker:
+    """A worker that has registered.
+
+    Attributes
+    ----------
+    connection
+        Number of its open stream; None while there is none.
+    away_since_seconds
+        Monotonic time since which no stream is open; None while one is.
+    held_until_seconds
+        Monotonic time before which it is not asked again, because it refused.
+    reservations
+        Cores by shard.
+    missing_since_seconds
+        Monotonic time since which a shard it was given has been absent from its heartbeats, by shard.
+    """
+
+    heartbeat: WorkerHeartbeat
+    connection: int | None = None
+    away_since_seconds: float | None = None
+    held_until_seconds: float = 0.0
+    reservations: dict[str, int] = field(default_factory=dict)
+    missing_since_seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def worker_id(self) -> str:
+        """Node id of the worker."""
+        return self.heartbeat.node.node_id
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it listens."""
+        return Endpoint(self.heartbeat.node.endpoint.host, self.heartbeat.node.endpoint.port)
+
+    @property
+    def reserved_cores(self) -> int:
+        """Cores given to shards."""
+        return sum(self.reservations.values())
+
+    @property
+    def free_cores(self) -> int:
+        """Cores that nobody has reserved."""
+        return max(0, self.heartbeat.total_cores - self.reserved_cores)
+
+    def takes_work(self, now_seconds: float) -> bool:
+        """Whether it is worth asking."""
+        is_here = self.connection is not None and self.heartbeat.node.state == NODE_STATE_ACTIVE
+        return is_here and now_seconds >= self.held_until_seconds

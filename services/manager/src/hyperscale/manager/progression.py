@@ -1,0 +1,254 @@
+"""What an event does to a job: the only code that changes statuses of jobs, workflows and shards.
+
+Every method finishes its step before it tells the observers, and none of them waits. Laws: a shard that has ended stays
+as it ended; once a job is stopping nothing of it is started; a job settles once, when every workflow has ended and no
+worker makes load for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hyperscale.manager.events import JobEvents
+from hyperscale.manager.models.job import AssignedShard, DatacenterJob, ShardPhase, WorkflowRun
+from hyperscale.manager.registry import WorkerRegistry
+from hyperscale.runtime.clock import Clock
+from hyperscale.v1.job_pb2 import (
+    JOB_STATUS_CANCELLING,
+    JOB_STATUS_COMPLETING,
+    JOB_STATUS_DISPATCHING,
+    JOB_STATUS_QUEUED,
+    JOB_STATUS_RUNNING,
+    JOB_STATUS_SUBMITTED,
+    WORKFLOW_STATUS_AGGREGATED,
+    WORKFLOW_STATUS_AGGREGATION_FAILED,
+    WORKFLOW_STATUS_CANCELLED,
+    WORKFLOW_STATUS_CANCELLING,
+    WORKFLOW_STATUS_COMPLETED,
+    WORKFLOW_STATUS_DISPATCHED,
+    WORKFLOW_STATUS_FAILED,
+    WORKFLOW_STATUS_PENDING,
+    WORKFLOW_STATUS_RUNNING,
+)
+
+_WAITING = frozenset({JOB_STATUS_SUBMITTED, JOB_STATUS_QUEUED})
+_MAKES_LOAD = frozenset({WORKFLOW_STATUS_DISPATCHED, WORKFLOW_STATUS_RUNNING})
+
+
+class JobProgression:
+    """Moves jobs on.
+
+    Parameters
+    ----------
+    settle_seconds
+        How long shards that are stopped because the job failed may take to deliver their last totals.
+    """
+
+    def __init__(self, workers: WorkerRegistry, events: JobEvents, clock: Clock, settle_seconds: float) -> None:
+        self._workers = workers
+        self._events = events
+        self._clock = clock
+        self._settle_seconds = settle_seconds
+
+    def begin(self, job: DatacenterJob) -> None:
+        """Start with what needs no worker."""
+        self._advance(job)
+
+    def queue(self, job: DatacenterJob, reason: str) -> None:
+        """Nothing of the job could be started: it waits, and says for what."""
+        if job.lifecycle.status == JOB_STATUS_SUBMITTED:
+            job.lifecycle.move(JOB_STATUS_QUEUED, self._clock.wall(), reason)
+            self._events.job_changed(job)
+
+    def accepted(self, job: DatacenterJob, shard: AssignedShard) -> None:
+        """A worker has taken a shard."""
+        run = job.run_of(shard)
+        if shard.phase is ShardPhase.PLACING:
+            shard.phase = ShardPhase.PLACED
+        self._note_dispatched(job, run)
+        if job.is_stopping and shard.is_with_worker:
+            self._events.shards_to_stop(job, [shard], "the job is being stopped")
+        self._advance(job)
+
+    def refused(self, job: DatacenterJob, shard: AssignedShard, reason: str) -> None:
+        """A worker would not take a shard now: it waits for other cores, or ends when the job is stopping."""
+        if shard.phase is not ShardPhase.PLACING:
+            return
+        self._workers.release(shard.worker_id, shard.shard_id)
+        if job.is_stopping:
+            shard.phase, shard.cause = ShardPhase.CANCELLED, reason
+        else:
+            shard.phase, shard.cause = ShardPhase.UNPLACED, reason
+            self._withdraw_if_nobody_took_it(job.run_of(shard))
+        self._advance(job)
+
+    def progressed(self, job: DatacenterJob, shard: AssignedShard) -> None:
+        """A worker reports that a shard makes load."""
+        run = job.run_of(shard)
+        shard.phase = ShardPhase.RUNNING
+        self._note_running(job, run)
+        self._advance(job)
+
+    def completed(self, job: DatacenterJob, shard: AssignedShard) -> None:
+        """A shard has made all of its load."""
+        self._note_running(job, job.run_of(shard))
+        self._end_shard(shard, ShardPhase.COMPLETED, "")
+        self._advance(job)
+
+    def cancelled(self, job: DatacenterJob, shard: AssignedShard) -> None:
+        """A worker has stopped a shard."""
+        if not job.is_stopping:
+            self.failed(job, shard, f"worker {shard.worker_id} stopped shard {shard.shard_id} without being asked")
+            return
+        self._end_shard(shard, ShardPhase.CANCELLED, "stopped")
+        self._advance(job)
+
+    def failed(self, job: DatacenterJob, shard: AssignedShard, cause: str) -> None:
+        """A shard could not go on: its workflow fails, and the job with it."""
+        self._end_shard(shard, ShardPhase.FAILED, cause)
+        job.note_error(cause)
+        run = job.run_of(shard)
+        if run.lifecycle.status in _MAKES_LOAD or run.lifecycle.status == WORKFLOW_STATUS_PENDING:
+            run.lifecycle.move(WORKFLOW_STATUS_FAILED, self._clock.wall(), cause)
+        self._fail(job, run)
+        self._advance(job)
+
+    def cancel(self, job: DatacenterJob, reason: str) -> None:
+        """The job is to end CANCELLED; the shards' owners are told by `stop_shards` once that is durable."""
+        if job.lifecycle.status == JOB_STATUS_CANCELLING or job.lifecycle.is_terminal:
+            return
+        job.lifecycle.move(JOB_STATUS_CANCELLING, self._clock.wall(), reason)
+
+    def stop_shards(self, job: DatacenterJob, reason: str, deadline_seconds: float) -> None:
+        """Stop whatever of the job has not ended, and give up after the deadline (from now) what does not confirm."""
+        if job.settle_deadline_seconds is None:
+            job.settle_deadline_seconds = self._clock.monotonic() + deadline_seconds
+        self._cancel_workflows(job, reason)
+        stopping = [shard for shard in job.shards() if shard.is_with_worker]
+        if stopping:
+            self._events.shards_to_stop(job, stopping, reason)
+        self._advance(job)
+
+    def fail_job(self, job: DatacenterJob, cause: str, settle_seconds: float) -> None:
+        """End the job FAILED for a reason that lies outside its workflows."""
+        if job.settled or job.failing:
+            return
+        job.note_error(cause)
+        job.failing = True
+        self.stop_shards(job, cause, settle_seconds)
+
+    def give_up_overdue(self, job: DatacenterJob) -> None:
+        """End shards that were told to stop and have not confirmed in time; what they have counted so far stays."""
+        deadline = job.settle_deadline_seconds
+        if deadline is None or self._clock.monotonic() < deadline:
+            return
+        for shard in job.shards():
+            if not shard.has_ended:
+                job.note_error(f"worker {shard.worker_id} did not confirm the end of shard {shard.shard_id} in time")
+        self._end_shards(job, "did not confirm its end")
+
+    def _end_shards(self, job: DatacenterJob, cause: str) -> None:
+        for shard in job.shards():
+            if not shard.has_ended:
+                self._end_shard(shard, ShardPhase.CANCELLED, cause)
+        self._advance(job)
+
+    def _end_shard(self, shard: AssignedShard, phase: ShardPhase, cause: str) -> None:
+        self._workers.release(shard.worker_id, shard.shard_id)
+        shard.phase, shard.cause = phase, cause
+
+    def _withdraw_if_nobody_took_it(self, run: WorkflowRun) -> None:
+        if run.lifecycle.status != WORKFLOW_STATUS_PENDING:
+            return
+        if all(shard.phase is ShardPhase.UNPLACED for shard in run.shards):
+            run.shards.clear()
+
+    def _note_dispatched(self, job: DatacenterJob, run: WorkflowRun) -> None:
+        now = self._clock.wall()
+        if run.lifecycle.status == WORKFLOW_STATUS_PENDING:
+            run.lifecycle.move(WORKFLOW_STATUS_DISPATCHED, now)
+        if job.lifecycle.status in _WAITING:
+            job.lifecycle.move(JOB_STATUS_DISPATCHING, now)
+
+    def _note_running(self, job: DatacenterJob, run: WorkflowRun) -> None:
+        self._note_dispatched(job, run)
+        now = self._clock.wall()
+        if run.lifecycle.status == WORKFLOW_STATUS_DISPATCHED:
+            run.lifecycle.move(WORKFLOW_STATUS_RUNNING, now)
+        if job.lifecycle.status == JOB_STATUS_DISPATCHING:
+            job.lifecycle.move(JOB_STATUS_RUNNING, now)
+
+    def _fail(self, job: DatacenterJob, run: WorkflowRun) -> None:
+        """Fail the dependents and stop the rest."""
+        for name in job.graph.dependents_of(run.key.workflow_name):
+            dependent = job.workflows[name].lifecycle
+            if dependent.status == WORKFLOW_STATUS_PENDING:
+                dependent.move(WORKFLOW_STATUS_FAILED, self._clock.wall(), f"dependency {run.key.workflow_name} failed")
+        if job.lifecycle.status == JOB_STATUS_CANCELLING or job.failing:
+            return
+        job.failing = True
+        self.stop_shards(job, f"workflow {run.key.workflow_name} failed", self._settle_seconds)
+
+    def _cancel_workflows(self, job: DatacenterJob, reason: str) -> None:
+        now = self._clock.wall()
+        for run in job.workflows.values():
+            if run.lifecycle.status in _MAKES_LOAD or run.lifecycle.status == WORKFLOW_STATUS_PENDING:
+                run.lifecycle.move(WORKFLOW_STATUS_CANCELLING, now, reason)
+            for shard in run.shards:
+                if shard.phase is ShardPhase.UNPLACED:
+                    shard.phase, shard.cause = ShardPhase.CANCELLED, reason
+
+    def _advance(self, job: DatacenterJob) -> None:
+        """Draw every conclusion from the shards' phases, then tell the observers."""
+        for run in job.workflows.values():
+            self._conclude(job, run)
+        if not job.is_stopping:
+            self._run_empty_workflows(job)
+        settles = not job.settled and self._is_settled(job)
+        job.settled = job.settled or settles
+        if settles and job.lifecycle.status == JOB_STATUS_RUNNING and not job.failing:
+            job.lifecycle.move(JOB_STATUS_COMPLETING, self._clock.wall())
+        self._events.job_changed(job)
+        if settles:
+            self._events.job_settled(job)
+
+    def _conclude(self, job: DatacenterJob, run: WorkflowRun) -> None:
+        if run.lifecycle.status == WORKFLOW_STATUS_CANCELLING and not run.live_shards:
+            run.lifecycle.move(WORKFLOW_STATUS_CANCELLED, self._clock.wall(), run.lifecycle.reason)
+        if run.lifecycle.status != WORKFLOW_STATUS_RUNNING:
+            return
+        if all(shard.phase is ShardPhase.COMPLETED for shard in run.shards):
+            self._complete(job, run)
+
+    def _complete(self, job: DatacenterJob, run: WorkflowRun) -> None:
+        now = self._clock.wall()
+        run.lifecycle.move(WORKFLOW_STATUS_COMPLETED, now)
+        unmerged = [shard.merge_fault for shard in run.shards if shard.merge_fault]
+        if not unmerged:
+            run.lifecycle.move(WORKFLOW_STATUS_AGGREGATED, now)
+            return
+        run.lifecycle.move(WORKFLOW_STATUS_AGGREGATION_FAILED, now, unmerged[0])
+        job.note_error(f"statistics of workflow {run.key.workflow_name}: {unmerged[0]}")
+        self._fail(job, run)
+
+    def _run_empty_workflows(self, job: DatacenterJob) -> None:
+        """Workflows that have nothing to do here end at once; their dependents may have nothing to do either."""
+        while empty := [run for run in ready_runs(job) if run.users == 0]:
+            for run in empty:
+                self._note_running(job, run)
+                self._conclude(job, run)
+
+    def _is_settled(self, job: DatacenterJob) -> bool:
+        return all(run.lifecycle.has_ended and not run.live_shards for run in job.workflows.values())
+
+
+def ready_runs(job: DatacenterJob) -> Sequence[WorkflowRun]:
+    """Workflows that nobody has been asked to run and whose own dependencies are all merged."""
+    if job.is_stopping:
+        return ()
+    done = {name for name, run in job.workflows.items() if run.lifecycle.status == WORKFLOW_STATUS_AGGREGATED}
+    return [
+        run
+        for run in (job.workflows[name] for name in job.graph.ready(done))
+        if run.lifecycle.status == WORKFLOW_STATUS_PENDING and not run.shards
+    ]

@@ -1,0 +1,164 @@
+"""The one owner of what is known of workers: who is here, and which of their cores are reserved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from hyperscale.manager.identity import ManagerIdentity
+from hyperscale.manager.models.allocation import WorkerCapacity
+from hyperscale.manager.models.worker import ConnectedWorker
+from hyperscale.runtime.clock import Clock
+from hyperscale.runtime.endpoints import Endpoint
+from hyperscale.runtime.errors import ErrorReason, HyperscaleError
+from hyperscale.v1.manager_service_pb2 import WorkerStatus
+from hyperscale.v1.progress_pb2 import WorkerHeartbeat
+
+MAX_WORKERS = 10_000
+
+
+class WorkerRegistry:
+    """Workers of this datacenter.
+
+    A worker is here while it has a stream open. One whose stream has been closed for longer than the grace is lost.
+
+    Parameters
+    ----------
+    loss_grace_seconds
+        How long a worker may be away.
+    on_capacity
+        Called when cores may have become free or a worker has come.
+    """
+
+    def __init__(
+        self, identity: ManagerIdentity, clock: Clock, loss_grace_seconds: float, on_capacity: Callable[[], None]
+    ) -> None:
+        self._identity = identity
+        self._clock = clock
+        self._loss_grace_seconds = loss_grace_seconds
+        self._on_capacity = on_capacity
+        self._workers: dict[str, ConnectedWorker] = {}
+        self._last_connection = 0
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def register(self, heartbeat: WorkerHeartbeat) -> None:
+        """Admit a worker, which is then expected to open its stream.
+
+        Raises INVALID_ARGUMENT, WRONG_CLUSTER or, when the datacenter is full, OVERLOADED.
+        """
+        self._identity.admit_worker(heartbeat.node)
+        known = self._workers.get(heartbeat.node.node_id)
+        if known is not None:
+            known.heartbeat = heartbeat
+            return
+        if len(self._workers) >= MAX_WORKERS:
+            raise HyperscaleError(ErrorReason.OVERLOADED, f"{MAX_WORKERS} workers have registered already")
+        self._workers[heartbeat.node.node_id] = ConnectedWorker(heartbeat, away_since_seconds=self._clock.monotonic())
+
+    def connect(self, worker_id: str) -> int:
+        """A worker has opened its stream, which takes the place of an earlier one; returns the stream's number.
+
+        Raises NOT_READY when it has not registered here.
+        """
+        worker = self._workers.get(worker_id)
+        if worker is None:
+            raise HyperscaleError(ErrorReason.WRONG_CLUSTER, f"worker {worker_id} has not registered here")
+        self._last_connection += 1
+        worker.connection = self._last_connection
+        worker.away_since_seconds = None
+        self._on_capacity()
+        return self._last_connection
+
+    def disconnect(self, worker_id: str, connection: int) -> None:
+        """A stream has ended; nothing happens when the worker has opened another one."""
+        worker = self._workers.get(worker_id)
+        if worker is not None and worker.connection == connection:
+            worker.connection = None
+            worker.away_since_seconds = self._clock.monotonic()
+
+    def update(self, heartbeat: WorkerHeartbeat) -> None:
+        """Note what a worker says of itself."""
+        worker = self._workers.get(heartbeat.node.node_id)
+        if worker is None:
+            return
+        has_changed = (worker.heartbeat.total_cores, worker.heartbeat.node.state) != (
+            heartbeat.total_cores,
+            heartbeat.node.state,
+        )
+        worker.heartbeat = heartbeat
+        if has_changed:
+            self._on_capacity()
+
+    def remove_lost(self) -> list[str]:
+        """Forget workers that have been away for longer than the grace; returns who they were."""
+        now = self._clock.monotonic()
+        lost = [
+            worker_id
+            for worker_id, worker in self._workers.items()
+            if worker.away_since_seconds is not None and now - worker.away_since_seconds >= self._loss_grace_seconds
+        ]
+        for worker_id in lost:
+            del self._workers[worker_id]
+        return lost
+
+    def note_missing(self, worker_id: str, shard_ids: Iterable[str]) -> list[str]:
+        """Shards absent from a worker's last heartbeat; returns those that have been so for longer than the grace."""
+        worker = self._workers.get(worker_id)
+        if worker is None:
+            return []
+        now = self._clock.monotonic()
+        known = worker.missing_since_seconds
+        worker.missing_since_seconds = {shard_id: known.get(shard_id, now) for shard_id in shard_ids}
+        return [
+            shard_id
+            for shard_id, since in worker.missing_since_seconds.items()
+            if now - since >= self._loss_grace_seconds
+        ]
+
+    def endpoint(self, worker_id: str) -> Endpoint | None:
+        """Where a worker listens; None when it is lost."""
+        worker = self._workers.get(worker_id)
+        return None if worker is None else worker.endpoint
+
+    def capacities(self) -> tuple[WorkerCapacity, ...]:
+        """Free cores of the workers that take work now."""
+        now = self._clock.monotonic()
+        return tuple(
+            WorkerCapacity(worker.worker_id, worker.free_cores)
+            for worker in self._workers.values()
+            if worker.takes_work(now)
+        )
+
+    def reserve(self, worker_id: str, shard_id: str, cores: int) -> None:
+        """Set cores aside for a shard; raises ValueError, and nothing happens, when the worker has fewer."""
+        worker = self._workers.get(worker_id)
+        if worker is None or worker.free_cores < cores or shard_id in worker.reservations:
+            raise ValueError(f"worker {worker_id} has no {cores} free cores for shard {shard_id}")
+        worker.reservations[shard_id] = cores
+
+    def release(self, worker_id: str, shard_id: str) -> None:
+        """Give the cores of a shard back."""
+        worker = self._workers.get(worker_id)
+        if worker is not None and worker.reservations.pop(shard_id, None) is not None:
+            self._on_capacity()
+
+    def release_all(self) -> None:
+        """Give every core back: this manager does not lead any more."""
+        for worker in self._workers.values():
+            worker.reservations.clear()
+            worker.missing_since_seconds.clear()
+
+    def hold(self, worker_id: str, seconds: float) -> None:
+        """Do not ask a worker for a while."""
+        worker = self._workers.get(worker_id)
+        if worker is not None:
+            worker.held_until_seconds = self._clock.monotonic() + seconds
+
+    def statuses(self) -> list[WorkerStatus]:
+        """The workers that are here, as others may see them."""
+        return [
+            WorkerStatus(heartbeat=worker.heartbeat, reserved_cores=worker.reserved_cores)
+            for worker in self._workers.values()
+            if worker.connection is not None
+        ]

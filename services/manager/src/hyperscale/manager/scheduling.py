@@ -1,0 +1,139 @@
+"""Starting workflows: each as soon as its own dependencies are merged and cores are free."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+from hyperscale.manager.allocation import allocate, place_all
+from hyperscale.manager.dispatch import ShardDispatcher
+from hyperscale.manager.models.allocation import Allocation, CorePool, CoreRequest
+from hyperscale.manager.models.job import AssignedShard, DatacenterJob, ShardPhase, WorkflowRun
+from hyperscale.manager.progression import JobProgression, ready_runs
+from hyperscale.manager.registry import WorkerRegistry
+from hyperscale.manager.state import ManagerState
+from hyperscale.v1.workflow_pb2 import PRIORITY_EXCLUSIVE
+from hyperscale.workload.defaults import load_iterations, priority_of
+from hyperscale.workload.splitting import split_workflow
+
+
+class Scheduler:
+    """Gives free cores to what is ready.
+
+    A round is woken by whatever may have changed its outcome: a job that came, cores that came free, a worker that
+    came, a workflow that ended. Workers that refused are asked again after a while, so a round also comes by itself.
+
+    Parameters
+    ----------
+    woken
+        Set by whoever frees cores or brings work.
+    interval_seconds
+        Longest time between two rounds.
+    """
+
+    def __init__(
+        self,
+        *,
+        state: ManagerState,
+        workers: WorkerRegistry,
+        progression: JobProgression,
+        dispatcher: ShardDispatcher,
+        woken: asyncio.Event,
+        interval_seconds: float,
+    ) -> None:
+        self._state = state
+        self._workers = workers
+        self._progression = progression
+        self._dispatcher = dispatcher
+        self._interval_seconds = interval_seconds
+        self._woken = woken
+
+    def job_changed(self, job: DatacenterJob) -> None:
+        """A workflow may have become ready, or cores free."""
+        self._woken.set()
+
+    def shards_to_stop(self, job: DatacenterJob, shards: Sequence[AssignedShard], reason: str) -> None:
+        """Nothing to do here: cores are free when the shards have ended."""
+
+    def job_settled(self, job: DatacenterJob) -> None:
+        """Nothing to do here."""
+
+    async def run(self) -> None:
+        """Hold rounds until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(self._interval_seconds):
+                    await self._woken.wait()
+            except TimeoutError:
+                # The round that comes by itself.
+                pass
+            self._woken.clear()
+            self.hold_round()
+
+    def hold_round(self) -> None:
+        """Offer free cores to what is ready."""
+        for job in self._state.jobs():
+            self._place_again(job)
+        ready = {run.key: (job, run) for job in self._state.jobs() for run in ready_runs(job)}
+        for allocation in allocate([_request(run) for _, run in ready.values()], self._pool()):
+            self._start(*ready[allocation.key], allocation)
+        for job in self._state.jobs():
+            if not job.is_stopping and not any(run.shards for run in job.workflows.values()):
+                self._progression.queue(job, self._why_waiting())
+
+    def _place_again(self, job: DatacenterJob) -> None:
+        """Offer shards that lost their place to other workers; their workflow's other shards are under way."""
+        for run, shard in _unplaced(job):
+            wanted = CoreRequest(run.key, priority_of(run.workflow), shard.cores)
+            available = min(shard.cores, max((w.free_cores for w in self._workers.capacities()), default=0))
+            if available == 0:
+                return
+            (allocation,) = place_all([(wanted, available)], self._workers.capacities())
+            placement = allocation.placements[0]
+            run.offers += 1
+            shard.attempt, shard.progress_sequence = run.offers, 0
+            shard.worker_id, shard.cores = placement.worker_id, placement.cores
+            shard.phase = ShardPhase.PLACING
+            self._workers.reserve(shard.worker_id, shard.shard_id, shard.cores)
+            self._dispatcher.place(job, [shard])
+
+    def _start(self, job: DatacenterJob, run: WorkflowRun, allocation: Allocation) -> None:
+        parts = split_workflow(run.workflow, [placement.cores for placement in allocation.placements])
+        run.offers += 1
+        run.shards = [
+            AssignedShard(
+                f"{job.job_id}/{run.key.workflow_name}/{number}", part, place.cores, place.worker_id, run.offers
+            )
+            for number, (part, place) in enumerate(zip(parts, allocation.placements, strict=True))
+        ]
+        for shard in run.shards:
+            self._workers.reserve(shard.worker_id, shard.shard_id, shard.cores)
+        self._dispatcher.place(job, tuple(run.shards))
+
+    def _pool(self) -> CorePool:
+        busy = [run for job in self._state.jobs() for run in job.workflows.values() if run.live_shards]
+        return CorePool(
+            workers=self._workers.capacities(),
+            is_idle=not busy,
+            is_exclusive=any(run.workflow.priority == PRIORITY_EXCLUSIVE for run in busy),
+        )
+
+    def _why_waiting(self) -> str:
+        return "waits for free cores" if self._workers.capacities() else "waits for a worker"
+
+
+def _request(run: WorkflowRun) -> CoreRequest:
+    """A workflow never uses more cores than it has users, or iterations for them."""
+    iterations = load_iterations(run.workflow)
+    return CoreRequest(
+        run.key, priority_of(run.workflow), run.users if iterations is None else min(run.users, iterations)
+    )
+
+
+def _unplaced(job: DatacenterJob) -> Iterator[tuple[WorkflowRun, AssignedShard]]:
+    if job.is_stopping:
+        return
+    for run in job.workflows.values():
+        for shard in run.shards:
+            if shard.phase is ShardPhase.UNPLACED:
+                yield run, shard

@@ -1,0 +1,260 @@
+"""Composition root: makes the parts of a manager, joins them, starts and stops them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from hyperscale.manager.cancellation import JobCancellation, ShardStopper
+from hyperscale.manager.completion import JobCompletion
+from hyperscale.manager.config import ManagerConfig
+from hyperscale.manager.dispatch import GrpcWorkerPort, PlacementOutcomes, ShardDispatcher
+from hyperscale.manager.drain import Departure
+from hyperscale.manager.events import JobEvents
+from hyperscale.manager.gate_link import GateIngestPeer
+from hyperscale.manager.handlers.manager_ingest_service import ManagerIngestServiceHandler
+from hyperscale.manager.handlers.manager_service import ManagerServiceHandler
+from hyperscale.manager.health import ManagerHealth
+from hyperscale.manager.identity import ManagerIdentity
+from hyperscale.manager.leadership import Leadership
+from hyperscale.manager.ledger import DatacenterLedger
+from hyperscale.manager.models.limits import DatacenterLimits
+from hyperscale.manager.progression import JobProgression
+from hyperscale.manager.queries import WorkflowQueries
+from hyperscale.manager.recovery import LeaderDuties
+from hyperscale.manager.registry import WorkerRegistry
+from hyperscale.manager.reporting import GateReports, JobReporter
+from hyperscale.manager.scheduling import Scheduler
+from hyperscale.manager.state import ManagerState
+from hyperscale.manager.submission import JobIntake
+from hyperscale.manager.sync import HeartbeatIngest, ProgressIngest
+from hyperscale.manager.upkeep import Upkeep
+from hyperscale.manager.worker_streams import WorkerStreams
+from hyperscale.runtime.channels import ChannelPool
+from hyperscale.runtime.clock import Clock, SystemClock
+from hyperscale.runtime.coordination import Coordinator, open_coordinator
+from hyperscale.runtime.endpoints import Endpoint
+from hyperscale.runtime.links import LinkTimings, StreamLink
+from hyperscale.runtime.outbox import Outbox
+from hyperscale.runtime.process import NodeContext
+from hyperscale.runtime.server import NodeServer
+from hyperscale.runtime.supervisor import RestartPolicy
+from hyperscale.v1 import manager_ingest_service_pb2, manager_service_pb2
+from hyperscale.v1.manager_ingest_service_pb2_grpc import add_ManagerIngestServiceServicer_to_server
+from hyperscale.v1.manager_service_pb2_grpc import add_ManagerServiceServicer_to_server
+from hyperscale.v1.progress_pb2 import ManagerReport, ReportAck
+
+GateLink = StreamLink[ManagerReport, ManagerReport, ReportAck]
+
+
+async def serve(context: NodeContext[ManagerConfig]) -> None:
+    """Run a manager until it is to drain."""
+    coordinator = open_coordinator(context.config.store_url)
+    try:
+        manager = ManagerNode(context, coordinator, SystemClock())
+        await manager.start()
+        await context.drain_requested.wait()
+        await manager.stop()
+    finally:
+        await coordinator.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Core:
+    """What nearly every part needs."""
+
+    identity: ManagerIdentity
+    clock: Clock
+    woken: asyncio.Event
+    state: ManagerState
+    workers: WorkerRegistry
+    leadership: Leadership
+    ledger: DatacenterLedger
+    reports: GateReports
+    events: JobEvents
+    progression: JobProgression
+    health: ManagerHealth
+    channels: ChannelPool
+
+
+class ManagerNode:
+    """A manager: one core, the parts that act on it, the server and the links to gates."""
+
+    def __init__(self, context: NodeContext[ManagerConfig], coordinator: Coordinator, clock: Clock) -> None:
+        config = context.config
+        self._context = context
+        self._outboxes = {address: Outbox[ManagerReport](config.report_buffer_size) for address in config.gates}
+        self._core = core = _core(context, coordinator, clock, GateReports(config.datacenter, self._outboxes))
+        supervisor = context.supervisor
+        port = GrpcWorkerPort(core.channels, config.shard_dispatch_deadline_seconds)
+        self._stopper = ShardStopper(core.leadership, core.workers, port, supervisor)
+        outcomes = PlacementOutcomes(core.workers, core.progression, config.refusal_hold_seconds)
+        dispatcher = ShardDispatcher(
+            manager_id=config.node_id,
+            state=core.state,
+            ledger=core.ledger,
+            port=port,
+            placements=outcomes,
+            supervisor=supervisor,
+        )
+        self._scheduler = Scheduler(
+            state=core.state,
+            workers=core.workers,
+            progression=core.progression,
+            dispatcher=dispatcher,
+            woken=core.woken,
+            interval_seconds=config.scheduling_interval_seconds,
+        )
+        self._reporter = JobReporter(core.state, core.health, core.reports, config.report_interval_seconds)
+        completion = JobCompletion(
+            state=core.state,
+            leadership=core.leadership,
+            ledger=core.ledger,
+            reports=core.reports,
+            clock=clock,
+            supervisor=supervisor,
+        )
+        for observer in (self._stopper, self._scheduler, self._reporter, completion):
+            core.events.subscribe(observer)
+        self._links = [self._link(address, outbox) for address, outbox in self._outboxes.items()]
+        self._server = NodeServer(Endpoint(config.host, config.port), context.logger, insecure=config.insecure)
+        self._add_services()
+
+    async def start(self) -> None:
+        """Listen, then begin to act; ready once a gate has welcomed this manager, where there is one."""
+        core, supervisor = self._core, self._context.supervisor
+        core.identity.endpoint = await self._server.start()
+        duties = LeaderDuties(
+            identity=core.identity,
+            state=core.state,
+            workers=core.workers,
+            ledger=core.ledger,
+            reports=core.reports,
+            clock=core.clock,
+            logger=self._context.logger,
+        )
+        upkeep = Upkeep(
+            state=core.state,
+            workers=core.workers,
+            progression=core.progression,
+            reports=core.reports,
+            clock=core.clock,
+            logger=self._context.logger,
+        )
+        for name, work in {
+            "leadership": lambda: core.leadership.run(duties),
+            "scheduling": self._scheduler.run,
+            "upkeep": upkeep.run,
+            "report-changes": self._reporter.report_changes,
+            "report-regularly": self._reporter.report_regularly,
+        }.items():
+            _ = supervisor.start(work, name=name, restart=RestartPolicy.ON_FAILURE)
+        for link in self._links:
+            link.start()
+        _ = supervisor.start(self._announce(), name="announcement")
+
+    async def stop(self) -> None:
+        """Drain."""
+        core, context = self._core, self._context
+        await self._server.set_serving(False)
+        departure = Departure(
+            identity=core.identity,
+            state=core.state,
+            leadership=core.leadership,
+            progression=core.progression,
+            reports=core.reports,
+            settle_seconds=context.config.settle_seconds,
+        )
+        await departure.leave(context.drain_seconds_left / 2)
+        for link in self._links:
+            await link.stop()
+        await self._server.drain(context.drain_seconds_left / 2)
+        await core.channels.close()
+
+    async def _announce(self) -> None:
+        if self._outboxes:
+            await self._core.reports.wait_met()
+        await self._server.set_serving(True)
+        self._context.announce_ready(self._core.identity.endpoint)
+
+    def _link(self, address: str, outbox: Outbox[ManagerReport]) -> GateLink:
+        core = self._core
+        peer = GateIngestPeer(address, core.channels, core.health, core.reports)
+        return StreamLink(
+            f"gate-link-{address}",
+            peer,
+            outbox,
+            supervisor=self._context.supervisor,
+            logger=self._context.logger,
+            timings=LinkTimings(max_delay_seconds=1.0),
+        )
+
+    def _add_services(self) -> None:
+        core, config = self._core, self._context.config
+        limits = DatacenterLimits(config.max_active_jobs, config.drift_tolerance_seconds)
+        intake = JobIntake(
+            state=core.state,
+            leadership=core.leadership,
+            ledger=core.ledger,
+            progression=core.progression,
+            reports=core.reports,
+            clock=core.clock,
+            limits=limits,
+        )
+        cancellation = JobCancellation(
+            state=core.state,
+            leadership=core.leadership,
+            ledger=core.ledger,
+            progression=core.progression,
+            finals=core.reports,
+            grace_seconds=config.cancel_grace_seconds,
+        )
+        queries = WorkflowQueries(core.state, core.leadership, core.ledger)
+        progress = ProgressIngest(core.state, core.progression, self._context.supervisor)
+        heartbeats = HeartbeatIngest(core.state, core.workers, core.progression, self._stopper)
+        streams = WorkerStreams(core.workers, heartbeats, progress, core.health)
+        self._server.add(
+            add_ManagerServiceServicer_to_server,
+            ManagerServiceHandler(intake, cancellation, queries, core.health),
+            manager_service_pb2.DESCRIPTOR.services_by_name["ManagerService"].full_name,
+        )
+        self._server.add(
+            add_ManagerIngestServiceServicer_to_server,
+            ManagerIngestServiceHandler(streams),
+            manager_ingest_service_pb2.DESCRIPTOR.services_by_name["ManagerIngestService"].full_name,
+        )
+
+
+def _core(context: NodeContext[ManagerConfig], coordinator: Coordinator, clock: Clock, reports: GateReports) -> _Core:
+    config = context.config
+    identity = ManagerIdentity(
+        config.node_id,
+        config.datacenter,
+        config.cluster_id,
+        config.environment_id,
+        Endpoint(config.host, config.port),
+    )
+    woken, state, events = asyncio.Event(), ManagerState(), JobEvents()
+    workers = WorkerRegistry(identity, clock, config.worker_loss_grace_seconds, woken.set)
+    leadership = Leadership(
+        coordinator=coordinator,
+        identity=identity,
+        clock=clock,
+        supervisor=context.supervisor,
+        logger=context.logger,
+        ttl_seconds=config.leader_lease_ttl_seconds,
+    )
+    return _Core(
+        identity=identity,
+        clock=clock,
+        woken=woken,
+        state=state,
+        workers=workers,
+        leadership=leadership,
+        ledger=DatacenterLedger(coordinator, leadership, config.ended_job_retention_seconds),
+        reports=reports,
+        events=events,
+        progression=JobProgression(workers, events, clock, config.settle_seconds),
+        health=ManagerHealth(identity, state, workers, leadership),
+        channels=ChannelPool(context.supervisor),
+    )

@@ -1,0 +1,134 @@
+"""Taking over what workers report. Everything may come twice, late, or from an attempt that is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from hyperscale.manager.cancellation import ShardStopper
+from hyperscale.manager.models.job import AssignedShard, DatacenterJob, ShardPhase
+from hyperscale.manager.progression import JobProgression
+from hyperscale.manager.registry import WorkerRegistry
+from hyperscale.manager.state import ManagerState
+from hyperscale.manager.timestamps import seconds_of
+from hyperscale.runtime.supervisor import Supervisor
+from hyperscale.v1.progress_pb2 import (
+    SHARD_STATUS_CANCELLED,
+    SHARD_STATUS_COMPLETED,
+    SHARD_STATUS_FAILED,
+    SHARD_STATUS_RUNNING,
+    ShardStatus,
+    WorkerHeartbeat,
+    WorkflowProgress,
+)
+
+_EXPECTED_BY_HEARTBEAT = frozenset({ShardPhase.PLACED, ShardPhase.RUNNING})
+
+
+class ProgressIngest:
+    """Reports of shards. Anything stale is dropped without a word: its sender has nothing to do about it."""
+
+    def __init__(self, state: ManagerState, progression: JobProgression, supervisor: Supervisor) -> None:
+        self._state = state
+        self._progression = progression
+        self._supervisor = supervisor
+        self._reactions: Mapping[ShardStatus.ValueType, Callable[[_Report], None]] = {
+            SHARD_STATUS_RUNNING: self._running,
+            SHARD_STATUS_COMPLETED: self._completed,
+            SHARD_STATUS_FAILED: self._failed,
+            SHARD_STATUS_CANCELLED: self._cancelled,
+        }
+
+    def take(self, worker_id: str, progress: WorkflowProgress) -> None:
+        """Merge a report; nothing happens when it was taken before."""
+        job = self._state.find(progress.job_id)
+        shard = None if job is None else job.find_shard(progress.shard_id)
+        if job is None or shard is None or not _is_current(worker_id, job, shard, progress):
+            return
+        slot = (shard.shard_id, shard.attempt)
+        try:
+            job.statistics.add_windows(slot, progress.windows)
+        except ValueError as error:
+            self._supervisor.report(error, "window-merge", shard_id=shard.shard_id)
+        if progress.progress_sequence <= shard.progress_sequence:
+            return
+        shard.progress_sequence = progress.progress_sequence
+        self._merge(job, shard, progress)
+        reaction = self._reactions.get(progress.status)
+        if reaction is not None and not shard.has_ended:
+            reaction(_Report(job, shard, progress))
+
+    def _merge(self, job: DatacenterJob, shard: AssignedShard, progress: WorkflowProgress) -> None:
+        job.note_load(
+            seconds_of(progress.started_at) if progress.HasField("started_at") else None,
+            seconds_of(progress.finished_at) if progress.HasField("finished_at") else None,
+        )
+        if not progress.HasField("totals"):
+            return
+        try:
+            job.statistics.add_totals((shard.shard_id, shard.attempt), progress.progress_sequence, progress.totals)
+            shard.merge_fault = ""
+        except ValueError as error:
+            shard.merge_fault = f"totals of shard {shard.shard_id} from worker {shard.worker_id}: {error}"
+            self._supervisor.report(error, "totals-merge", shard_id=shard.shard_id)
+
+    def _running(self, report: _Report) -> None:
+        if report.shard.phase is not ShardPhase.RUNNING:
+            self._progression.progressed(report.job, report.shard)
+
+    def _completed(self, report: _Report) -> None:
+        self._progression.completed(report.job, report.shard)
+
+    def _failed(self, report: _Report) -> None:
+        causes = "; ".join(report.progress.errors) or "no cause given"
+        self._progression.failed(report.job, report.shard, f"worker {report.shard.worker_id}: {causes}")
+
+    def _cancelled(self, report: _Report) -> None:
+        for cause in report.progress.errors:
+            report.job.note_error(f"worker {report.shard.worker_id}: {cause}")
+        self._progression.cancelled(report.job, report.shard)
+
+
+class _Report:
+    """A report with what it is about."""
+
+    __slots__ = ("job", "progress", "shard")
+
+    def __init__(self, job: DatacenterJob, shard: AssignedShard, progress: WorkflowProgress) -> None:
+        self.job = job
+        self.shard = shard
+        self.progress = progress
+
+
+def _is_current(worker_id: str, job: DatacenterJob, shard: AssignedShard, progress: WorkflowProgress) -> bool:
+    reported = (worker_id, progress.attempt, progress.fence_token)
+    return reported == (shard.worker_id, shard.attempt, job.leadership_token)
+
+
+class HeartbeatIngest:
+    """What workers say of themselves, compared with what they were given. Workers are the truth of what runs."""
+
+    def __init__(
+        self, state: ManagerState, workers: WorkerRegistry, progression: JobProgression, stopper: ShardStopper
+    ) -> None:
+        self._state = state
+        self._workers = workers
+        self._progression = progression
+        self._stopper = stopper
+
+    def take(self, heartbeat: WorkerHeartbeat) -> None:
+        """Note a heartbeat; fail shards that the worker has lost, stop shards that it should not run."""
+        self._workers.update(heartbeat)
+        worker_id = heartbeat.node.node_id
+        given = self._state.shards_of(worker_id)
+        active = frozenset(heartbeat.active_shard_ids)
+        absent = {
+            shard.shard_id: (job, shard)
+            for job, shard in given
+            if shard.phase in _EXPECTED_BY_HEARTBEAT and shard.shard_id not in active
+        }
+        for shard_id in self._workers.note_missing(worker_id, absent):
+            job, shard = absent[shard_id]
+            self._progression.failed(job, shard, f"worker {worker_id} does not run shard {shard_id} any more")
+        strangers = active.difference(shard.shard_id for _, shard in given)
+        if strangers:
+            self._stopper.stop_strangers(worker_id, sorted(strangers))

@@ -1,0 +1,61 @@
+"""What time alone brings about: workers are lost, shards are given up, windows close."""
+
+from __future__ import annotations
+
+import asyncio
+
+from structlog.typing import FilteringBoundLogger
+
+from hyperscale.manager.models.job import ShardPhase
+from hyperscale.manager.progression import JobProgression
+from hyperscale.manager.registry import WorkerRegistry
+from hyperscale.manager.reporting import GateReports
+from hyperscale.manager.state import ManagerState
+from hyperscale.runtime.clock import Clock
+
+_INTERVAL_SECONDS = 0.2
+
+
+class Upkeep:
+    """Looks at the clock five times a second."""
+
+    def __init__(
+        self,
+        *,
+        state: ManagerState,
+        workers: WorkerRegistry,
+        progression: JobProgression,
+        reports: GateReports,
+        clock: Clock,
+        logger: FilteringBoundLogger,
+    ) -> None:
+        self._state = state
+        self._workers = workers
+        self._progression = progression
+        self._reports = reports
+        self._clock = clock
+        self._logger = logger
+
+    async def run(self) -> None:
+        """Look at the clock until cancelled."""
+        while True:
+            self.tick()
+            await asyncio.sleep(_INTERVAL_SECONDS)
+
+    def tick(self) -> None:
+        """Do whatever is due."""
+        for worker_id in self._workers.remove_lost():
+            self._logger.warning("worker lost", worker_id=worker_id)
+            self._fail_shards_of(worker_id)
+        for job in self._state.jobs():
+            self._progression.give_up_overdue(job)
+            for window in job.statistics.close_windows(self._clock.wall()):
+                self._reports.send_window(job.dispatch.gate_id, window)
+
+    def _fail_shards_of(self, worker_id: str) -> None:
+        for job, shard in self._state.shards_of(worker_id):
+            if shard.phase is ShardPhase.PLACING:
+                self._progression.refused(job, shard, f"worker {worker_id} was lost")
+            else:
+                cause = f"worker {worker_id} was lost while it ran shard {shard.shard_id}"
+                self._progression.failed(job, shard, cause)
