@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Protocol, cast
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 
@@ -76,7 +77,7 @@ def configure_logging(config: LogConfig, facts: Mapping[str, str]) -> None:
 
 def get_logger(name: str) -> FilteringBoundLogger:
     """A logger whose lines name their origin; further facts are added with ``bind``."""
-    return cast("FilteringBoundLogger", structlog.get_logger(name, logger=name))
+    return cast("FilteringBoundLogger", structlog.get_logger(name))
 
 
 def _shared_processors(facts: Mapping[str, str]) -> list[Processor]:
@@ -85,6 +86,7 @@ def _shared_processors(facts: Mapping[str, str]) -> list[Processor]:
 
     return [
         structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         add_facts,
@@ -94,4 +96,6 @@ def _shared_processors(facts: Mapping[str, str]) -> list[Processor]:
 def _renderers(log_format: LogFormat) -> list[Processor]:
     if log_format is LogFormat.CONSOLE:
         return [structlog.dev.ConsoleRenderer()]
-    return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=str)]
+    # Local variables of the frames may hold secrets and whole job submissions.
+    tracebacks = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
+    return [tracebacks, structlog.processors.JSONRenderer(default=str)]
