@@ -17,7 +17,7 @@ from hyperscale.client.target.server import RequestCounter, TargetConnection
 try:
     from uvloop import run
 except ImportError:
-    from asyncio import run
+    from asyncio import run  # type: ignore[assignment]  # same call, older signature
 
 _BACKLOG = 4096
 _PARENT_POLL_SECONDS = 0.5
