@@ -6,7 +6,7 @@ from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.v1 import node_pb2
 
 
-class Admission:
+class GateAdmission:
     """How far this gate is in its life: SYNCING → ACTIVE → DRAINING."""
 
     def __init__(self, home: node_pb2.NodeInfo) -> None:

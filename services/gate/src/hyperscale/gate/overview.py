@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from hyperscale.gate.admission import Admission
+from hyperscale.gate.admission import GateAdmission
 from hyperscale.gate.datacenter_calls import DatacenterCaller, ManagerCalls
 from hyperscale.gate.job_desk import JobDesk
 from hyperscale.gate.job_lifecycle import TERMINAL
@@ -22,7 +22,7 @@ _MAX_TOKEN_CHARACTERS = 300
 class GateViews:
     """What a gate says of itself and of its datacenters."""
 
-    def __init__(self, admission: Admission, registry: ManagerRegistry, state: GateState) -> None:
+    def __init__(self, admission: GateAdmission, registry: ManagerRegistry, state: GateState) -> None:
         self._admission = admission
         self._registry = registry
         self._state = state
@@ -56,7 +56,7 @@ class JobListing:
         return gate_service_pb2.ListJobsResponse(jobs=jobs, next_page_token=following)
 
 
-class WorkflowQueries:
+class WorkflowFanOut:
     """Asks the datacenters about workflows, all at the same time."""
 
     def __init__(self, desk: JobDesk, registry: ManagerRegistry, caller: DatacenterCaller, calls: ManagerCalls) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 
-from hyperscale.gate.admission import Admission
+from hyperscale.gate.admission import GateAdmission
 from hyperscale.gate.cancellation import CancelCourier, JobCanceller
 from hyperscale.gate.closing import JobCloser
 from hyperscale.gate.conductor import JobConductor, JobSteering
@@ -17,7 +18,7 @@ from hyperscale.gate.handlers.gate_ingest_service import GateIngestServiceHandle
 from hyperscale.gate.handlers.gate_service import GateServiceHandler
 from hyperscale.gate.job_desk import JobDesk
 from hyperscale.gate.leases import JobLeases
-from hyperscale.gate.overview import GateViews, JobListing, WorkflowQueries
+from hyperscale.gate.overview import GateViews, JobListing, WorkflowFanOut
 from hyperscale.gate.recovery import JobRecovery
 from hyperscale.gate.registration import ManagerRegistrations
 from hyperscale.gate.registry import ManagerRegistry
@@ -42,75 +43,78 @@ _GATE_SERVICE = "hyperscale.v1.GateService"
 _GATE_INGEST_SERVICE = "hyperscale.v1.GateIngestService"
 
 
-class Gate:
-    """One gate: its parts, put together.
+@dataclass(frozen=True, slots=True)
+class GateSurroundings:
+    """What a gate does not make itself: its store, its ways to managers and other gates, its time and its tasks."""
 
-    Parameters
-    ----------
-    coordinator, calls, pool
-        The store of the gates, and the ways to managers and to other gates.
-    """
+    coordinator: Coordinator
+    calls: ManagerCalls
+    pool: ChannelPool
+    supervisor: Supervisor
+    clock: Clock
 
-    def __init__(
-        self,
-        config: GateConfig,
-        coordinator: Coordinator,
-        *,
-        calls: ManagerCalls,
-        pool: ChannelPool,
-        supervisor: Supervisor,
-        clock: Clock,
-    ) -> None:
-        limits = config.job_limits
-        self._config = config
-        self._supervisor = supervisor
-        self.admission = Admission(_home(config))
-        self.registry = ManagerRegistry(self.admission.node, config.manager_loss_grace_seconds, clock)
+
+class JobMachinery:
+    """The parts that take jobs from their acceptance to their end, put together."""
+
+    def __init__(self, config: GateConfig, around: GateSurroundings) -> None:
+        supervisor, clock, limits = around.supervisor, around.clock, config.job_limits
         self.state = GateState(config.max_active_jobs)
-        self.store = JobStore(coordinator)
-        self.leases = JobLeases(coordinator, config.node_id, config.lease_ttl_seconds, supervisor, clock)
-        caller = DatacenterCaller(self.registry)
-        self.courier = CancelCourier(caller, calls, supervisor, clock, config.cancel_delivery_seconds)
-        closer = JobCloser(self.store, self.leases, supervisor, clock)
-        dispatcher = Dispatcher(caller, calls, supervisor, config.node_id, config.dispatch_deadline_seconds)
-        deadlines = JobDeadlines(self.registry, limits, clock)
+        self.store = JobStore(around.coordinator)
+        self.leases = JobLeases(around.coordinator, config.node_id, config.lease_ttl_seconds, supervisor, clock)
+        self.registry = ManagerRegistry(_home(config), config.manager_loss_grace_seconds, clock)
+        self.caller = DatacenterCaller(self.registry)
+        self.courier = CancelCourier(self.caller, around.calls, supervisor, clock, config.cancel_delivery_seconds)
+        self.closer = JobCloser(self.store, self.leases, supervisor, clock)
         steering = JobSteering(
-            dispatcher=dispatcher,
-            deadlines=deadlines,
+            dispatcher=Dispatcher(
+                self.caller, around.calls, supervisor, config.node_id, config.dispatch_deadline_seconds
+            ),
+            deadlines=JobDeadlines(self.registry, limits, clock),
             courier=self.courier,
-            closer=closer,
+            closer=self.closer,
             supervisor=supervisor,
             clock=clock,
         )
-        runs = JobRuns(self.state, JobConductor(steering, self.state, supervisor), limits, clock)
-        choice = DatacenterChoice(self.registry, self.store)
+        self.runs = JobRuns(self.state, JobConductor(steering, self.state, supervisor), limits, clock)
+
+
+class GateNode:
+    """One gate: what it offers and what it does on its own, around the machinery of its jobs."""
+
+    def __init__(self, config: GateConfig, around: GateSurroundings) -> None:
+        self._config = config
+        self._supervisor = supervisor = around.supervisor
+        self.jobs = jobs = JobMachinery(config, around)
+        self.admission = GateAdmission(_home(config))
         self.submissions = JobSubmissions(
             admission=self.admission,
             region=config.region,
-            choice=choice,
-            store=self.store,
-            leases=self.leases,
-            runs=runs,
-            clock=clock,
+            choice=DatacenterChoice(jobs.registry, jobs.store),
+            store=jobs.store,
+            leases=jobs.leases,
+            runs=jobs.runs,
+            clock=around.clock,
         )
-        owners = OwnerGates(pool, config.call_timeout_seconds)
-        self.desk = JobDesk(config.node_id, self.state, self.store, owners, JobCanceller(self.store, clock))
-        self.listing = JobListing(self.store)
-        self.queries = WorkflowQueries(self.desk, self.registry, caller, calls)
-        self.views = GateViews(self.admission, self.registry, self.state)
-        self.registrations = ManagerRegistrations(self.registry, self.store)
-        self.strays = StrayReports(self.store, self.courier, supervisor)
-        self.ingestion = ReportIngestion(self.state, self.registry, self.strays, supervisor)
+        owners = OwnerGates(around.pool, config.call_timeout_seconds)
+        canceller = JobCanceller(jobs.store, around.clock)
+        self.desk = JobDesk(config.node_id, jobs.state, jobs.store, owners, canceller)
+        self.listing = JobListing(jobs.store)
+        self.queries = WorkflowFanOut(self.desk, jobs.registry, jobs.caller, around.calls)
+        self.views = GateViews(self.admission, jobs.registry, jobs.state)
+        self.registrations = ManagerRegistrations(jobs.registry, jobs.store)
+        self.strays = StrayReports(jobs.store, jobs.courier, supervisor)
+        self.ingestion = ReportIngestion(jobs.state, jobs.registry, self.strays, supervisor)
         self.recovery = JobRecovery(
             gate_id=config.node_id,
-            store=self.store,
-            leases=self.leases,
-            closer=closer,
-            courier=self.courier,
+            store=jobs.store,
+            leases=jobs.leases,
+            closer=jobs.closer,
+            courier=jobs.courier,
             supervisor=supervisor,
         )
-        self.retention = JobRetention(self.store, config.completed_job_retention_seconds, clock)
-        self.drain = GateDrain(config.node_id, self.state, closer, self.courier, supervisor)
+        self.retention = JobRetention(jobs.store, config.completed_job_retention_seconds, around.clock)
+        self.drain = GateDrain(config.node_id, jobs.state, jobs.closer, jobs.courier, supervisor)
 
     def add_to(self, server: NodeServer) -> None:
         """Offer the services of a gate."""
@@ -128,7 +132,7 @@ class Gate:
 
     async def recover(self) -> None:
         """Load what gates remember, and end the jobs of this gate's earlier life."""
-        self.registry.restore(await self.store.datacenters())
+        self.jobs.registry.restore(await self.jobs.store.datacenters())
         await self.recovery.end_own()
 
     def activate(self, endpoint: Endpoint) -> None:
@@ -136,8 +140,8 @@ class Gate:
         self.admission.activate(node_pb2.Endpoint(host=endpoint.host, port=endpoint.port))
         ttl_seconds, sweep_seconds = self._config.lease_ttl_seconds, self._config.retention_sweep_seconds
         loops = {
-            "lease-renewal": lambda: self.leases.keep(self.state),
-            "orphan-search": lambda: self.recovery.end_orphans(self.state, ttl_seconds),
+            "lease-renewal": lambda: self.jobs.leases.keep(self.jobs.state),
+            "orphan-search": lambda: self.recovery.end_orphans(self.jobs.state, ttl_seconds),
             "retention": lambda: self.retention.keep_sweeping(sweep_seconds),
         }
         for name, loop in loops.items():
@@ -147,11 +151,11 @@ class Gate:
 async def serve_gate(context: NodeContext[GateConfig]) -> None:
     """Run a gate until it is asked to drain."""
     config = context.config
-    clock = SystemClock()
     coordinator = open_coordinator(config.store_url)
     pool = ChannelPool(context.supervisor, default_deadline_seconds=config.call_timeout_seconds)
     calls = GrpcManagerCalls(pool, config.call_timeout_seconds)
-    gate = Gate(config, coordinator, calls=calls, pool=pool, supervisor=context.supervisor, clock=clock)
+    around = GateSurroundings(coordinator, calls, pool, context.supervisor, SystemClock())
+    gate = GateNode(config, around)
     server = NodeServer(Endpoint(config.host, config.port), context.logger, insecure=config.insecure)
     gate.add_to(server)
     endpoint = await server.start()
@@ -178,5 +182,13 @@ def _home(config: GateConfig) -> node_pb2.NodeInfo:
         state=node_pb2.NODE_STATE_SYNCING,
         cluster_id=config.cluster_id,
         environment_id=config.environment_id,
-        version=version("hyperscale-gate"),
+        version=_release(),
     )
+
+
+def _release() -> str:
+    """Release of this software; it has none when it runs from its source tree."""
+    try:
+        return version("hyperscale-gate")
+    except PackageNotFoundError:
+        return "unreleased"

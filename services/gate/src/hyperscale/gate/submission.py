@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import count
 
-from hyperscale.gate.admission import Admission
+from hyperscale.gate.admission import GateAdmission
 from hyperscale.gate.conductor import JobConductor
 from hyperscale.gate.job_run import JobRun
 from hyperscale.gate.leases import JobLeases
@@ -109,7 +109,7 @@ class JobSubmissions:
     def __init__(
         self,
         *,
-        admission: Admission,
+        admission: GateAdmission,
         region: str,
         choice: DatacenterChoice,
         store: JobStore,

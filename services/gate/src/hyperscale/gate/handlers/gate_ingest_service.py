@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc.aio
 
-from hyperscale.gate.admission import Admission
+from hyperscale.gate.admission import GateAdmission
 from hyperscale.gate.registration import ManagerRegistrations
 from hyperscale.gate.sync import ReportIngestion
 from hyperscale.v1 import gate_ingest_service_pb2, progress_pb2
@@ -18,7 +18,9 @@ from hyperscale.v1.gate_ingest_service_pb2_grpc import GateIngestServiceServicer
 class GateIngestServiceHandler(GateIngestServiceServicer):
     """Translates calls of managers."""
 
-    def __init__(self, admission: Admission, registration: ManagerRegistrations, ingestion: ReportIngestion) -> None:
+    def __init__(
+        self, admission: GateAdmission, registration: ManagerRegistrations, ingestion: ReportIngestion
+    ) -> None:
         self._admission = admission
         self._registration = registration
         self._ingestion = ingestion

@@ -7,10 +7,10 @@ from typing import Any
 
 import grpc.aio
 
-from hyperscale.gate.admission import Admission
+from hyperscale.gate.admission import GateAdmission
 from hyperscale.gate.job_desk import JobDesk
 from hyperscale.gate.models.orders import CallOrigin
-from hyperscale.gate.overview import GateViews, JobListing, WorkflowQueries
+from hyperscale.gate.overview import GateViews, JobListing, WorkflowFanOut
 from hyperscale.gate.submission import JobSubmissions
 from hyperscale.v1 import dispatch_pb2, gate_service_pb2, job_pb2, node_pb2
 from hyperscale.v1.gate_service_pb2_grpc import GateServiceServicer
@@ -23,11 +23,11 @@ class GateServiceHandler(GateServiceServicer):
     def __init__(
         self,
         *,
-        admission: Admission,
+        admission: GateAdmission,
         submissions: JobSubmissions,
         desk: JobDesk,
         listing: JobListing,
-        queries: WorkflowQueries,
+        queries: WorkflowFanOut,
         views: GateViews,
     ) -> None:
         self._admission = admission
