@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from grpc import StatusCode
 
     from hyperscale.workload.faults import Fault
-
-_NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
 
 class ClientError(Exception):
@@ -55,7 +52,7 @@ class Refusal:
     status: StatusCode
     message: str
     reason: str = ""
-    metadata: Mapping[str, str] = field(default=_NO_METADATA)
+    metadata: Mapping[str, str] = field(default_factory=dict)
     violations: tuple[Fault, ...] = ()
     retry_after_seconds: float | None = None
 

@@ -1,0 +1,60 @@
+"""Gates and managers are asked at once; silence is an answer."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+
+from hyperscale.client import Client, ClientSettings
+from hyperscale.v1.manager_service_pb2 import ManagerPingResponse
+from hyperscale.v1.manager_service_pb2_grpc import ManagerServiceServicer, add_ManagerServiceServicer_to_server
+from hyperscale.v1.node_pb2 import PingRequest
+from tests.integration.client.scripted_gate import Context, Script, serving
+
+QUICK = ClientSettings(connect_timeout_seconds=0.5)
+
+
+class PingableManager(ManagerServiceServicer):
+    async def Ping(self, request: PingRequest, context: Context) -> ManagerPingResponse:
+        return ManagerPingResponse(request_id=request.request_id, leader_id="manager-1")
+
+
+@asynccontextmanager
+async def a_manager() -> AsyncIterator[str]:
+    server = grpc.aio.server()
+    add_ManagerServiceServicer_to_server(PingableManager(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(0)
+
+
+@pytest.mark.requirement("CLIENT.3")
+async def test_gates_and_managers_are_pinged_at_once() -> None:
+    with socket.socket() as first, socket.socket() as second:
+        mute = []
+        for listener in (first, second):
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            mute.append(f"127.0.0.1:{listener.getsockname()[1]}")
+        async with serving(Script()) as gate, a_manager() as manager, Client([gate, *mute], QUICK) as client:
+            started = time.monotonic()
+            gates = await client.ping()
+            managers = await client.ping_managers([manager, *mute])
+            # Four silent addresses, two at a time: one after the other they would take two seconds.
+            assert time.monotonic() - started < 1.8
+    assert [(ping.address, ping.answer is not None) for ping in gates] == [
+        (gate, True),
+        (mute[0], False),
+        (mute[1], False),
+    ]
+    assert managers[0].answer is not None
+    assert managers[0].answer.leader_id == "manager-1"
+    assert all(ping.error for ping in managers[1:])
