@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+from hyperscale.manager.admission import check_fence, check_job_id
 from hyperscale.manager.dispatch import WorkerPort
 from hyperscale.manager.leadership import Leadership
 from hyperscale.manager.ledger import DatacenterLedger
@@ -13,7 +14,6 @@ from hyperscale.manager.progression import JobProgression
 from hyperscale.manager.registry import WorkerRegistry
 from hyperscale.manager.reporting import GateReports
 from hyperscale.manager.state import ManagerState
-from hyperscale.manager.admission import check_fence, check_job_id
 from hyperscale.runtime.coordination import ConflictError, Lease
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.runtime.supervisor import Supervisor

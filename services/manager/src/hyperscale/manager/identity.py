@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.errors import ErrorReason, FieldViolation, HyperscaleError
 from hyperscale.v1 import node_pb2
 
-_DISTRIBUTION = "hyperscale-manager"
+
+def _release() -> str:
+    """Version of the installed distribution; empty when run from a source tree."""
+    try:
+        return version("hyperscale-manager")
+    except PackageNotFoundError:
+        return ""
+
+
+_RELEASE = _release()
 
 
 @dataclass(slots=True)
@@ -38,7 +47,7 @@ class ManagerIdentity:
             state=state,
             cluster_id=self.cluster_id,
             environment_id=self.environment_id,
-            version=version(_DISTRIBUTION),
+            version=_RELEASE,
         )
 
     def admit_worker(self, worker: node_pb2.NodeInfo) -> None:

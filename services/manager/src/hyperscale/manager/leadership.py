@@ -14,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 
 from hyperscale.manager.identity import ManagerIdentity
 from hyperscale.runtime.clock import Clock
-from hyperscale.runtime.coordination import Coordinator, CoordinationUnavailableError, Lease
+from hyperscale.runtime.coordination import CoordinationUnavailableError, Coordinator, Lease
 from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.errors import LEADER_KEY, ErrorReason, HyperscaleError, LeaseLostError
 from hyperscale.runtime.supervisor import Supervisor
