@@ -243,7 +243,9 @@ class TestCommits:
     async def test_a_refused_commit_does_not_touch_its_neighbours(self, store: Coordinator) -> None:
         writes = [store.put(f"key/{number}", b"", expect=ABSENT) for number in range(20)]
         refused = [store.put("key/0", b"x", expect=12345) for _ in range(20)]
-        await asyncio.gather(*(call for pair in zip(writes, refused, strict=True) for call in pair), return_exceptions=True)
+        await asyncio.gather(
+            *(call for pair in zip(writes, refused, strict=True) for call in pair), return_exceptions=True
+        )
         assert [entry.value for entry in await store.list("key/")] == [b""] * 20
 
     async def test_a_guarded_commit_after_the_loss_changes_nothing(self, backend: Backend) -> None:
@@ -305,10 +307,9 @@ class TestWatch:
     async def test_every_write_of_many_writers_is_seen_once(self, backend: Backend) -> None:
         writers = [backend.open() for _ in range(3)]
         changes = backend.open().watch("key/", 0)
-        seen, *revisions = await asyncio.gather(
-            take(changes, 90), *(writers[number % 3].put(f"key/{number}", b"") for number in range(90))
-        )
-        assert [change.revision for change in seen] == sorted(revisions)  # type: ignore[type-var]
+        puts = asyncio.gather(*(writers[number % 3].put(f"key/{number}", b"") for number in range(90)))
+        seen, revisions = await asyncio.gather(take(changes, 90), puts)
+        assert [change.revision for change in seen] == sorted(revisions)
         assert {change.key for change in seen} == {f"key/{number}" for number in range(90)}
 
     async def test_expiry_is_a_change(self, backend: Backend, store: Coordinator) -> None:

@@ -180,7 +180,7 @@ async def test_a_file_of_a_newer_schema_is_refused(path: Path) -> None:
     assert "99" in refused.value.detail
 
 
-async def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
+def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"not a database" * 1000)
     with pytest.raises(CoordinationUnavailableError):

@@ -173,7 +173,7 @@ def test_a_flag_without_its_value_is_a_fault() -> None:
 
 def test_configuration_is_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        load("--store", "x").port = 1
+        load("--store", "x").port = 1  # type: ignore[misc]
 
 
 def test_help_explains_every_field(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import grpc
 import grpc.aio
 import pytest
+from google.protobuf.wrappers_pb2 import StringValue
 
 from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.errors import ErrorReason, FieldViolation, HyperscaleError
@@ -138,7 +139,7 @@ async def test_both_sides_name_version_and_capabilities(node: EchoNode) -> None:
     stream = node.stub.Expand(text("a?"))
     initial = await stream.initial_metadata()
     assert initial[PROTOCOL_METADATA_KEY] == own
-    assert CAPABILITIES_METADATA_KEY in initial
+    assert initial[CAPABILITIES_METADATA_KEY]
     stream.cancel()
 
 
@@ -172,10 +173,13 @@ async def test_what_another_interceptor_raises_is_translated_too(logs: Logs) -> 
 
 async def test_an_unknown_method_is_unimplemented(node: EchoNode) -> None:
     async with grpc.aio.insecure_channel(node.endpoint.address) as channel:
-        error = await refused(channel.unary_unary("/hyperscale.test.EchoService/Nothing")(b""))
+        unknown: grpc.aio.UnaryUnaryMultiCallable[StringValue, StringValue] = channel.unary_unary(
+            f"/{SERVICE_NAME}/Nothing", StringValue.SerializeToString, StringValue.FromString
+        )
+        error = await refused(unknown(text("a")))
     assert error.reason is ErrorReason.UNIMPLEMENTED
 
 
 class _Shedding(grpc.aio.ServerInterceptor):
-    async def intercept_service(self, continuation: object, handler_call_details: object) -> None:  # type: ignore[override]
+    async def intercept_service(self, continuation: object, handler_call_details: object) -> None:
         raise HyperscaleError(ErrorReason.OVERLOADED, retry_after_seconds=3)

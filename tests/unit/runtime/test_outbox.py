@@ -101,7 +101,7 @@ def test_every_required_report_stays_until_acknowledged_or_replaced(steps: list[
     for number, step in enumerate(steps):
         match step:
             case ("put", key, Delivery() as delivery):
-                sequence = pending.put(number, key, delivery)  # type: ignore[arg-type]
+                sequence = pending.put(number, key, delivery)
                 expected = {held: held_key for held, held_key in expected.items() if key is None or held_key != key}
                 if delivery is Delivery.REQUIRED:
                     expected[sequence] = key

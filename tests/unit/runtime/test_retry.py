@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from unittest.mock import patch
 
-import grpc.aio
 import pytest
+from google.protobuf.wrappers_pb2 import StringValue
 
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.runtime.retry import COORDINATION, DISPATCH, QUERY, REPORT, RetryPolicy, call_with_retry
@@ -120,8 +120,9 @@ async def test_failures_of_grpc_are_decoded_and_retried(node: EchoNode) -> None:
             raise HyperscaleError(failures.pop(), retry_after_seconds=0)
 
     node.service.before = before
-    call: Callable[[float], grpc.aio.UnaryUnaryCall[object, object]] = lambda timeout: node.stub.Unary(  # noqa: E731
-        text("a"), timeout=timeout
-    )
+
+    def call(timeout_seconds: float) -> Awaitable[StringValue]:
+        return node.stub.Unary(text("a"), timeout=timeout_seconds)
+
     assert await call_with_retry(FAST, call, deadline_seconds=5) == text("a")
     assert len(node.service.received) == 3

@@ -6,8 +6,8 @@ import asyncio
 
 import grpc.aio
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
 from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.errors import ConfigurationError, ErrorReason
@@ -18,13 +18,25 @@ from hyperscale.v1.protocol import MAX_MESSAGE_BYTES
 from tests.unit.runtime.conftest import EchoNode, Logs
 from tests.unit.runtime.echo import SERVICE_NAME, text
 
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+SERVING = HealthCheckResponse.SERVING
+NOT_SERVING = HealthCheckResponse.NOT_SERVING
+
+
+class HealthClient:
+    """The generated stub has no types."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        codec = HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString
+        self.check: grpc.aio.UnaryUnaryMultiCallable[HealthCheckRequest, HealthCheckResponse] = channel.unary_unary(
+            "/grpc.health.v1.Health/Check", *codec
+        )
+        self.watch: grpc.aio.UnaryStreamMultiCallable[HealthCheckRequest, HealthCheckResponse] = channel.unary_stream(
+            "/grpc.health.v1.Health/Watch", *codec
+        )
 
 
 async def health(node: EchoNode, service: str) -> int:
-    stub = node.pool.stub(node.endpoint.address, health_pb2_grpc.HealthStub)
-    response = await stub.Check(health_pb2.HealthCheckRequest(service=service))
+    response = await node.pool.stub(node.endpoint.address, HealthClient).check(HealthCheckRequest(service=service))
     return int(response.status)
 
 
@@ -41,21 +53,29 @@ async def test_health_follows_the_node_as_a_whole_and_per_service(node: EchoNode
 async def test_a_server_is_unhealthy_until_told_otherwise(logs: Logs, node: EchoNode) -> None:
     server = NodeServer(Endpoint("127.0.0.1", 0), logs.logger)
     endpoint = await server.start()
-    stub = node.pool.stub(endpoint.address, health_pb2_grpc.HealthStub)
-    assert (await stub.Check(health_pb2.HealthCheckRequest())).status == NOT_SERVING
+    client = node.pool.stub(endpoint.address, HealthClient)
+    assert (await client.check(HealthCheckRequest())).status == NOT_SERVING
     await server.drain(0)
 
 
 @pytest.mark.requirement("OPS.1")
 async def test_reflection_lists_the_services(node: EchoNode) -> None:
-    stub = node.pool.stub(node.endpoint.address, reflection_pb2_grpc.ServerReflectionStub)
-    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    channel = grpc.aio.insecure_channel(node.endpoint.address)
+    list_services: grpc.aio.StreamStreamMultiCallable[ServerReflectionRequest, ServerReflectionResponse] = (
+        channel.stream_stream(
+            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+            ServerReflectionRequest.SerializeToString,
+            ServerReflectionResponse.FromString,
+        )
+    )
+    request = ServerReflectionRequest(list_services="")
     names = {
         service.name
-        async for response in stub.ServerReflectionInfo(iter([request]))
+        async for response in list_services(iter([request]))
         for service in response.list_services_response.service
     }
     assert {SERVICE_NAME, "grpc.health.v1.Health"} <= names
+    await channel.close()
 
 
 @pytest.mark.requirement("OPS.1")
@@ -70,8 +90,10 @@ async def test_draining_says_so_ends_streams_for_retry_and_lets_calls_finish(
             await node.service.release.wait()
 
     node.service.before = hold
-    watch = node.pool.stub(node.endpoint.address, health_pb2_grpc.HealthStub).Watch(health_pb2.HealthCheckRequest())
-    assert [(await watch.read()).status] == [SERVING]  # type: ignore[union-attr]
+    watch = node.pool.stub(node.endpoint.address, HealthClient).watch(HealthCheckRequest())
+    first = await watch.read()
+    assert isinstance(first, HealthCheckResponse)
+    assert first.status == SERVING
     slow = supervisor.start(_unary(node, "slow"), name="slow")
     stream = node.stub.Expand(text("a?"))
     await asyncio.gather(entered.wait(), node.service.streaming.wait())

@@ -102,7 +102,7 @@ async def test_nothing_starts_after_stop(logs: Logs) -> None:
     supervisor = Supervisor("test", logs.logger)
     await supervisor.stop(timeout_seconds=1)
     with pytest.raises(HyperscaleError) as refused:
-        supervisor.start(forever(), name="late")
+        _ = supervisor.start(forever(), name="late")
     assert refused.value.reason is ErrorReason.DRAINING
 
 
@@ -140,7 +140,7 @@ async def test_work_that_keeps_failing_is_given_up_with_growing_delays(superviso
 
 async def test_a_coroutine_cannot_be_restarted(supervisor: Supervisor) -> None:
     with pytest.raises(TypeError, match="function"):
-        supervisor.start(forever(), name="loop", restart=RestartPolicy.ON_FAILURE)
+        _ = supervisor.start(forever(), name="loop", restart=RestartPolicy.ON_FAILURE)
 
 
 async def test_handled_errors_are_logged_and_counted(supervisor: Supervisor, logs: Logs) -> None:
