@@ -156,6 +156,22 @@ async def test_a_caller_that_gives_up_does_not_disturb_the_others(path: Path) ->
     await store.close()
 
 
+async def test_a_bug_met_by_one_call_does_not_end_the_others(path: Path) -> None:
+    broken = True
+
+    def clock() -> float:
+        if broken:
+            raise ZeroDivisionError
+        return 1.0
+
+    store = sqlite_coordinator(path, clock)
+    with pytest.raises(ZeroDivisionError):
+        await store.acquire("leader", "a", 10)
+    broken = False
+    assert await store.acquire("leader", "a", 10) is not None
+    await store.close()
+
+
 async def test_a_write_locked_out_for_too_long_is_unavailable_and_later_calls_work(path: Path) -> None:
     store = sqlite_coordinator(path)
     intruder = sqlite3.connect(path, isolation_level=None)

@@ -47,6 +47,8 @@ class MemoryStore:
         self._entries: dict[str, Entry] = {}
         self._ordered_keys: list[str] = []
         self._expiries: dict[str, float] = {}
+        # Never later than the earliest expiry, so that most calls need not look at each.
+        self._next_expiry = math.inf
         self._leases: dict[str, Lease] = {}
         self._history: deque[Change] = deque(maxlen=history_changes)
         self._dropped_changes = 0
@@ -130,7 +132,12 @@ class MemoryStore:
     def expire(self) -> None:
         """Remove what is past its time to live, as one commit."""
         now = self._clock()
+        if now < self._next_expiry:
+            return
         expired = [key for key, expires_at in self._expiries.items() if expires_at <= now]
+        for key in expired:
+            del self._expiries[key]
+        self._next_expiry = min(self._expiries.values(), default=math.inf)
         if not expired:
             return
         self._revision += 1
@@ -139,8 +146,8 @@ class MemoryStore:
         self.wake()
 
     def seconds_to_expiry(self) -> float:
-        """Seconds until the next entry expires; infinite if none does."""
-        return min(self._expiries.values(), default=math.inf) - self._clock()
+        """Seconds until an entry may expire; infinite if none will."""
+        return self._next_expiry - self._clock()
 
     def pulse(self) -> asyncio.Event:
         """An event that the next change sets."""
@@ -178,7 +185,9 @@ class MemoryStore:
         self._entries[write.key] = Entry(write.key, write.value, self._revision)
         self._expiries.pop(write.key, None)
         if write.ttl_seconds is not None:
-            self._expiries[write.key] = self._clock() + write.ttl_seconds
+            expires_at = self._clock() + write.ttl_seconds
+            self._expiries[write.key] = expires_at
+            self._next_expiry = min(self._next_expiry, expires_at)
         self._remember(Change(write.key, write.value, self._revision))
 
     def _remove(self, key: str) -> None:

@@ -50,6 +50,8 @@ class _Call:
 
     def deliver(self) -> None:
         """Answer with the outcome; only called once it is durable."""
+        if self.answer.done():
+            return
         if self.error is not None:
             self.answer.set_exception(self.error)
         else:
@@ -132,6 +134,12 @@ class _SqliteThread:
             call.result = call.run(self._store)
         except _CALLER_ERRORS as error:
             call.error = error
+            self._connection.execute("ROLLBACK TO call")
+        except sqlite3.Error:
+            raise
+        except Exception as error:
+            # A bug met by one call must not end the thread that all others wait for.
+            call.answer.set_exception(error)
             self._connection.execute("ROLLBACK TO call")
         self._connection.execute("RELEASE call")
 
