@@ -31,8 +31,11 @@ class RunningWorker:
 
     @property
     def engines(self) -> list[int]:
-        """Process ids of its engines."""
-        return children_of(self.pid)
+        """Process ids of its engines; none once it has ended."""
+        try:
+            return children_of(self.pid)
+        except FileNotFoundError:
+            return []
 
     async def terminate(self, *, within_seconds: float = 20) -> int:
         """Ask it to end; returns its exit code."""
@@ -59,7 +62,7 @@ async def running_worker(manager: FakeManager, directory: Path, *options: str) -
         worker = RunningWorker(process, json.loads(ready_file.read_text()))
         engines = worker.engines
         yield worker
-        engines = worker.engines if process.returncode is None else engines
+        engines = [*engines, *worker.engines]
     finally:
         if process.returncode is None:
             process.kill()
@@ -68,10 +71,11 @@ async def running_worker(manager: FakeManager, directory: Path, *options: str) -
 
 
 async def _until_ready(process: asyncio.subprocess.Process, ready_file: Path) -> None:
-    async with asyncio.timeout(60):
-        while not ready_file.exists():
-            assert process.returncode is None, f"the worker exited with {process.returncode}"
-            await asyncio.sleep(0.02)
+    def has_come_up() -> bool:
+        assert process.returncode is None, f"the worker exited with {process.returncode}"
+        return ready_file.exists()
+
+    await asyncio.to_thread(eventually, has_come_up, within_seconds=60, what="the worker's readiness")
 
 
 @pytest.fixture
@@ -86,6 +90,11 @@ async def manager() -> AsyncIterator[FakeManager]:
 def target() -> Iterator[BundledTarget]:
     with bundled_target() as running:
         yield running
+
+
+def stop(pid: int) -> None:
+    """Make a process hang."""
+    os.kill(pid, signal.SIGSTOP)
 
 
 def kill(pid: int) -> None:

@@ -45,16 +45,17 @@ def test_a_second_stop_never_makes_it_gentler() -> None:
     ladder = StopLadder()
     ladder.begin(StopStage.INTERRUPT, LIMITS, 0.0)
     ladder.begin(StopStage.GRACEFUL, LIMITS, 1.0)
-    assert ladder.stage is StopStage.INTERRUPT
+    stages = [ladder.stage]
     ladder.advance(3.0)
-    assert ladder.stage is StopStage.KILL
+    assert [*stages, ladder.stage] == [StopStage.INTERRUPT, StopStage.KILL]
 
 
 def test_a_second_stop_makes_it_faster_but_not_slower() -> None:
     ladder = StopLadder()
     ladder.begin(StopStage.GRACEFUL, LIMITS, 0.0)
     ladder.begin(StopStage.GRACEFUL, StopLimits(graceful_seconds=1, interrupt_seconds=60), 0.5)
-    ladder.advance(1.0)
-    assert ladder.stage is StopStage.INTERRUPT
-    ladder.advance(4.0)
-    assert ladder.stage is StopStage.KILL
+    stages = []
+    for now in (0.9, 1.0, 3.9, 4.0):
+        ladder.advance(now)
+        stages.append(ladder.stage)
+    assert stages == [StopStage.GRACEFUL, StopStage.INTERRUPT, StopStage.INTERRUPT, StopStage.KILL]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
-from hyperscale.runtime.process import run_node
-from hyperscale.worker.config import WorkerConfig
-from hyperscale.worker.server import run_worker
+# Engines are forked and replace their memory at once: gRPC need not stop its threads for that, nor say that it could
+# not. It looks at this when it is imported.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+from hyperscale.runtime.process import run_node  # noqa: E402
+from hyperscale.worker.config import WorkerConfig  # noqa: E402
+from hyperscale.worker.server import run_worker  # noqa: E402
 
 
 def main() -> None:
