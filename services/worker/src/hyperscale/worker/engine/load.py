@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Admission:
+class IterationStock:
     """Iterations that may start: a common stock, or as many as fit into the time."""
 
     __slots__ = ("_is_open", "_remaining", "started")

@@ -22,6 +22,7 @@ _SMALL_PAYLOAD_BYTES: Final = 16 * 1024
 _USER_AGENT: Final = "hyperscale"
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE: Final = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+_EXACT_INTEGERS: Final = 2**53
 _METHODS_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _PATH_SAFE: Final = "/%:@!$&'()*+,;=-._~"
 _QUERY_SAFE: Final = _PATH_SAFE + "?[]|"
@@ -143,8 +144,23 @@ def _body(http: workflow_pb2.HttpRequest) -> bytes:
         case "text":
             return http.text.encode()
         case "json":
-            return json.dumps(MessageToDict(http.json), separators=(",", ":"), ensure_ascii=False).encode()
+            content = _with_whole_numbers(MessageToDict(http.json))
+            # Sorted: the message does not keep the order of keys, and the same workflow sends the same bytes everywhere.
+            return json.dumps(content, separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode()
         case "binary":
             return http.binary
         case None:
             return b""
+
+
+def _with_whole_numbers(content: object) -> object:
+    """JSON content with 7 where the message, which knows doubles only, has 7.0."""
+    match content:
+        case dict():
+            return {key: _with_whole_numbers(value) for key, value in content.items()}
+        case list():
+            return [_with_whole_numbers(value) for value in content]
+        case float() if content.is_integer() and abs(content) <= _EXACT_INTEGERS:
+            return int(content)
+        case _:
+            return content

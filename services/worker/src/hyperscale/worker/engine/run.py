@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from hyperscale.v1 import engine_pb2, progress_pb2
 from hyperscale.worker.engine.connector import OriginConnector
-from hyperscale.worker.engine.load import Admission
+from hyperscale.worker.engine.load import IterationStock
 from hyperscale.worker.engine.models.plan import Plan
 from hyperscale.worker.engine.population import Population
 from hyperscale.worker.engine.recorder import Recorder, WallClock
@@ -36,10 +36,10 @@ class EngineRun:
         self._plan = plan
         self._report = report
         self._clock = WallClock()
-        self._admission = Admission(plan.iterations)
+        self._stock = IterationStock(plan.iterations)
         self._recorder = Recorder(plan, self._clock)
         self._connectors = tuple(OriginConnector(origin) for origin in plan.origins)
-        self._population = Population(Stage(plan, self._admission, self._recorder, self._connectors))
+        self._population = Population(Stage(plan, self._stock, self._recorder, self._connectors))
         self._stopped_as = progress_pb2.SHARD_STATUS_COMPLETED
         self._error = ""
         self._is_frozen = False
@@ -86,7 +86,7 @@ class EngineRun:
         progress = self._progress()
         progress.status = progress_pb2.SHARD_STATUS_FAILED if self._error else self._stopped_as
         progress.error = self._error
-        if self._admission.started:
+        if self._stock.started:
             _set_time(progress.finished_at, self._finished_at or self._clock.now())
         return progress
 
@@ -105,11 +105,11 @@ class EngineRun:
         return background
 
     def _end_now(self) -> None:
-        self._admission.close()
+        self._stock.close()
         self._population.interrupt()
 
     def _end_load(self) -> None:
-        self._admission.close()
+        self._stock.close()
         grace = asyncio.get_running_loop().call_later(self._plan.graceful_stop_seconds, self._population.interrupt)
         self._deadlines.append(grace)
 
@@ -143,7 +143,7 @@ class EngineRun:
             totals=self._recorder.totals(self._population.gauge),
             windows=self._recorder.take_windows(),
         )
-        if self._admission.started:
+        if self._stock.started:
             _set_time(progress.started_at, self._started_at)
         return progress
 

@@ -95,11 +95,14 @@ class Session:
         try:
             await run.execute()
         except Exception as error:
-            _logger.exception("run %d failed", self._run_id)
-            run.crash(repr(error))
+            self._report_crash(run, error)
         progress = run.conclude()
         run_id, self._run, self._running = self._run_id, None, None
         self._send(engine_pb2.EngineReport(run_id=run_id, progress=progress))
+
+    def _report_crash(self, run: EngineRun, error: Exception) -> None:
+        _logger.error("run %d failed", self._run_id, exc_info=error)
+        run.crash(repr(error))
 
     def _on_fault(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A callback raised: the user behind it is stuck, so that the run's numbers would be wrong without a word."""

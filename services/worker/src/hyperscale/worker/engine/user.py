@@ -14,7 +14,7 @@ from time import perf_counter
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.worker.engine.connection import HttpConnection
 from hyperscale.worker.engine.connector import OriginConnector
-from hyperscale.worker.engine.load import Admission
+from hyperscale.worker.engine.load import IterationStock
 from hyperscale.worker.engine.models.plan import Plan
 from hyperscale.worker.engine.pacing import pause_seconds
 from hyperscale.worker.engine.recorder import Recorder
@@ -25,7 +25,7 @@ class Stage:
     """What all users of a run share."""
 
     plan: Plan
-    admission: Admission
+    stock: IterationStock
     recorder: Recorder
     connectors: tuple[OriginConnector, ...]
     """By origin index of the plan."""
@@ -35,7 +35,7 @@ class VirtualUser:
     """A state machine over its connections, one per origin."""
 
     __slots__ = (
-        "_admission",
+        "_stock",
         "_connections",
         "_connectors",
         "_failures_in_a_row",
@@ -53,7 +53,7 @@ class VirtualUser:
         """`on_ended` is called once, when no iteration may start any more or the user is interrupted."""
         self.has_ended = False
         self._steps = stage.plan.steps
-        self._admission = stage.admission
+        self._stock = stage.stock
         self._recorder = stage.recorder
         self._samples = stage.recorder.samples
         self._connectors = stage.connectors
@@ -71,7 +71,7 @@ class VirtualUser:
 
     def start(self) -> None:
         """Begin the first iteration, if there is one."""
-        if self._admission.take():
+        if self._stock.take():
             self._iteration_started = perf_counter()
             self._request()
         else:
@@ -159,7 +159,7 @@ class VirtualUser:
         iterations.add_started(self._iteration_started)
         iterations.add_ended(now)
         self._iteration_started = now
-        return self._admission.take()
+        return self._stock.take()
 
     def _end(self) -> None:
         self.has_ended = True
