@@ -1,0 +1,328 @@
+"""A whole manager in memory: real parts on a memory store and a clock that the test turns; only workers are doubles.
+
+Leases have a clock of their own, so that turning the manager's does not depose it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Self
+
+from hyperscale.manager.cancellation import JobCancellation, ShardStopper
+from hyperscale.manager.completion import JobCompletion
+from hyperscale.manager.dispatch import PlacementOutcomes, ShardDispatcher
+from hyperscale.manager.events import JobEvents
+from hyperscale.manager.health import ManagerHealth
+from hyperscale.manager.identity import ManagerIdentity
+from hyperscale.manager.leadership import Leadership
+from hyperscale.manager.ledger import DatacenterLedger
+from hyperscale.manager.models.job import DatacenterJob
+from hyperscale.manager.models.limits import DatacenterLimits
+from hyperscale.manager.progression import JobProgression
+from hyperscale.manager.queries import WorkflowQueries
+from hyperscale.manager.recovery import LeaderDuties
+from hyperscale.manager.registry import WorkerRegistry
+from hyperscale.manager.reporting import GateReports, JobReporter
+from hyperscale.manager.scheduling import Scheduler
+from hyperscale.manager.state import ManagerState
+from hyperscale.manager.submission import JobIntake
+from hyperscale.manager.sync import HeartbeatIngest, ProgressIngest
+from hyperscale.manager.timestamps import timestamp
+from hyperscale.manager.upkeep import Upkeep
+from hyperscale.runtime.clock import SystemClock
+from hyperscale.runtime.coordination import MemoryStore, memory_coordinator
+from hyperscale.runtime.endpoints import Endpoint
+from hyperscale.runtime.errors import HyperscaleError
+from hyperscale.runtime.logs import get_logger
+from hyperscale.runtime.outbox import Outbox
+from hyperscale.runtime.supervisor import Supervisor
+from hyperscale.v1.dispatch_pb2 import (
+    JobDispatch,
+    WorkflowCancelRequest,
+    WorkflowCancelResponse,
+    WorkflowDispatch,
+    WorkflowDispatchAck,
+)
+from hyperscale.v1.job_pb2 import JobFinalResult, JobSubmission, WorkflowStatus
+from hyperscale.v1.node_pb2 import NODE_ROLE_WORKER, NODE_STATE_ACTIVE, NodeInfo
+from hyperscale.v1.node_pb2 import Endpoint as EndpointMessage
+from hyperscale.v1.progress_pb2 import (
+    SHARD_STATUS_COMPLETED,
+    SHARD_STATUS_RUNNING,
+    ManagerReport,
+    ShardStatus,
+    WorkerHeartbeat,
+    WorkflowProgress,
+)
+from hyperscale.v1.statistics_pb2 import StatsWindow, StepStats, WorkflowStats
+from hyperscale.v1.workflow_pb2 import HttpRequest, Priority, SharedIterations, Step, Workflow
+
+GATE = "gate-1"
+GATE_ADDRESS = "127.0.0.1:1"
+DATACENTER = "dc-east"
+
+
+class TurnedClock:
+    """Time moves when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def wall(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def workflow(
+    name: str, *after: str, users: int = 4, iterations: int = 100, priority: Priority.ValueType = Priority.PRIORITY_AUTO
+) -> Workflow:
+    return Workflow(
+        name=name,
+        depends_on=after,
+        priority=priority,
+        shared_iterations=SharedIterations(vus=users, iterations=iterations),
+        steps=[Step(name="get", http=HttpRequest(url="/"))],
+    )
+
+
+def dispatch(job_id: str, *workflows: Workflow, fence: int = 1) -> JobDispatch:
+    submission = JobSubmission(target="http://127.0.0.1:9", workflows=workflows)
+    return JobDispatch(job_id=job_id, fence_token=fence, gate_id=GATE, submission=submission)
+
+
+def stats(workflow_name: str, requests: int) -> WorkflowStats:
+    return WorkflowStats(
+        workflow_name=workflow_name, iterations=requests, steps=[StepStats(step_name="get", total_count=requests)]
+    )
+
+
+def requests_of(result: JobFinalResult) -> int:
+    return sum(step.total_count for workflow in result.statistics for step in workflow.steps)
+
+
+@dataclass(slots=True)
+class DoubleOfWorkers:
+    """Every worker of the datacenter: remembers what it was asked, refuses when told to."""
+
+    orders: list[tuple[int, WorkflowDispatch]] = field(default_factory=list)
+    cancels: list[tuple[int, WorkflowCancelRequest]] = field(default_factory=list)
+    refusals: dict[int, HyperscaleError] = field(default_factory=dict)
+
+    async def dispatch(self, endpoint: Endpoint, order: WorkflowDispatch) -> WorkflowDispatchAck:
+        await asyncio.sleep(0)
+        if endpoint.port in self.refusals:
+            raise self.refusals[endpoint.port]
+        self.orders.append((endpoint.port, order))
+        return WorkflowDispatchAck(shard_id=order.shard_id, cores_assigned=order.cores)
+
+    async def cancel(self, endpoint: Endpoint, request: WorkflowCancelRequest) -> WorkflowCancelResponse:
+        await asyncio.sleep(0)
+        self.cancels.append((endpoint.port, request))
+        return WorkflowCancelResponse(cancelling_shard_ids=request.shard_ids)
+
+    def order(self, shard_id: str) -> WorkflowDispatch:
+        """The latest accepted order of a shard."""
+        return [order for _, order in self.orders if order.shard_id == shard_id][-1]
+
+    def workflows(self) -> list[str]:
+        """Names of the workflows in the order in which their shards were accepted."""
+        return [order.workflow.name for _, order in self.orders]
+
+
+class ManagerInMemory:
+    """The parts of a manager as its composition root joins them."""
+
+    def __init__(self, node_id: str, store: MemoryStore, clock: TurnedClock, max_active_jobs: int = 1000) -> None:
+        self.clock = clock
+        self.port = DoubleOfWorkers()
+        self.outbox: Outbox[ManagerReport] = Outbox(1000)
+        self.supervisor = Supervisor(node_id, get_logger(node_id))
+        identity = ManagerIdentity(node_id, DATACENTER, "cluster", "test", Endpoint("127.0.0.1", 7000))
+        woken = asyncio.Event()
+        coordinator = memory_coordinator(store)
+        self.state = ManagerState()
+        self.workers = WorkerRegistry(identity, clock, 3.0, woken.set)
+        self.leadership = Leadership(
+            coordinator=coordinator,
+            identity=identity,
+            clock=SystemClock(),
+            supervisor=self.supervisor,
+            logger=get_logger(node_id),
+            ttl_seconds=0.2,
+        )
+        self.ledger = DatacenterLedger(coordinator, self.leadership, 3600)
+        self.reports = GateReports(DATACENTER, {GATE_ADDRESS: self.outbox})
+        self.events = JobEvents()
+        self.progression = JobProgression(self.workers, self.events, clock, 5.0)
+        self.health = ManagerHealth(identity, self.state, self.workers, self.leadership)
+        self.stopper = ShardStopper(self.leadership, self.workers, self.port, self.supervisor)
+        dispatcher = ShardDispatcher(
+            manager_id=node_id,
+            state=self.state,
+            ledger=self.ledger,
+            port=self.port,
+            placements=PlacementOutcomes(self.workers, self.progression, 1.0),
+            supervisor=self.supervisor,
+        )
+        self.scheduler = Scheduler(
+            state=self.state,
+            workers=self.workers,
+            progression=self.progression,
+            dispatcher=dispatcher,
+            woken=woken,
+            interval_seconds=0.02,
+        )
+        self.reporter = JobReporter(self.state, self.health, self.reports, 1.0)
+        completion = JobCompletion(
+            state=self.state,
+            leadership=self.leadership,
+            ledger=self.ledger,
+            reports=self.reports,
+            clock=clock,
+            supervisor=self.supervisor,
+        )
+        for observer in (self.stopper, self.scheduler, self.reporter, completion):
+            self.events.subscribe(observer)
+        self.progress = ProgressIngest(self.state, self.progression, self.supervisor)
+        self.heartbeats = HeartbeatIngest(self.state, self.workers, self.progression, self.stopper)
+        self.intake = JobIntake(
+            state=self.state,
+            leadership=self.leadership,
+            ledger=self.ledger,
+            progression=self.progression,
+            reports=self.reports,
+            clock=clock,
+            limits=DatacenterLimits(max_active_jobs, 0.25),
+        )
+        self.cancellation = JobCancellation(
+            state=self.state,
+            leadership=self.leadership,
+            ledger=self.ledger,
+            progression=self.progression,
+            finals=self.reports,
+            grace_seconds=15,
+        )
+        self.queries = WorkflowQueries(self.state, self.leadership, self.ledger)
+        self.upkeep = Upkeep(
+            state=self.state,
+            workers=self.workers,
+            progression=self.progression,
+            reports=self.reports,
+            clock=clock,
+            logger=get_logger(node_id),
+        )
+        self.duties = LeaderDuties(
+            identity=identity,
+            state=self.state,
+            workers=self.workers,
+            ledger=self.ledger,
+            reports=self.reports,
+            clock=clock,
+            logger=get_logger(node_id),
+        )
+        self._connections: dict[str, int] = {}
+        self._sequences: dict[str, int] = defaultdict(int)
+
+    async def __aenter__(self) -> Self:
+        _ = self.supervisor.start(self.leadership.run(self.duties), name="leadership")
+        _ = self.supervisor.start(self.scheduler.run(), name="scheduling")
+        self.reports.met(GATE_ADDRESS, GATE)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.supervisor.stop(1.0)
+
+    async def until(self, condition: Callable[[], object], within_seconds: float = 5.0) -> None:
+        """Wait for a condition."""
+        async with asyncio.timeout(within_seconds):
+            while not condition():
+                await asyncio.sleep(0.001)
+
+    async def lead(self) -> None:
+        """Wait until this manager leads."""
+        await self.until(lambda: self.leadership.is_ready)
+
+    def join(self, worker_id: str, port: int, cores: int) -> None:
+        """A worker registers and opens its stream."""
+        self.workers.register(self.heartbeat(worker_id, port, cores))
+        self._connections[worker_id] = self.workers.connect(worker_id)
+
+    def part(self, worker_id: str) -> None:
+        """The stream of a worker breaks."""
+        self.workers.disconnect(worker_id, self._connections.pop(worker_id))
+
+    def heartbeat(self, worker_id: str, port: int, cores: int, *active: str) -> WorkerHeartbeat:
+        """What a worker says of itself."""
+        node = NodeInfo(
+            node_id=worker_id,
+            role=NODE_ROLE_WORKER,
+            datacenter=DATACENTER,
+            endpoint=EndpointMessage(host="127.0.0.1", port=port),
+            state=NODE_STATE_ACTIVE,
+            cluster_id="cluster",
+            environment_id="test",
+        )
+        return WorkerHeartbeat(node=node, total_cores=cores, active_shard_ids=active)
+
+    def report(
+        self,
+        worker_id: str,
+        shard_id: str,
+        status: ShardStatus.ValueType = SHARD_STATUS_RUNNING,
+        requests: int = 0,
+        **fields: object,
+    ) -> WorkflowProgress:
+        """A worker reports on the shard it was given last under that id; returns the report."""
+        order = self.port.order(shard_id)
+        self._sequences[shard_id] += 1
+        progress = WorkflowProgress(
+            job_id=order.job_id,
+            shard_id=shard_id,
+            attempt=order.attempt,
+            fence_token=order.fence_token,
+            progress_sequence=self._sequences[shard_id],
+            status=status,
+            totals=stats(order.workflow.name, requests),
+            started_at=timestamp(self.clock.wall()),
+        )
+        progress.MergeFrom(WorkflowProgress(**fields))  # type: ignore[arg-type]
+        self.progress.take(worker_id, progress)
+        return progress
+
+    def run(self, worker_id: str, shard_id: str, requests: int = 10) -> None:
+        """A worker runs a shard to its end."""
+        self.report(worker_id, shard_id)
+        self.report(worker_id, shard_id, SHARD_STATUS_COMPLETED, requests)
+
+    def window(self, second: int, workflow_name: str, requests: int) -> StatsWindow:
+        """One second of a shard."""
+        return StatsWindow(window_start=timestamp(second), stats=stats(workflow_name, requests))
+
+    def job(self, job_id: str) -> DatacenterJob:
+        """An unfinished job."""
+        job = self.state.find(job_id)
+        assert job is not None
+        return job
+
+    def status(self, job_id: str, name: str) -> str:
+        """Short name of a workflow's status."""
+        status = self.job(job_id).workflows[name].lifecycle.status
+        return WorkflowStatus.Name(status).removeprefix("WORKFLOW_STATUS_")
+
+    async def sent(self) -> list[ManagerReport]:
+        """Take everything that waits for the gate, and acknowledge it."""
+        self.reporter.flush()
+        taken = [await self.outbox.next() for _ in range(len(self.outbox) - self.outbox.sent_count)]
+        if taken:
+            self.outbox.ack(taken[-1].sequence)
+        return [outgoing.report for outgoing in taken]
+
+    async def final(self, job_id: str) -> JobFinalResult:
+        """Wait for the end of a job; returns what the gate is told."""
+        await self.until(lambda: self.state.find(job_id) is None)
+        return next(r.final_result for r in reversed(await self.sent()) if r.final_result.job_id == job_id)

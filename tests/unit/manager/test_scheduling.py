@@ -1,0 +1,226 @@
+"""A job's way through the datacenter, on real parts with workers in memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from hyperscale.runtime.errors import ErrorReason, HyperscaleError
+from hyperscale.v1.job_pb2 import (
+    JOB_STATUS_COMPLETED,
+    JOB_STATUS_FAILED,
+    JOB_STATUS_QUEUED,
+    JOB_STATUS_RUNNING,
+    WorkflowStatus,
+)
+from hyperscale.v1.progress_pb2 import SHARD_STATUS_CANCELLED, SHARD_STATUS_COMPLETED, SHARD_STATUS_FAILED
+from hyperscale.v1.workflow_pb2 import PRIORITY_EXCLUSIVE
+from tests.unit.manager.harness import ManagerInMemory, dispatch, requests_of, workflow
+
+PORT_1, PORT_2 = 7001, 7002
+
+
+@pytest.mark.requirement("AD-33.2")
+async def test_a_workflow_starts_when_its_own_dependencies_are_done(manager: ManagerInMemory) -> None:
+    manager.join("worker-1", PORT_1, 2)
+    await manager.intake.accept(
+        dispatch("job-1", workflow("A", users=1), workflow("B", "A", users=1), workflow("C", users=1))
+    )
+    await manager.until(lambda: len(manager.port.orders) == 2)
+    assert sorted(manager.port.workflows()) == ["A", "C"]
+    manager.report("worker-1", "job-1/C/0")
+    manager.run("worker-1", "job-1/A/0")
+    await manager.until(lambda: "B" in manager.port.workflows())
+    assert manager.status("job-1", "C") == "RUNNING"
+    manager.run("worker-1", "job-1/B/0", 5)
+    manager.report("worker-1", "job-1/C/0", SHARD_STATUS_COMPLETED, 7)
+    result = await manager.final("job-1")
+    assert (result.status, requests_of(result)) == (JOB_STATUS_COMPLETED, 22)
+    history = [WorkflowStatus.Name(change.status)[16:] for change in result.workflows[0].history]
+    assert history == ["PENDING", "DISPATCHED", "RUNNING", "COMPLETED", "AGGREGATED"]
+
+
+async def test_a_workflow_is_divided_exactly_over_workers(manager: ManagerInMemory) -> None:
+    manager.join("worker-1", PORT_1, 2)
+    manager.join("worker-2", PORT_2, 1)
+    await manager.intake.accept(dispatch("job-1", workflow("A", users=10, iterations=101)))
+    await manager.until(lambda: len(manager.port.orders) == 2)
+    loads = {order.cores: order.workflow.shared_iterations for _, order in manager.port.orders}
+    assert {cores: load.vus for cores, load in loads.items()} == {2: 7, 1: 3}
+    assert sum(load.iterations for load in loads.values()) == 101
+
+
+async def test_a_job_waits_for_a_worker_and_runs_when_one_comes(manager: ManagerInMemory) -> None:
+    await manager.intake.accept(dispatch("job-1", workflow("A")))
+    await manager.until(lambda: manager.job("job-1").lifecycle.status == JOB_STATUS_QUEUED)
+    assert [report.progress.status for report in await manager.sent()][-1] == JOB_STATUS_QUEUED
+    manager.join("worker-1", PORT_1, 2)
+    await manager.until(lambda: manager.port.orders)
+    manager.run("worker-1", "job-1/A/0")
+    assert (await manager.final("job-1")).status == JOB_STATUS_COMPLETED
+
+
+async def test_a_job_waits_for_the_cores_of_another(manager: ManagerInMemory) -> None:
+    manager.join("worker-1", PORT_1, 2)
+    await manager.intake.accept(dispatch("job-1", workflow("A")))
+    await manager.until(lambda: len(manager.port.orders) == 1)
+    await manager.intake.accept(dispatch("job-2", workflow("A")))
+    await manager.until(lambda: manager.job("job-2").lifecycle.status == JOB_STATUS_QUEUED)
+    manager.run("worker-1", "job-1/A/0")
+    await manager.until(lambda: len(manager.port.orders) == 2)
+    assert manager.port.orders[1][1].job_id == "job-2"
+
+
+@pytest.mark.requirement("AD-33.2")
+async def test_dependents_of_a_failed_workflow_fail_transitively(manager: ManagerInMemory) -> None:
+    manager.join("worker-1", PORT_1, 1)
+    await manager.intake.accept(dispatch("job-1", workflow("A"), workflow("B", "A"), workflow("C", "B")))
+    await manager.until(lambda: manager.port.orders)
+    manager.report("worker-1", "job-1/A/0", requests=3)
+    manager.report("worker-1", "job-1/A/0", SHARD_STATUS_FAILED, 4, errors=["engine 4711 was killed"])
+    result = await manager.final("job-1")
+    assert result.status == JOB_STATUS_FAILED
+    assert result.errors == ["worker worker-1: engine 4711 was killed"]
+    assert [WorkflowStatus.Name(each.status)[16:] for each in result.workflows] == ["FAILED"] * 3
+    assert result.workflows[2].reason == "dependency A failed"
+    assert requests_of(result) == 4
+
+
+@pytest.mark.requirement("AD-33.2")
+async def test_the_loss_of_a_worker_fails_the_job_and_stops_the_other_shards(manager: ManagerInMemory) -> None:
+    manager.join("worker-1", PORT_1, 1)
+    manager.join("worker-2", PORT_2, 1)
+    await manager.intake.accept(dispatch("job-1", workflow("A")))
+    await manager.until(lambda: len(manager.port.orders) == 2)
+    shard_of = {port: order.shard_id for port, order in manager.port.orders}
+    manager.report("worker-1", shard_of[PORT_1], requests=5)
+    manager.report("worker-2", shard_of[PORT_2], requests=6)
+    manager.part("worker-1")
+    manager.upkeep.tick()
+    assert manager.job("job-1").lifecycle.status == JOB_STATUS_RUNNING
+    manager.clock.now += 3.1
+    manager.upkeep.tick()
+    await manager.until(lambda: manager.port.cancels)
+    assert [(port, list(request.shard_ids)) for port, request in manager.port.cancels] == [(PORT_2, [shard_of[PORT_2]])]
+    manager.report("worker-2", shard_of[PORT_2], SHARD_STATUS_CANCELLED, 9)
+    result = await manager.final("job-1")
+    assert result.status == JOB_STATUS_FAILED
+    assert "worker-1 was lost" in result.errors[0]
+    assert requests_of(result) == 14
+
+
+async def test_shards_that_do_not_confirm_their_end_are_given_up(manager: ManagerInMemory) -> None:
+    manager.join("worker-1", PORT_1, 1)
+    manager.join("worker-2", PORT_2, 1)
+    await manager.intake.accept(dispatch("job-1", workflow("A")))
+    await manager.until(lambda: len(manager.port.orders) == 2)
+    first, second = (order.shard_id for _, order in manager.port.orders)
+    manager.report(f"worker-{manager.port.orders[0][0] - 7000}", first, SHARD_STATUS_FAILED, 1)
+    manager.upkeep.tick()
+    assert manager.state.find("job-1") is not None
+    manager.clock.now += 5.1
+    manager.upkeep.tick()
+    result = await manager.final("job-1")
+    assert any("did not confirm" in error and second in error for error in result.errors)
+
+
+async def test_a_worker_that_comes_back_in_time_is_not_lost(manager: ManagerInMemory) -> None:
+    manager.join("worker-1", PORT_1, 1)
+    await manager.intake.accept(dispatch("job-1", workflow("A")))
+    await manager.until(lambda: manager.port.orders)
+    manager.part("worker-1")
+    manager.clock.now += 2
+    manager.join("worker-1", PORT_1, 1)
+    manager.clock.now += 5
+    manager.upkeep.tick()
+    manager.run("worker-1", "job-1/A/0")
+    assert (await manager.final("job-1")).status == JOB_STATUS_COMPLETED
+
+
+async def test_a_worker_that_forgot_its_shard_fails_it(manager: ManagerInMemory) -> None:
+    manager.join("worker-1", PORT_1, 1)
+    await manager.intake.accept(dispatch("job-1", workflow("A")))
+    await manager.until(lambda: manager.port.orders)
+    manager.report("worker-1", "job-1/A/0")
+    manager.heartbeats.take(manager.heartbeat("worker-1", PORT_1, 1))
+    manager.clock.now += 3.1
+    manager.heartbeats.take(manager.heartbeat("worker-1", PORT_1, 1))
+    result = await manager.final("job-1")
+    assert result.errors == ["worker worker-1 does not run shard job-1/A/0 any more"]
+
+
+@pytest.mark.requirement("AD-9.1")
+@pytest.mark.parametrize("reason", [ErrorReason.INSUFFICIENT_CORES, ErrorReason.DRAINING, ErrorReason.PEER_UNREACHABLE])
+async def test_a_refused_shard_goes_to_another_worker_under_a_new_attempt(
+    manager: ManagerInMemory, reason: ErrorReason
+) -> None:
+    manager.port.refusals[PORT_1] = HyperscaleError(reason)
+    manager.join("worker-1", PORT_1, 2)
+    manager.join("worker-2", PORT_2, 1)
+    await manager.intake.accept(dispatch("job-1", workflow("A", users=1)))
+    await manager.until(lambda: manager.port.orders)
+    ((port, order),) = manager.port.orders
+    assert (port, order.attempt) == (PORT_2, 2)
+    assert [worker.reserved_cores for worker in manager.workers.statuses()] == [0, 1]
+    manager.run("worker-2", order.shard_id)
+    assert (await manager.final("job-1")).status == JOB_STATUS_COMPLETED
+
+
+async def test_the_other_shards_of_a_workflow_go_on_while_a_refused_one_waits(manager: ManagerInMemory) -> None:
+    manager.port.refusals[PORT_1] = HyperscaleError(ErrorReason.INSUFFICIENT_CORES)
+    manager.join("worker-1", PORT_1, 1)
+    manager.join("worker-2", PORT_2, 1)
+    await manager.intake.accept(dispatch("job-1", workflow("A", users=2)))
+    await manager.until(lambda: manager.port.orders)
+    ((_, kept),) = manager.port.orders
+    manager.report("worker-2", kept.shard_id)
+    del manager.port.refusals[PORT_1]
+    manager.clock.now += 1.1
+    await manager.until(lambda: len(manager.port.orders) == 2)
+    port, again = manager.port.orders[1]
+    assert (port, again.attempt, again.workflow.shared_iterations.vus) == (PORT_1, 2, 1)
+    manager.run("worker-1", again.shard_id, 4)
+    manager.report("worker-2", kept.shard_id, SHARD_STATUS_COMPLETED, 3)
+    result = await manager.final("job-1")
+    assert (result.status, requests_of(result)) == (JOB_STATUS_COMPLETED, 7)
+
+
+async def test_a_shard_that_its_worker_finds_faulty_fails_the_job(manager: ManagerInMemory) -> None:
+    manager.port.refusals[PORT_1] = HyperscaleError(ErrorReason.INVALID_ARGUMENT)
+    manager.join("worker-1", PORT_1, 2)
+    await manager.intake.accept(dispatch("job-1", workflow("A")))
+    result = await manager.final("job-1")
+    assert result.status == JOB_STATUS_FAILED
+    assert "worker-1 did not take shard" in result.errors[0]
+
+
+@pytest.mark.requirement("WORK.1")
+async def test_an_exclusive_workflow_waits_for_the_datacenter_to_be_idle(manager: ManagerInMemory) -> None:
+    manager.join("worker-1", PORT_1, 2)
+    await manager.intake.accept(dispatch("job-1", workflow("A", users=1)))
+    await manager.until(lambda: manager.port.orders)
+    await manager.intake.accept(dispatch("job-2", workflow("X", priority=PRIORITY_EXCLUSIVE)))
+    await manager.intake.accept(dispatch("job-3", workflow("Y", users=1)))
+    await manager.until(lambda: manager.job("job-3").lifecycle.status == JOB_STATUS_QUEUED)
+    manager.run("worker-1", "job-1/A/0")
+    await manager.until(lambda: len(manager.port.orders) == 2)
+    assert (manager.port.workflows(), manager.port.orders[1][1].cores) == (["A", "X"], 2)
+    manager.run("worker-1", "job-2/X/0")
+    await manager.until(lambda: manager.port.workflows() == ["A", "X", "Y"])
+
+
+async def test_workflows_without_users_end_at_once_with_empty_statistics(manager: ManagerInMemory) -> None:
+    idle = workflow("idle", users=0, iterations=0)
+    await manager.intake.accept(dispatch("job-1", idle, workflow("after", "idle", users=0, iterations=0)))
+    result = await manager.final("job-1")
+    assert (result.status, requests_of(result)) == (JOB_STATUS_COMPLETED, 0)
+    assert not result.HasField("started_at")
+
+
+async def test_a_worker_joins_between_two_workflows(manager: ManagerInMemory) -> None:
+    manager.join("worker-1", PORT_1, 1)
+    await manager.intake.accept(dispatch("job-1", workflow("A"), workflow("B", "A")))
+    await manager.until(lambda: manager.port.orders)
+    manager.join("worker-2", PORT_2, 1)
+    manager.run("worker-1", "job-1/A/0")
+    await manager.until(lambda: len(manager.port.orders) == 3)
+    assert {port for port, order in manager.port.orders if order.workflow.name == "B"} == {PORT_1, PORT_2}
