@@ -1,0 +1,311 @@
+"""A job from its acceptance to its end, through what its datacenters report and fail to report."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+import pytest
+
+from hyperscale.gate.models.orders import CallOrigin
+from hyperscale.gate.timestamps import timestamp
+from hyperscale.runtime.errors import LEADER_KEY, ErrorReason, HyperscaleError
+from hyperscale.v1 import dispatch_pb2, gate_service_pb2, job_pb2, progress_pb2, statistics_pb2
+from tests.unit.gate.conftest import StartGate
+from tests.unit.gate.harness import GateInMemory, heartbeat, measured, refusal, submission, until
+
+COMPLETED, FAILED = job_pb2.JOB_STATUS_COMPLETED, job_pb2.JOB_STATUS_FAILED
+CANCELLED, TIMEOUT = job_pb2.JOB_STATUS_CANCELLED, job_pb2.JOB_STATUS_TIMEOUT
+CANCELLING, RUNNING = job_pb2.JOB_STATUS_CANCELLING, job_pb2.JOB_STATUS_RUNNING
+QUEUED = job_pb2.JOB_STATUS_QUEUED
+
+
+async def dispatched(gate: GateInMemory, job: job_pb2.JobSubmission) -> str:
+    job_id = await gate.submit(job)
+    await gate.dispatched(job_id, *(job.datacenters.required or ("east", "west")))
+    return job_id
+
+
+async def cancel(gate: GateInMemory, job_id: str) -> job_pb2.JobStatus.ValueType:
+    request = dispatch_pb2.JobCancelRequest(job_id=job_id, reason="enough")
+    return (await gate.node.desk.cancel(request, CallOrigin.CLIENT)).status
+
+
+def reporting_cancelled(gate: GateInMemory, requests: int = 0) -> None:
+    def on_cancel(address: str, request: dispatch_pb2.JobCancelRequest) -> job_pb2.JobStatus.ValueType:
+        gate.finish(address.partition(":")[0], request.job_id, CANCELLED, requests)
+        return CANCELLING
+
+    gate.datacenters.on_cancel = on_cancel
+
+
+def by_datacenter(result: job_pb2.GlobalJobResult) -> dict[str, job_pb2.JobFinalResult]:
+    return {part.result.datacenter: part.result for part in result.datacenters}
+
+
+def requests_of(statistics: list[statistics_pb2.WorkflowStats]) -> int:
+    return sum(step.total_count for workflow in statistics for step in workflow.steps)
+
+
+@pytest.mark.requirement("AD-14.1")
+async def test_the_result_is_the_exact_sum_of_the_datacenters(gate: GateInMemory) -> None:
+    rules = [("http_req_duration", "p(95) < 50ms"), ("http_req_failed", "rate < 1%"), ("http_reqs", "count == 300")]
+    thresholds = [job_pb2.Threshold(metric=metric, expression=expression) for metric, expression in rules]
+    job_id = await dispatched(gate, submission(thresholds=thresholds))
+    gate.progress("east", job_id, 1, 50)
+    assert gate.status(job_id) == RUNNING
+    begin, end = timestamp(1000), timestamp(1010)
+    gate.finish("east", job_id, requests=100, started_at=begin, finished_at=end)
+    gate.finish("west", job_id, requests=200, started_at=timestamp(1002), finished_at=timestamp(1015))
+    result = await gate.ended(job_id)
+    assert (result.status, result.verdict) == (COMPLETED, job_pb2.VERDICT_PASSED)
+    assert requests_of(list(result.statistics)) == 300
+    assert result.metrics["http_reqs"].values["count"] == 300
+    assert result.metrics["http_reqs"].values["rate"] == pytest.approx(20)
+    assert result.elapsed.seconds == 15
+    assert [threshold.passed for threshold in result.thresholds] == [True, True, True]
+    assert {part.result.datacenter: part.metrics["http_reqs"].values["count"] for part in result.datacenters} == {
+        "east": 100,
+        "west": 200,
+    }
+    assert not result.errors
+
+
+async def test_a_missed_threshold_fails_the_verdict_not_the_job(gate: GateInMemory) -> None:
+    thresholds = [job_pb2.Threshold(metric="http_req_duration", expression="max < 1ms")]
+    job_id = await dispatched(gate, submission("east", thresholds=thresholds))
+    gate.finish("east", job_id, requests=10)
+    result = await gate.ended(job_id)
+    assert (result.status, result.verdict) == (COMPLETED, job_pb2.VERDICT_FAILED)
+    assert result.thresholds[0].observed == pytest.approx(10, rel=0.01)
+
+
+async def test_a_split_job_is_divided_exactly_and_a_replicated_one_is_copied(gate: GateInMemory) -> None:
+    split = await dispatched(gate, submission(vus=7, iterations=101, distribution=job_pb2.DISTRIBUTION_SPLIT))
+    shares = [gate.datacenters.dispatches[address, split].submission for address in ("east:1", "west:1")]
+    assert sum(share.workflows[0].shared_iterations.vus for share in shares) == 7
+    assert sum(share.workflows[0].shared_iterations.iterations for share in shares) == 101
+    copied = await dispatched(gate, submission(vus=7))
+    copies = [gate.datacenters.dispatches[address, copied].submission for address in ("east:1", "west:1")]
+    assert [copy.workflows[0].constant_vus.vus for copy in copies] == [7, 7]
+
+
+async def test_a_job_is_queued_until_a_datacenter_makes_load(gate: GateInMemory) -> None:
+    job_id = await dispatched(gate, submission())
+    await until(lambda: gate.status(job_id) == QUEUED)
+    gate.progress("east", job_id, 1, 0, status=QUEUED)
+    assert gate.status(job_id) == QUEUED
+    gate.progress("east", job_id, 2, 1)
+    assert gate.status(job_id) == RUNNING
+
+
+@pytest.mark.requirement("AD-14.1")
+async def test_repeated_late_and_foreign_reports_change_nothing(gate: GateInMemory) -> None:
+    job_id = await dispatched(gate, submission())
+
+    def count() -> float:
+        run = gate.node.jobs.state.find(job_id)
+        assert run is not None
+        return run.snapshot().metrics["http_reqs"].values["count"]
+
+    gate.progress("east", job_id, 5, 50)
+    for _ in range(2):
+        gate.progress("east", job_id, 5, 60)
+        gate.progress("east", job_id, 4, 40)
+        gate.progress("east", job_id, 9, 90, fence_token=gate.fence(job_id) - 1)
+    assert count() == 50
+    gate.finish("east", job_id, requests=70)
+    gate.finish("east", job_id, FAILED, requests=10)
+    gate.progress("east", job_id, 10, 100)
+    assert count() == 70
+    gate.finish("west", job_id, requests=30)
+    assert (await gate.ended(job_id)).metrics["http_reqs"].values["count"] == 100
+
+
+async def test_a_faulty_histogram_is_dropped_and_the_job_lives(gate: GateInMemory) -> None:
+    job_id = await dispatched(gate, submission("east"))
+    faulty = measured(5)
+    faulty[0].steps[0].duration_ms.min = float("nan")
+    progress = progress_pb2.JobProgress(
+        job_id=job_id, datacenter="east", fence_token=gate.fence(job_id), progress_sequence=1, statistics=faulty
+    )
+    gate.report("east", progress=progress)
+    gate.finish("east", job_id, requests=7)
+    assert (await gate.ended(job_id)).metrics["http_reqs"].values["count"] == 7
+
+
+async def test_windows_are_merged_over_datacenters_for_watchers(gate: GateInMemory) -> None:
+    job_id = await dispatched(gate, submission())
+    run = gate.node.jobs.state.find(job_id)
+    assert run is not None
+    second = int(time.time())
+    for name, requests in (("east", 10), ("west", 30)):
+        gate.progress(name, job_id, 1, requests, started_at=timestamp(second))
+        push = progress_pb2.WindowedStatsPush(
+            job_id=job_id, datacenter=name, window_start=timestamp(second), statistics=measured(requests)
+        )
+        for _ in range(2):
+            gate.report(name, window=push)
+    async with asyncio.timeout(5):
+        async for event in run.events.watch(0, run.snapshot):
+            if event.HasField("window"):
+                break
+    assert event.window.window_start.seconds == second
+    assert event.window.metrics["http_reqs"].values["count"] == 40
+    assert event.window.totals["http_reqs"].values["count"] == 40
+    parts = {part.datacenter: part.metrics["http_reqs"].values["count"] for part in event.window.datacenters}
+    assert parts == {"east": 10, "west": 30}
+
+
+async def test_a_failed_datacenter_stops_the_others_and_what_was_counted_is_kept(gate: GateInMemory) -> None:
+    reporting_cancelled(gate, requests=30)
+    job_id = await dispatched(gate, submission())
+    gate.finish("east", job_id, FAILED, requests=20, errors=["worker w1 is gone"])
+    result = await gate.ended(job_id)
+    assert result.status == FAILED
+    assert "east: worker w1 is gone" in list(result.errors)
+    assert {name: part.status for name, part in by_datacenter(result).items()} == {"east": FAILED, "west": CANCELLED}
+    assert requests_of(list(result.statistics)) == 50
+    assert [address for address, _ in gate.datacenters.cancels] == ["west:1"]
+
+
+async def test_a_lost_datacenter_keeps_its_last_totals(start_gate: StartGate) -> None:
+    gate = await start_gate("east", "west", manager_loss_grace_seconds=0.3)
+    reporting_cancelled(gate, requests=5)
+    job_id = await dispatched(gate, submission())
+    gate.progress("east", job_id, 1, 40)
+    gate.streams["east"].close()
+
+    async def keep_west_alive() -> None:
+        while True:
+            gate.node.jobs.registry.hear(heartbeat("west"))
+            await asyncio.sleep(0.05)
+
+    alive = gate.supervisor.start(keep_west_alive(), name="west")
+    result = await gate.ended(job_id)
+    alive.cancel()
+    east = by_datacenter(result)["east"]
+    assert (result.status, east.status) == (FAILED, FAILED)
+    assert "no manager" in east.errors[0]
+    assert requests_of(list(east.statistics)) == 40
+    assert requests_of(list(result.statistics)) == 45
+
+
+async def test_a_cancelled_job_never_completes_and_keeps_what_was_counted(gate: GateInMemory) -> None:
+    job_id = await dispatched(gate, submission())
+    assert await cancel(gate, job_id) == CANCELLING
+    assert await cancel(gate, job_id) == CANCELLING
+    record = await gate.node.jobs.store.get(job_id)
+    assert record is not None
+    assert (record.status, record.cancel_reason) == (CANCELLING, "enough")
+    gate.finish("east", job_id, COMPLETED, requests=10)
+    gate.finish("west", job_id, CANCELLED, requests=5)
+    result = await gate.ended(job_id)
+    assert (result.status, result.verdict) == (CANCELLED, job_pb2.VERDICT_FAILED)
+    assert requests_of(list(result.statistics)) == 15
+    assert await cancel(gate, job_id) == CANCELLED
+
+
+async def test_a_cancellation_reaches_a_datacenter_as_soon_as_it_answers(gate: GateInMemory) -> None:
+    job_id = await dispatched(gate, submission("east"))
+    gate.datacenters.answers["east:1"] = refusal(ErrorReason.PEER_UNREACHABLE)
+    assert await cancel(gate, job_id) == CANCELLING
+    await asyncio.sleep(0.05)
+    del gate.datacenters.answers["east:1"]
+    await until(lambda: gate.datacenters.cancels)
+    _, request = gate.datacenters.cancels[0]
+    assert (request.job_id, request.reason, request.fence_token) == (job_id, "enough", gate.fence(job_id))
+
+
+async def test_a_job_cancelled_before_its_datacenter_took_it_over_ends_cancelled(gate: GateInMemory) -> None:
+    gate.datacenters.answers["east:1"] = refusal(ErrorReason.PEER_UNREACHABLE)
+    gate.datacenters.on_cancel = lambda _address, _request: CANCELLED
+    job_id = await gate.submit(submission("east"))
+    await cancel(gate, job_id)
+    del gate.datacenters.answers["east:1"]
+    result = await gate.ended(job_id)
+    assert result.status == CANCELLED
+    assert not gate.datacenters.dispatches
+
+
+async def test_a_failed_datacenter_weighs_more_than_a_cancellation(gate: GateInMemory) -> None:
+    job_id = await dispatched(gate, submission())
+    await cancel(gate, job_id)
+    gate.finish("east", job_id, FAILED, errors=["engine gone"])
+    gate.finish("west", job_id, CANCELLED)
+    assert (await gate.ended(job_id)).status == FAILED
+
+
+async def test_a_job_over_its_timeout_is_stopped_and_says_so(gate: GateInMemory) -> None:
+    reporting_cancelled(gate, requests=3)
+    job_id = await dispatched(gate, submission(timeout_seconds=0.2))
+    result = await gate.ended(job_id)
+    assert (result.status, result.verdict) == (TIMEOUT, job_pb2.VERDICT_FAILED)
+    assert "timeout of 0.2 s" in result.errors[0]
+    assert requests_of(list(result.statistics)) == 6
+
+
+async def test_a_datacenter_that_never_confirms_its_stop_is_recorded_as_failed(start_gate: StartGate) -> None:
+    gate = await start_gate("east", stop_grace_seconds=0.1)
+    job = submission("east")
+    job.workflows[0].graceful_stop.FromSeconds(0)
+    job_id = await dispatched(gate, job)
+    await cancel(gate, job_id)
+    result = await gate.ended(job_id)
+    assert result.status == FAILED
+    assert "has not ended within" in result.errors[-1]
+
+
+async def test_dispatch_follows_the_hint_to_the_leader(gate: GateInMemory) -> None:
+    gate.datacenters.answers["east:1"] = refusal(ErrorReason.NOT_LEADER, **{LEADER_KEY: "leader:7"})
+    job_id = await gate.submit(submission("east"))
+    await until(lambda: ("leader:7", job_id) in gate.datacenters.dispatches)
+
+
+async def test_a_datacenter_out_of_reach_fails_with_the_reason_and_is_told_on_contact(start_gate: StartGate) -> None:
+    gate = await start_gate("east", dispatch_deadline_seconds=0.2)
+    gate.datacenters.answers["east:1"] = refusal(ErrorReason.PEER_UNREACHABLE)
+    job_id = await gate.submit(submission("east"))
+    result = await gate.ended(job_id)
+    assert result.status == FAILED
+    assert "has not taken the job over within 0.2 s" in result.errors[0]
+    del gate.datacenters.answers["east:1"]
+    await until(lambda: [request.job_id for _, request in gate.datacenters.cancels] == [job_id])
+
+
+async def test_a_datacenter_that_refuses_the_job_fails_it_at_once(gate: GateInMemory) -> None:
+    gate.datacenters.answers["east:1"] = HyperscaleError(ErrorReason.INVALID_ARGUMENT, "no such thing")
+    result = await gate.ended(await gate.submit(submission("east")))
+    assert result.status == FAILED
+    assert "no such thing" in result.errors[0]
+
+
+async def test_an_owner_that_lost_its_lease_stops_acting(gate: GateInMemory) -> None:
+    job_id = await dispatched(gate, submission("east"))
+    run = gate.node.jobs.state.find(job_id)
+    assert run is not None
+    await gate.node.jobs.leases.release(run.lease)
+    run.renewed(replace(run.lease, token=run.lease.token - 1))
+    await gate.node.jobs.leases.renew([run])
+    await until(lambda: gate.node.jobs.state.find(job_id) is None)
+    with pytest.raises(HyperscaleError) as caught:
+        await anext(run.events.watch(0, run.snapshot))
+    assert caught.value.reason is ErrorReason.NOT_READY
+    record = await gate.node.jobs.store.get(job_id)
+    assert record is not None
+    assert not record.HasField("result")
+
+
+@pytest.mark.requirement("CLIENT.3")
+async def test_workflows_are_asked_of_every_datacenter_and_errors_stay_with_theirs(gate: GateInMemory) -> None:
+    job_id = await dispatched(gate, submission())
+    gate.datacenters.answers["west:1"] = refusal(ErrorReason.PEER_UNREACHABLE)
+    request = gate_service_pb2.WorkflowQueryRequest(job_id=job_id)
+    east, west = (await gate.node.queries.query(request)).datacenters
+    assert ([workflow.job_id for workflow in east.workflows], east.error) == ([job_id], "")
+    assert (list(west.workflows), bool(west.error)) == ([], True)
+
+
+async def test_workflows_of_an_unknown_job_are_not_found(gate: GateInMemory) -> None:
+    with pytest.raises(HyperscaleError) as caught:
+        await gate.node.queries.query(gate_service_pb2.WorkflowQueryRequest(job_id="nobody\n"))
+    assert caught.value.reason is ErrorReason.JOB_NOT_FOUND

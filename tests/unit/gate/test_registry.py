@@ -1,0 +1,85 @@
+"""Who may report to a gate, and what it makes of them."""
+
+import pytest
+
+from hyperscale.runtime.errors import ErrorReason, HyperscaleError
+from hyperscale.v1 import gate_service_pb2, node_pb2, progress_pb2
+from tests.unit.gate.conftest import StartGate
+from tests.unit.gate.harness import GateInMemory, heartbeat
+
+
+async def refused(gate: GateInMemory, news: progress_pb2.ManagerHeartbeat) -> HyperscaleError:
+    with pytest.raises(HyperscaleError) as caught:
+        await gate.node.registrations.register(news)
+    return caught.value
+
+
+def of(gate: GateInMemory, name: str) -> gate_service_pb2.DatacenterInfo:
+    return next(info for info in gate.node.views.datacenters().datacenters if info.datacenter == name)
+
+
+@pytest.mark.parametrize("field", ["cluster_id", "environment_id"])
+async def test_managers_of_another_cluster_or_environment_are_refused(gate: GateInMemory, field: str) -> None:
+    error = await refused(gate, heartbeat("mars", **{field: "other"}))
+    assert error.reason is ErrorReason.WRONG_CLUSTER
+    assert "other" in error.message
+    assert gate.node.jobs.registry.datacenter_names == ["east", "west"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("role", node_pb2.NODE_ROLE_WORKER),
+        ("node_id", ""),
+        ("datacenter", "../etc"),
+        ("endpoint", node_pb2.Endpoint(host="", port=1)),
+        ("endpoint", node_pb2.Endpoint(host="h", port=70000)),
+    ],
+)
+async def test_faulty_introductions_are_refused_with_the_path(gate: GateInMemory, field: str, value: object) -> None:
+    error = await refused(gate, heartbeat("mars", **{field: value}))
+    assert error.reason is ErrorReason.INVALID_ARGUMENT
+    assert error.violations[0].path.startswith(f"heartbeat.node.{field}")
+
+
+async def test_reports_before_registration_are_refused(start_gate: StartGate) -> None:
+    gate = await start_gate()
+    for report in (
+        progress_pb2.ManagerReport(heartbeat=heartbeat("east")),
+        progress_pb2.ManagerReport(report_sequence=1, progress=progress_pb2.JobProgress()),
+    ):
+        with pytest.raises(HyperscaleError) as caught:
+            gate.node.ingestion.open().take(report)
+        assert caught.value.reason is ErrorReason.WRONG_CLUSTER
+
+
+@pytest.mark.requirement("CLIENT.3")
+async def test_a_datacenter_shows_what_its_leader_says(gate: GateInMemory) -> None:
+    follower = heartbeat("east", node_id="manager-east-2")
+    follower.is_leader = False
+    await gate.node.registrations.register(follower)
+    east = of(gate, "east")
+    assert (east.available, east.leader_id, east.manager_count, east.total_cores) == (True, "manager-east", 2, 2)
+    assert gate.node.jobs.registry.addresses("east")[0] == "east:1"
+
+
+async def test_a_datacenter_whose_managers_left_stays_known_but_takes_nothing(gate: GateInMemory) -> None:
+    gate.streams["west"].close()
+    assert (of(gate, "west").available, of(gate, "west").manager_count) == (False, 0)
+    assert gate.node.jobs.registry.addresses("west") == []
+
+
+async def test_the_end_of_an_old_stream_does_not_touch_a_new_registration(gate: GateInMemory) -> None:
+    old = gate.streams["east"]
+    await gate.connect("east")
+    old.close()
+    assert of(gate, "east").available
+    with pytest.raises(HyperscaleError):
+        old.take(progress_pb2.ManagerReport(heartbeat=heartbeat("east")))
+
+
+async def test_frames_with_a_sequence_are_acknowledged(gate: GateInMemory) -> None:
+    stream = gate.streams["east"]
+    ack = stream.take(progress_pb2.ManagerReport(report_sequence=7, heartbeat=heartbeat("east")))
+    assert ack == progress_pb2.ReportAck(report_sequence=7)
+    assert stream.take(progress_pb2.ManagerReport(heartbeat=heartbeat("east"))) is None
