@@ -59,9 +59,10 @@ async def test_submission_above_the_limit_is_not_sent() -> None:
 async def test_client_says_what_it_speaks_and_keeps_what_both_do() -> None:
     script = Script()
     async with serving(script) as address, Client([address], FAST) as client:
-        assert client.capabilities is None
+        before = client.capabilities
         await client.datacenters()
-        assert client.capabilities == {"watch_resume", "idempotency_keys"}
+        assert before is None
+        assert client.capabilities == frozenset({"watch_resume", "idempotency_keys"})
         assert client.gate_protocol == "1.7"
     (metadata,) = script.metadata
     assert metadata["hyperscale-protocol"] == f"{PROTOCOL_MAJOR}.{PROTOCOL_MINOR}"

@@ -11,7 +11,10 @@ import grpc
 import pytest
 
 from hyperscale.client import Client, ClientSettings
-from hyperscale.v1.manager_service_pb2 import ManagerPingResponse
+from hyperscale.v1.dispatch_pb2 import JobCancelRequest, JobCancelResponse, JobDispatch
+from hyperscale.v1.gate_service_pb2 import WorkflowQueryRequest
+from hyperscale.v1.job_pb2 import JobAck
+from hyperscale.v1.manager_service_pb2 import ManagerPingResponse, WorkflowQueryResponse
 from hyperscale.v1.manager_service_pb2_grpc import ManagerServiceServicer, add_ManagerServiceServicer_to_server
 from hyperscale.v1.node_pb2 import PingRequest
 from tests.integration.client.scripted_gate import Context, Script, serving
@@ -20,6 +23,15 @@ QUICK = ClientSettings(connect_timeout_seconds=0.5)
 
 
 class PingableManager(ManagerServiceServicer):
+    async def SubmitJob(self, request: JobDispatch, context: Context) -> JobAck:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+
+    async def CancelJob(self, request: JobCancelRequest, context: Context) -> JobCancelResponse:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+
+    async def QueryWorkflows(self, request: WorkflowQueryRequest, context: Context) -> WorkflowQueryResponse:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+
     async def Ping(self, request: PingRequest, context: Context) -> ManagerPingResponse:
         return ManagerPingResponse(request_id=request.request_id, leader_id="manager-1")
 

@@ -23,8 +23,7 @@ _NODES: Final = "nodes"
 def default_state_directory() -> Path:
     """Below the user's runtime directory, else a directory of the user's own below the one for temporary files."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    base = Path(runtime) / "hyperscale" if runtime else Path(tempfile.gettempdir()) / f"hyperscale-{os.getuid()}"
-    return base / "local-cluster"
+    return Path(runtime) / "hyperscale" if runtime else Path(tempfile.gettempdir()) / f"hyperscale-{os.getuid()}"
 
 
 class StateDirectory:

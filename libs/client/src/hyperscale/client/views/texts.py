@@ -133,9 +133,9 @@ def progress_line(progress: JobProgress) -> str:
     parts = [
         f"{progress.status} {clock}{expected}",
         f"vus {count_text(value_of(totals, 'vus', 'value'))}",
-        f"{value_of(second, 'http_reqs', 'rate'):,.0f} req/s",
+        f"http_reqs {count_text(value_of(totals, 'http_reqs', 'count'))}",
+        f"{value_of(second, 'http_reqs', 'rate'):,.0f}/s",
         f"p(95) {trend_text(second, 'http_req_duration', 'p(95)')}",
-        f"total {count_text(value_of(totals, 'http_reqs', 'count'))}",
         f"failed {share_text(value_of(totals, 'http_req_failed', 'rate'))}",
         *(f"{name} {count_text(count)}" for name, count in progress.errors.items()),
     ]

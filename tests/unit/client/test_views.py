@@ -1,0 +1,124 @@
+"""What people see: the summary, the plain lines, and the state that the live view draws."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from hyperscale.client.views.live import LiveView
+from hyperscale.client.views.numbers import bytes_text, clock_text, duration_text
+from hyperscale.client.views.progress import JobProgress, expected_seconds
+from hyperscale.client.views.summary import summary_text
+from hyperscale.client.views.texts import PlainView, QuietView
+from hyperscale.v1.gate_service_pb2 import DatacenterMetrics, JobEvent, JobStatusPush, JobWindow
+from hyperscale.v1.job_pb2 import JobStatus, JobSubmission
+from hyperscale.v1.statistics_pb2 import ErrorClass, ErrorCount
+from hyperscale.v1.workflow_pb2 import ConstantVus, SharedIterations, Workflow
+from tests.unit.client.samples import JOB_ID, failed_result, metrics
+
+
+def events() -> list[JobEvent]:
+    running = JobStatus.JOB_STATUS_RUNNING
+    parts = [DatacenterMetrics(datacenter="dc-1", metrics=metrics(7))]
+    errors = [ErrorCount(error_class=ErrorClass.ERROR_CLASS_RESET, count=3)]
+    window = JobWindow(metrics=metrics(8), totals=metrics(1234), datacenters=parts, request_errors=errors)
+    push = JobStatusPush(status=running, datacenter="dc-1", datacenter_status=running)
+    return [JobEvent(sequence=1, status=push), JobEvent(sequence=2, window=window)]
+
+
+def test_summary_has_the_order_people_know() -> None:
+    text = summary_text(JOB_ID, failed_result())
+    places = [text.index(word) for word in ("THRESHOLDS", "METRICS", "COUNTERS", "ERRORS", "verdict: failed")]
+    assert places == sorted(places)
+    assert text.splitlines()[-1] == "verdict: failed"
+
+
+def test_summary_marks_thresholds_and_shows_what_was_observed() -> None:
+    text = summary_text(JOB_ID, failed_result())
+    assert "✗ http_req_failed: rate < 1%  (observed 25.00%)" in text
+    assert "✓ http_req_duration: p(95) < 300ms  (observed 31.25ms)" in text
+    assert "✗ iteration_duration: max < 1s  (observed no sample)" in text
+
+
+def test_summary_has_a_row_per_datacenter_and_every_column() -> None:
+    lines = summary_text(JOB_ID, failed_result()).splitlines()
+    header = next(line for line in lines if "p(95)" in line and "avg" in line)
+    assert header.split() == ["avg", "min", "med", "max", "p(90)", "p(95)", "p(99)"]
+    rows = [line.split()[1:] for line in lines if line.strip().startswith(("http_req_duration", "dc-1.", "dc-2."))]
+    assert rows == [["12.50ms", "250µs", "11.00ms", "2.50s", "20.00ms", "31.25ms", "90.00ms"]] * 3
+
+
+def test_plain_view_writes_a_line_per_second_and_then_the_summary() -> None:
+    lines: list[str] = []
+    with PlainView(JobProgress(10.0, clock=lambda: 5.0), lines.append, lines.append) as view:
+        view.submitted(JOB_ID)
+        for event in events():
+            view.happened(event)
+    view.ended(JOB_ID, failed_result())
+    assert lines[0] == f"job {JOB_ID}"
+    assert lines[1] == "status: dc-1 running"
+    assert lines[2].startswith("running 0:00/0:10")
+    assert "http_reqs 1,234" in lines[2]
+    assert "reset 3" in lines[2]
+    assert lines[-1].endswith("verdict: failed")
+
+
+def test_quiet_view_writes_the_summary_alone() -> None:
+    lines: list[str] = []
+    with QuietView(lines.append, lines.append) as view:
+        view.submitted(JOB_ID)
+        view.happened(events()[1])
+    view.ended(JOB_ID, failed_result())
+    assert lines == [summary_text(JOB_ID, failed_result())]
+
+
+def test_live_view_shows_progress_datacenters_and_errors() -> None:
+    screen = io.StringIO()
+    now = [0.0]
+    progress = JobProgress(10.0, clock=lambda: now[0])
+    with LiveView(progress, Console(file=screen, force_terminal=True, width=160, no_color=True)) as view:
+        view.submitted(JOB_ID)
+        for event in events():
+            view.happened(event)
+        now[0] = 4.0
+        view.noted("cancelling the job")
+    shown = screen.getvalue()
+    assert "0:06 left" in shown
+    assert "dc-1" in shown
+    assert "1,234" in shown
+    assert "reset 3" in shown
+    assert "cancelling the job" in shown
+
+
+def chain(*workflows: Workflow) -> JobSubmission:
+    return JobSubmission(workflows=workflows)
+
+
+def lasting(name: str, seconds: int, *depends_on: str) -> Workflow:
+    load = ConstantVus(vus=1)
+    load.duration.seconds = seconds
+    return Workflow(name=name, constant_vus=load, depends_on=depends_on)
+
+
+def test_expected_time_is_the_longest_chain() -> None:
+    job = chain(lasting("c", 5, "a", "b"), lasting("a", 10), lasting("b", 3), lasting("d", 12))
+    assert expected_seconds(job) == 15
+
+
+def test_nobody_knows_how_long_iterations_take() -> None:
+    job = chain(lasting("a", 1), Workflow(name="b", shared_iterations=SharedIterations(vus=1, iterations=5)))
+    assert expected_seconds(job) is None
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "text"), [(0.95, "950µs"), (12.344, "12.34ms"), (1500, "1.50s"), (123_000, "2m03s")]
+)
+def test_durations_have_the_unit_that_fits(milliseconds: float, text: str) -> None:
+    assert duration_text(milliseconds) == text
+
+
+def test_bytes_and_clocks() -> None:
+    assert [bytes_text(count) for count in (512, 1536, 3 * 1024**3)] == ["512 B", "1.50 KiB", "3.00 GiB"]
+    assert [clock_text(seconds) for seconds in (7, 65, 3723)] == ["0:07", "1:05", "1:02:03"]
