@@ -44,18 +44,23 @@ class RunningWorker:
             return await self.process.wait()
 
 
+async def start_worker(manager_address: str, directory: Path, *options: str) -> asyncio.subprocess.Process:
+    """A worker process that has just begun."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "hyperscale.worker",
+        *("--node-id", "worker-1", "--datacenter", "dc-1", "--managers", manager_address),
+        *("--ready-file", str(directory / "worker.json"), "--log-format", "console"),
+        *options,
+    )
+
+
 @asynccontextmanager
 async def running_worker(manager: FakeManager, directory: Path, *options: str) -> AsyncIterator[RunningWorker]:
     """A worker that is ready, for the length of the block; none of its processes outlives it."""
     ready_file = directory / "worker.json"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "hyperscale.worker",
-        *("--node-id", "worker-1", "--datacenter", "dc-1", "--managers", manager.address),
-        *("--ready-file", str(ready_file), "--log-format", "console"),
-        *options,
-    )
+    process = await start_worker(manager.address, directory, *options)
     engines: list[int] = []
     try:
         await _until_ready(process, ready_file)

@@ -18,9 +18,9 @@ from hyperscale.v1.progress_pb2 import (
     SHARD_STATUS_RUNNING,
     WorkflowProgress,
 )
-from tests.integration.worker.conftest import kill, running_worker, stop
+from tests.integration.worker.conftest import kill, running_worker, start_worker, stop
 from tests.support.fake_manager import FakeManager, http_dispatch
-from tests.support.processes import eventually, is_alive
+from tests.support.processes import children_of, eventually, is_alive
 from tests.support.target import BundledTarget
 
 SHARD = "job-1/browse/0"
@@ -268,6 +268,26 @@ async def test_an_idle_worker_drains_at_once(manager: FakeManager, tmp_path: Pat
     async with running_worker(manager, tmp_path, "--cores", "2") as worker:
         assert await worker.terminate(within_seconds=5) == 0
     assert not (tmp_path / "worker.json").exists()
+
+
+@pytest.mark.requirement("OPS.1")
+async def test_a_worker_that_hangs_on_an_engine_still_exits_in_time(manager: FakeManager, tmp_path: Path) -> None:
+    async with running_worker(manager, tmp_path, "--cores", "1") as worker:
+        (engine,) = worker.engines
+        stop(engine)
+        assert await worker.terminate(within_seconds=10) == 0
+        await asyncio.to_thread(eventually, lambda: not is_alive(engine), within_seconds=5, what="the engine's end")
+
+
+@pytest.mark.requirement("OPS.1")
+async def test_a_worker_that_is_still_starting_can_be_ended(tmp_path: Path) -> None:
+    process = await start_worker("127.0.0.1:9", tmp_path, "--cores", "2")
+    await asyncio.to_thread(eventually, lambda: children_of(process.pid), within_seconds=20, what="an engine")
+    engines = children_of(process.pid)
+    process.terminate()
+    async with asyncio.timeout(10):
+        assert await process.wait() == 0
+    assert not any(map(is_alive, engines))
 
 
 @pytest.mark.requirement("AD-31.2")

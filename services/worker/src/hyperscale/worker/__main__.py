@@ -9,9 +9,9 @@ import sys
 # not. It looks at this when it is imported.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
-from hyperscale.runtime.process import run_node  # noqa: E402
-from hyperscale.worker.config import WorkerConfig  # noqa: E402
-from hyperscale.worker.server import run_worker  # noqa: E402
+from hyperscale.runtime.process import run_node
+from hyperscale.worker.config import WorkerConfig
+from hyperscale.worker.server import run_worker
 
 
 def main() -> None:

@@ -67,11 +67,13 @@ class EnginePool:
         ]
 
     async def stop(self, timeout_seconds: float) -> None:
-        """End every engine; those still there at the timeout have been told to exit and lose their socket with us."""
+        """End every engine; those still there at the timeout are killed."""
         for keeper in self._keepers:
             keeper.cancel()
         if self._keepers:
             await asyncio.wait(self._keepers, timeout=timeout_seconds)
+        for process in self._processes.values():
+            process.kill()
 
     def attach(self, slot: int, listener: EngineListener) -> None:
         """From now on the engine in the slot works for the listener."""
@@ -114,9 +116,10 @@ class EnginePool:
         try:
             await self._listen(slot, process)
         finally:
-            del self._processes[slot]
             self._state.engine_gone(slot)
-            self._bury(slot, await process.ended(_EXIT_PATIENCE_SECONDS))
+            ended = await process.ended(_EXIT_PATIENCE_SECONDS)
+            del self._processes[slot]
+            self._bury(slot, ended)
 
     async def _listen(self, slot: int, process: EngineProcess) -> None:
         try:

@@ -86,11 +86,10 @@ class EngineProcess:
         self._writer.close()
         try:
             async with asyncio.timeout(patience_seconds):
-                returncode = await self._process.wait()
+                await self._process.wait()
         except TimeoutError:
             self.kill()
-            returncode = await self._process.wait()
-        return EngineExit(self.pid, returncode)
+        return EngineExit(self.pid, await self._process.wait())
 
     async def _receive(self) -> bytes:
         try:

@@ -72,16 +72,10 @@ class ShardRun:
         self._execution.stop(reason, stage, limits, self._now())
         self._news.set()
 
-    def start(self, parts: Mapping[int, Workflow]) -> None:
-        """Give each engine its part, by slot."""
-        target = self._execution.dispatch.target
+    async def drive(self, parts: Mapping[int, Workflow]) -> None:
+        """Give each engine its part, by slot, and see to it until the last report is on its way."""
         for slot, part in parts.items():
-            self._engines.attach(slot, self)
-            start = EngineStart(run_id=self._execution.run_id, workflow=part, target=target)
-            self._engines.send(slot, EngineCommand(start=start))
-
-    async def drive(self) -> None:
-        """Until every engine's run has ended and the last report is on its way."""
+            self._start(slot, part)
         while True:
             now = self._now()
             for order in self._execution.advance(now):
@@ -97,6 +91,11 @@ class ShardRun:
         for order in self._execution.abort(error):
             self._obey(order)
         self._sink.report(self._execution.frame(self._now()))
+
+    def _start(self, slot: int, part: Workflow) -> None:
+        target = self._execution.dispatch.target
+        start = EngineStart(run_id=self._execution.run_id, workflow=part, target=target)
+        self._engines.send(slot, EngineCommand(start=start))
 
     def _obey(self, order: EngineOrder) -> None:
         if order.stage is StopStage.KILL:

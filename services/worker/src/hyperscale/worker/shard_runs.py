@@ -13,6 +13,7 @@ from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1.dispatch_pb2 import WorkflowDispatch
 from hyperscale.v1.progress_pb2 import ShardStatus
+from hyperscale.v1.workflow_pb2 import Workflow
 from hyperscale.worker.engine_pool import EnginePool
 from hyperscale.worker.execution import ShardExecution, parts_of
 from hyperscale.worker.models.engines import StopStage
@@ -70,8 +71,9 @@ class ShardRuns:
         )
         run = ShardRun(execution, self._engines, sink, self._clock)
         self._runs[dispatch.shard_id] = run
-        run.start(parts)
-        drive = self._supervisor.start(self._drive(execution, run, slots), name="shard")
+        for slot in parts:
+            self._engines.attach(slot, run)
+        drive = self._supervisor.start(self._drive(execution, run, parts), name="shard")
         self._drives.add(drive)
         drive.add_done_callback(self._drives.discard)
 
@@ -87,17 +89,17 @@ class ShardRuns:
         if self._drives:
             await asyncio.wait(self._drives, timeout=timeout_seconds)
 
-    async def _drive(self, execution: ShardExecution, run: ShardRun, slots: tuple[int, ...]) -> None:
+    async def _drive(self, execution: ShardExecution, run: ShardRun, parts: Mapping[int, Workflow]) -> None:
         dispatch = execution.dispatch
         log = self._logger.bind(job_id=dispatch.job_id, shard_id=dispatch.shard_id, attempt=dispatch.attempt)
-        log.info("shard started", run_id=execution.run_id, cores=len(slots))
+        log.info("shard started", run_id=execution.run_id, engines=len(parts))
         try:
-            await run.drive()
+            await run.drive(parts)
         except Exception as error:
             self._supervisor.report(error, "shard", shard_id=dispatch.shard_id)
             run.abort(f"worker {self._settings.execution.worker_id} failed while it drove the shard; its log says why")
         finally:
-            for slot in slots:
+            for slot in parts:
                 self._engines.detach(slot)
             del self._runs[dispatch.shard_id]
             self._state.finish(dispatch.job_id, dispatch.shard_id, self._clock.monotonic())
