@@ -29,14 +29,14 @@ class Outcome:
         return document
 
 
-def hyperscale(*arguments: str, timeout_seconds: float = 90, **environment: str) -> Outcome:
+def hyperscale(*arguments: str, timeout_seconds: float = 90, environment: Mapping[str, str] | None = None) -> Outcome:
     """Run one command of the CLI to its end."""
     done = subprocess.run(
         [*COMMAND, *arguments],
         capture_output=True,
         text=True,
         timeout=timeout_seconds,
-        env={**os.environ, **environment},
+        env={**os.environ, **(environment or {})},
         stdin=subprocess.DEVNULL,
         check=False,
     )
@@ -63,7 +63,8 @@ class LocalCluster:
 
     def command(self, *arguments: str, timeout_seconds: float = 90) -> Outcome:
         """Run one command of the CLI against the first gate."""
-        return hyperscale(*arguments, timeout_seconds=timeout_seconds, HYPERSCALE_GATE=self.gates[0])
+        environment = {"HYPERSCALE_GATE": self.gates[0]}
+        return hyperscale(*arguments, timeout_seconds=timeout_seconds, environment=environment)
 
     def submit(self, job_file: Path, *options: str) -> str:
         """Submit a job; return its id."""

@@ -34,13 +34,13 @@ def _pids() -> list[int]:
 def _environment(pid: int) -> list[bytes]:
     try:
         return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, PermissionError, ProcessLookupError):
         return []
 
 
 @pytest.mark.requirement("MAIN.1")
 def test_quickstart_runs_over_two_datacenters_and_passes(temporary: dict[str, str]) -> None:
-    outcome = hyperscale("run", str(QUICKSTART), **temporary)
+    outcome = hyperscale("run", str(QUICKSTART), environment=temporary)
     assert outcome.code == 0, outcome
     assert outcome.out.rstrip().endswith("verdict: passed")
     assert "us-east" in outcome.out
@@ -52,7 +52,7 @@ def test_quickstart_runs_over_two_datacenters_and_passes(temporary: dict[str, st
 def test_json_form_ends_with_the_result(temporary: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> None:
     reports = tmp_path_factory.mktemp("reports")
     outputs = ("--out", f"json={reports / 'result.json'}", "--out", f"csv={reports / 'result.csv'}")
-    outcome = hyperscale("run", str(QUICKSTART), "--json", *outputs, **temporary)
+    outcome = hyperscale("run", str(QUICKSTART), "--json", *outputs, environment=temporary)
     assert outcome.code == 0, outcome
     result = outcome.last_json
     assert (result["status"], result["verdict"]) == ("completed", "passed")

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,10 +33,10 @@ def test_a_job_is_submitted_watched_and_its_result_read(cluster: LocalCluster, t
     gate = cluster.gates[0]
     submission = {**json.loads(EXAMPLE.read_text()), "target": target.url}
     ack = json.loads(_grpcurl("-d", "@", gate, f"{GATE}/SubmitJob", stdin=json.dumps(submission)))
-    events = _json_stream(_grpcurl("-d", json.dumps({"jobId": ack["jobId"]}), gate, f"{GATE}/WatchJob"))
+    events = _json_stream(_grpcurl("-d", json.dumps({"job_id": ack["job_id"]}), gate, f"{GATE}/WatchJob"))
     assert any("window" in event for event in events)
     assert events[-1]["result"]["verdict"] == "VERDICT_PASSED"
-    job = json.loads(_grpcurl("-d", json.dumps({"jobId": ack["jobId"]}), gate, f"{GATE}/GetJob"))
+    job = json.loads(_grpcurl("-d", json.dumps({"job_id": ack["job_id"]}), gate, f"{GATE}/GetJob"))
     assert job["result"] == events[-1]["result"]
 
 
@@ -44,9 +45,9 @@ def test_a_job_is_cancelled(cluster: LocalCluster, target: BundledTarget) -> Non
     gate = cluster.gates[0]
     submission = {**json.loads(EXAMPLE.read_text()), "target": target.url}
     ack = json.loads(_grpcurl("-d", "@", gate, f"{GATE}/SubmitJob", stdin=json.dumps(submission)))
-    body = json.dumps({"jobId": ack["jobId"], "reason": "seen enough"})
+    body = json.dumps({"job_id": ack["job_id"], "reason": "seen enough"})
     assert json.loads(_grpcurl("-d", body, gate, f"{GATE}/CancelJob"))["status"] == "JOB_STATUS_CANCELLING"
-    events = _json_stream(_grpcurl("-d", json.dumps({"jobId": ack["jobId"]}), gate, f"{GATE}/WatchJob"))
+    events = _json_stream(_grpcurl("-d", json.dumps({"job_id": ack["job_id"]}), gate, f"{GATE}/WatchJob"))
     assert events[-1]["result"]["status"] == "JOB_STATUS_CANCELLED"
 
 
@@ -61,7 +62,7 @@ def test_every_node_lists_its_services(cluster: LocalCluster) -> None:
         assert services | {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"} <= listed
 
 
-def _json_stream(text: str) -> list[dict[str, object]]:
+def _json_stream(text: str) -> list[dict[str, Any]]:
     decoder = json.JSONDecoder()
     documents = []
     text = text.strip()

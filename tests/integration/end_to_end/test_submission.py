@@ -8,9 +8,11 @@ from pathlib import Path
 
 import grpc
 import pytest
+
 from hyperscale.client import Client
 from hyperscale.v1.job_pb2 import JobSubmission
-from hyperscale.v1.workflow_pb2 import ConstantVus, HttpRequest, Step, Workflow
+from hyperscale.v1.workflow_pb2 import ConstantVus, HttpRequest, Step, Workflowfrom hyperscale.workload.documents import DocumentFormat
+from hyperscale.workload.jobfile import parse_job
 
 from tests.support.jobs import workflow, write_job
 from tests.support.local_cluster import LocalCluster, local_cluster
@@ -57,7 +59,9 @@ def test_six_mebibytes_are_refused_by_the_client_and_by_the_gate(cluster: LocalC
     assert cluster.command("submit", str(path)).code == 104
     step = Step(name="a", http=HttpRequest(url="/", text=big))
     load = ConstantVus(vus=1)
-    submission = JobSubmission(target="http://127.0.0.1:1", workflows=[Workflow(name="w", steps=[step], constant_vus=load)])
+    submission = JobSubmission(
+        target="http://127.0.0.1:1", workflows=[Workflow(name="w", steps=[step], constant_vus=load)]
+    )
     with grpc.insecure_channel(cluster.gates[0]) as channel, pytest.raises(grpc.RpcError) as refusal:
         channel.unary_unary(
             "/hyperscale.v1.GateService/SubmitJob",
@@ -71,7 +75,13 @@ def test_six_mebibytes_are_refused_by_the_client_and_by_the_gate(cluster: LocalC
 def test_one_key_is_one_job_at_the_same_instant_through_two_gates_and_after(
     cluster: LocalCluster, target: BundledTarget, tmp_path: Path
 ) -> None:
-    path = write_job(tmp_path, target.url, workflow(constant_vus={"vus": 1, "duration": "1s"}), idempotency_key="only-once")
+    path = write_job(
+        tmp_path,
+        target.url,
+        workflow(constant_vus={"vus": 1, "duration": "1s"}),
+        name="only-once",
+        idempotency_key="only-once",
+    )
     job_file = path.read_text()
 
     def submit(gate: str) -> str:
@@ -81,20 +91,20 @@ def test_one_key_is_one_job_at_the_same_instant_through_two_gates_and_after(
         answers = set(pool.map(submit, cluster.gates * 4))
     assert len(answers) == 1
     assert submit(cluster.gates[1]) in answers
+    job_id = answers.pop().split()[0]
     listed = json.loads(cluster.command("jobs", "--json").out)
-    assert len([job for job in listed["jobs"] if job["job_id"] in answers]) == 1
+    assert [job["job_id"] for job in listed["jobs"]].count(job_id) == 1
+    assert len([job for job in listed["jobs"] if job["name"] == "only-once"]) == 1
 
 
 async def _submit(gate: str, job_file: str) -> str:
-    from hyperscale.workload.jobfile import parse_job
-
     async with Client([gate]) as client:
-        ack = await client.submit(parse_job(job_file, "json"))
+        ack = await client.submit(parse_job(job_file, DocumentFormat.JSON))
         return f"{ack.job_id} {ack.gate_id} {ack.submitted_at.ToJsonString()}"
 
 
 def test_a_job_is_seen_alike_through_every_gate(cluster: LocalCluster, target: BundledTarget, tmp_path: Path) -> None:
     job_id = cluster.submit(write_job(tmp_path, target.url))
-    other = cluster.command("--gate", cluster.gates[1], "watch", job_id, "--json")
+    other = cluster.command("watch", job_id, "--gate", cluster.gates[1], "--json")
     assert other.code == 0, other
     assert other.last_json == cluster.result(job_id)
