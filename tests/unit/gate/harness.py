@@ -190,7 +190,8 @@ class GateInMemory:
             record = await self.node.jobs.store.get(job_id)
             return record.result if record is not None and record.HasField("result") else None
 
-        return await until_answer(result)
+        found: job_pb2.GlobalJobResult = await until_answer(result)
+        return found
 
 
 def make_gate(store: MemoryStore, node_id: str = "g1", **options: Any) -> GateInMemory:

@@ -70,27 +70,35 @@ class CancelCourier:
 
     async def tell_once(self, notice: CancelNotice) -> JobStatusValue | None:
         """Try once; None when the datacenter did not acknowledge."""
-        request = dispatch_pb2.JobCancelRequest(
-            job_id=notice.job_id, reason=notice.reason, fence_token=notice.fence_token
-        )
         try:
-            response = await self._caller.ask(
-                notice.datacenter, lambda address: self._calls.cancel_job(address, request)
-            )
+            return await self._ask(notice)
         except HyperscaleError as error:
-            if error.reason is not ErrorReason.DATACENTER_UNAVAILABLE:
-                self._supervisor.report(error, "cancel-delivery", job_id=notice.job_id, datacenter=notice.datacenter)
+            self._report(error, notice)
             return None
-        return response.status
 
     async def _deliver(self, notice: CancelNotice) -> JobStatusValue | None:
         deadline = self._clock.monotonic() + self._delivery_seconds
+        reported: ErrorReason | None = None
         while self._clock.monotonic() < deadline:
-            status = await self.tell_once(notice)
-            if status is not None:
-                return status
+            try:
+                return await self._ask(notice)
+            except HyperscaleError as error:
+                # An absent datacenter is tried often; only news about why is worth a line.
+                if error.reason is not reported:
+                    reported = error.reason
+                    self._report(error, notice)
             await asyncio.sleep(_PAUSE_SECONDS)
         return None
+
+    async def _ask(self, notice: CancelNotice) -> JobStatusValue:
+        request = dispatch_pb2.JobCancelRequest(
+            job_id=notice.job_id, reason=notice.reason, fence_token=notice.fence_token
+        )
+        response = await self._caller.ask(notice.datacenter, lambda address: self._calls.cancel_job(address, request))
+        return response.status
+
+    def _report(self, error: HyperscaleError, notice: CancelNotice) -> None:
+        self._supervisor.report(error, "cancel-delivery", job_id=notice.job_id, datacenter=notice.datacenter)
 
 
 class JobCanceller:

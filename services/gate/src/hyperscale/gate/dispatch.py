@@ -24,6 +24,7 @@ _POLICY = RetryPolicy(
         ErrorReason.NOT_LEADER,
         ErrorReason.TOO_MANY_JOBS,
         ErrorReason.LEASE_LOST,
+        ErrorReason.COORDINATION_CONFLICT,
     },
 )
 

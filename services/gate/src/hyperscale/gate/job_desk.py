@@ -5,7 +5,8 @@ Laws: ended jobs are answered from the store by every gate; a forwarded call is 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from hyperscale.gate.cancellation import JobCanceller
 from hyperscale.gate.events import stored_events
@@ -73,8 +74,9 @@ class JobDesk:
         self, request: gate_service_pb2.WatchJobRequest, origin: CallOrigin
     ) -> AsyncGenerator[gate_service_pb2.JobEvent, None]:
         """Events of a job after a sequence, until its result; raises JOB_NOT_FOUND."""
-        async for event in await self._events(request, origin):
-            yield event
+        async with aclosing(await self._events(request, origin)) as events:
+            async for event in events:
+                yield event
 
     async def record(self, job_id: str) -> record_pb2.JobRecord:
         """The record of a job; raises JOB_NOT_FOUND."""
@@ -85,7 +87,7 @@ class JobDesk:
 
     async def _events(
         self, request: gate_service_pb2.WatchJobRequest, origin: CallOrigin
-    ) -> AsyncIterator[gate_service_pb2.JobEvent]:
+    ) -> AsyncGenerator[gate_service_pb2.JobEvent, None]:
         run = self._state.find(request.job_id)
         if run is not None:
             return run.events.watch(request.after_sequence, run.snapshot)

@@ -46,6 +46,7 @@ class JobRun:
         self._lease = lease
         self._limits = limits
         self._clock = clock
+        self._accepted_at_seconds = clock.monotonic()
         self._lifecycle = JobLifecycle(record.status)
         self._parts = {name: DatacenterPart(name) for name in record.datacenters}
         self._statistics = GlobalStatistics(record.datacenters, limits.window_tolerance_seconds)
@@ -73,9 +74,9 @@ class JobRun:
         return self._record.submission
 
     @property
-    def submitted_at_seconds(self) -> float:
-        """When the job was accepted, seconds since the Unix epoch."""
-        return seconds_of(self._record.submitted_at)
+    def age_seconds(self) -> float:
+        """Time since the job was accepted."""
+        return self._clock.monotonic() - self._accepted_at_seconds
 
     @property
     def lease(self) -> Lease:

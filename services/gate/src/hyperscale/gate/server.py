@@ -166,6 +166,7 @@ async def serve_gate(context: NodeContext[GateConfig]) -> None:
         context.announce_ready(endpoint)
         await context.drain_requested.wait()
         gate.admission.drain()
+        await server.set_serving(False)
         await gate.drain.end_jobs(context.drain_seconds_left / 2)
     finally:
         await server.drain(context.drain_seconds_left)

@@ -28,7 +28,7 @@ class JobDeadlines:
 
     def _enforce_timeout(self, run: JobRun) -> None:
         timeout_seconds = job_timeout_seconds(run.submission)
-        if run.stop is None and self._clock.wall() - run.submitted_at_seconds > timeout_seconds:
+        if run.stop is None and run.age_seconds > timeout_seconds:
             reason = f"the job took longer than its timeout of {timeout_seconds:g} s"
             run.order_stop(StopOrder(StopCause.TIMEOUT, reason, self._clock.monotonic()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import grpc.aio
@@ -62,8 +63,9 @@ class GateServiceHandler(GateServiceServicer):
     ) -> AsyncIterator[gate_service_pb2.JobEvent]:
         """Stream what happens to a job."""
         self._admission.require_active()
-        async for event in self._desk.watch(request, _origin(context)):
-            yield event
+        async with aclosing(self._desk.watch(request, _origin(context))) as events:
+            async for event in events:
+                yield event
 
     async def CancelJob(
         self, request: dispatch_pb2.JobCancelRequest, context: grpc.aio.ServicerContext[Any, Any]
