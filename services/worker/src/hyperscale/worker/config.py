@@ -43,7 +43,7 @@ class WorkerConfig(NodeConfig):
         default=1.0, gt=0, le=10, description="How often managers are told the state and the free cores."
     )
     cancel_grace_seconds: float = Field(
-        default=5.0,
+        default=3.0,
         ge=0,
         le=600,
         description="Longest time that a cancelled shard gives iterations under way, if its graceful stop is not "
