@@ -11,9 +11,9 @@ import pytest
 
 from hyperscale.client import Client
 from hyperscale.v1.job_pb2 import JobSubmission
-from hyperscale.v1.workflow_pb2 import ConstantVus, HttpRequest, Step, Workflowfrom hyperscale.workload.documents import DocumentFormat
+from hyperscale.v1.workflow_pb2 import ConstantVus, HttpRequest, Step, Workflow
+from hyperscale.workload.documents import DocumentFormat
 from hyperscale.workload.jobfile import parse_job
-
 from tests.support.jobs import workflow, write_job
 from tests.support.local_cluster import LocalCluster, local_cluster
 from tests.support.target import BundledTarget
