@@ -134,3 +134,22 @@ def test_arbitrary_bytes_raise_nothing_else(data: bytes, sizes: list[int]) -> No
         except MalformedResponseError:
             continue
         framing.finish()
+
+
+def test_prompt_framing_is_not_misled_by_what_it_remembers() -> None:
+    framing = PromptFraming()
+    assert framing.status_of(OK) == 200
+    assert framing.status_of(OK.replace(b"ok", b"no")) == 200
+    assert framing.status_of(OK + b"x") == 0
+    assert framing.status_of(OK[:-1]) == 0
+    assert framing.status_of(OK.replace(b"200", b"500")) == 500
+    assert framing.status_of(OK.replace(b"Length: 2", b"Length: 1")) == 0
+    assert framing.status_of(OK) == 200
+
+
+def test_prompt_framing_reads_every_chunked_response() -> None:
+    """Chunks of other sizes can end elsewhere below the same head, in as many bytes."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    framing = PromptFraming()
+    assert framing.status_of(head + b"3\r\nabc\r\n0\r\n\r\n") == 200
+    assert framing.status_of(head + b"4\r\nabc\r\n0\r\n\r\n") == 0

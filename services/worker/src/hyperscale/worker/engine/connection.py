@@ -7,6 +7,7 @@ and may send the next request from within that call.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Protocol, cast
 
@@ -31,8 +32,9 @@ class HttpConnection(asyncio.Protocol):
 
     __slots__ = (
         "_framing",
+        "_is_usual",
         "_listener",
-        "_prompt",
+        "_prompts",
         "_received_bytes",
         "_started",
         "_step",
@@ -42,7 +44,8 @@ class HttpConnection(asyncio.Protocol):
         "is_usable",
     )
 
-    def __init__(self, listener: ExchangeListener) -> None:
+    def __init__(self, listener: ExchangeListener, prompts: Sequence[PromptFraming]) -> None:
+        """`prompts`: by step, shared by all connections."""
         self.is_usable = False
         """Whether a request can be sent."""
         self.is_lost = False
@@ -51,7 +54,9 @@ class HttpConnection(asyncio.Protocol):
         self._step: EncodedStep | None = None
         self._started = 0.0
         self._received_bytes = 0
-        self._prompt: PromptFraming | None = PromptFraming()
+        self._prompts = prompts
+        # A connection that had an unusual response once is not expected to have usual ones again.
+        self._is_usual = True
         # Of the response under way, once it is known not to be the usual one.
         self._framing: Framing | None = None
 
@@ -98,14 +103,13 @@ class HttpConnection(asyncio.Protocol):
             # Nobody asked: a server says 408 before it closes an idle connection, for example.
             self.close()
             return
-        prompt = self._prompt
-        if prompt is not None and step.is_usual:
-            status = prompt.status_of(data)
+        if step.is_usual and self._is_usual:
+            status = self._prompts[step.index].status_of(data)
             if status:
                 self._step = None
                 self._listener.on_response(status, self._started, now, len(data))
                 return
-            self._prompt = None
+            self._is_usual = False
         self._take(step, data, now)
 
     def eof_received(self) -> bool:
@@ -129,8 +133,10 @@ class HttpConnection(asyncio.Protocol):
             return
         if not is_whole:
             return
-        # A server that answers before it has the whole request would take the rest of it for the next one.
-        if not framing.keep_alive or self._transport.get_write_buffer_size():
+        if self._transport.get_write_buffer_size():
+            # The server answered before it had the whole request, and would take the rest of it for the next one.
+            self.abort()
+        elif not framing.keep_alive:
             self.close()
         self._answer(framing.status, now)
 

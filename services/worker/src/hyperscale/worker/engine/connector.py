@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Final, Protocol
@@ -17,6 +18,7 @@ from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.worker.engine.connection import ExchangeListener, HttpConnection
 from hyperscale.worker.engine.models.plan import EncodedStep, Origin
 from hyperscale.worker.engine.resolver import Address, HostAddresses, LookupFailedError
+from hyperscale.worker.engine.response import PromptFraming
 
 MAX_OPENING_PER_ORIGIN: Final = 100
 _LONGEST_HANDSHAKE_SECONDS: Final = 660.0
@@ -54,8 +56,10 @@ class ConnectFailedError(Exception):
 class OriginConnector:
     """Opens the connections to one origin."""
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, origin: Origin, prompts: Sequence[PromptFraming]) -> None:
+        """`prompts`: by step of the plan, handed to every connection."""
         self._origin = origin
+        self._prompts = prompts
         self._addresses = HostAddresses(origin.host, origin.port)
         self._tls = ssl.create_default_context() if origin.tls else None
         # Holds at most one entry per user, since a user waits for the one it asked for.
@@ -102,7 +106,7 @@ class OriginConnector:
         loop = asyncio.get_running_loop()
         try:
             _, connection = await loop.create_connection(
-                lambda: HttpConnection(user),
+                lambda: HttpConnection(user, self._prompts),
                 sock=connected,
                 ssl=self._tls,
                 server_hostname=self._origin.host if self._tls else None,

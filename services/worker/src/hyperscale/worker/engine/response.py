@@ -7,7 +7,6 @@ is of no use. `PromptFraming` is there for speed only: it gives way to `PatientF
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Final, Protocol
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -21,37 +20,62 @@ _USUAL_MARKS: Final = [False, True]
 
 
 class PromptFraming:
-    """Recognises the usual response, in two calls: one that arrives in one piece and leaves the connection open.
+    """Recognises the usual response: one that arrives in one piece and leaves the connection open.
 
-    The parser's callbacks leave one mark where a response begins and one where it ends; whatever does not leave exactly
-    these two is for `PatientFraming`, from its first byte, and this framing is of no use after it.
+    Between such responses there is no state, so that one object serves a step on all connections. The end of a response
+    follows from its head, unless it is chunked: a response with the head of the one before needs no parser. Whatever is
+    not usual is for `PatientFraming`, from its first byte.
     """
 
-    __slots__ = ("_feed", "_marks", "_parser", "on_message_begin")
+    __slots__ = ("_known_bytes", "_known_head", "_known_status", "_marks", "_parser")
 
     def __init__(self) -> None:
+        # Where a response begins and ends the parser leaves marks: the usual ones are one of each.
         self._marks: list[bool] = []
-        # A partial of a C function: the parser calls it without entering a Python frame.
-        self.on_message_begin = partial(self._marks.append, False)
-        self._parser = HttpResponseParser(self)
-        self._feed = self._parser.feed_data
+        self._known_head = b""
+        self._known_bytes = -1
+        self._known_status = 0
+        self._begin()
 
     def status_of(self, data: bytes) -> int:
         """Status of the usual response; 0 when this is not one."""
-        marks = self._marks
-        try:
-            self._feed(data)
-        except (HttpParserError, HttpParserUpgrade):
+        if len(data) == self._known_bytes and data.startswith(self._known_head):
+            return self._known_status
+        status = self._parsed_status(data)
+        if not status:
+            self._begin()
             return 0
-        if marks != _USUAL_MARKS:
-            return 0
-        marks.clear()
-        status = self._parser.get_status_code()
-        return status if status >= _FIRST_FINAL_STATUS else 0
+        self._remember(data, status)
+        return status
+
+    def on_message_begin(self) -> None:
+        """Called by the parser with the first byte of a response."""
+        self._marks.append(False)
 
     def on_message_complete(self) -> None:
         """Called by the parser with the last byte of a response."""
         self._marks.append(self._parser.should_keep_alive())
+
+    def _begin(self) -> None:
+        self._marks.clear()
+        self._parser = HttpResponseParser(self)
+
+    def _parsed_status(self, data: bytes) -> int:
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            return 0
+        if self._marks != _USUAL_MARKS:
+            return 0
+        self._marks.clear()
+        status: int = self._parser.get_status_code()
+        return status if status >= _FIRST_FINAL_STATUS else 0
+
+    def _remember(self, data: bytes, status: int) -> None:
+        head = data[: data.index(_HEAD_END) + len(_HEAD_END)]
+        if b"transfer-encoding" in head.lower():
+            return
+        self._known_head, self._known_bytes, self._known_status = head, len(data), status
 
 
 class PatientFraming:

@@ -15,6 +15,7 @@ from hyperscale.worker.engine.load import IterationStock
 from hyperscale.worker.engine.models.plan import Plan
 from hyperscale.worker.engine.population import Population
 from hyperscale.worker.engine.recorder import Recorder, WallClock
+from hyperscale.worker.engine.response import PromptFraming
 from hyperscale.worker.engine.user import Stage
 
 _FOLDS_PER_SECOND: Final = 4
@@ -38,7 +39,8 @@ class EngineRun:
         self._clock = WallClock()
         self._stock = IterationStock(plan.iterations)
         self._recorder = Recorder(plan, self._clock)
-        self._connectors = tuple(OriginConnector(origin) for origin in plan.origins)
+        prompts = [PromptFraming() for _ in plan.steps]
+        self._connectors = tuple(OriginConnector(origin, prompts) for origin in plan.origins)
         self._population = Population(Stage(plan, self._stock, self._recorder, self._connectors))
         self._stopped_as = progress_pb2.SHARD_STATUS_COMPLETED
         self._error = ""

@@ -45,6 +45,7 @@ class VirtualUser:
         "_position",
         "_recorder",
         "_samples",
+        "_step_count",
         "_steps",
         "has_ended",
     )
@@ -53,6 +54,7 @@ class VirtualUser:
         """`on_ended` is called once, when no iteration may start any more or the user is interrupted."""
         self.has_ended = False
         self._steps = stage.plan.steps
+        self._step_count = len(stage.plan.steps)
         self._stock = stage.stock
         self._recorder = stage.recorder
         self._samples = stage.recorder.samples
@@ -71,11 +73,12 @@ class VirtualUser:
 
     def start(self) -> None:
         """Begin the first iteration, if there is one."""
-        if self._stock.take():
-            self._iteration_started = perf_counter()
-            self._request()
-        else:
+        if not self._stock.take():
             self._end()
+            return
+        self._iteration_started = perf_counter()
+        first = self._steps[0]
+        self._connectors[first.origin_index].want(self, first)
 
     def expire(self, now: float) -> None:
         """Give up a request that has taken too long."""
@@ -90,8 +93,9 @@ class VirtualUser:
 
     def on_response(self, status: int, started: float, ended: float, received_bytes: int) -> None:
         """A whole response came back."""
-        step = self._steps[self._position]
-        samples = self._samples[self._position]
+        position = self._position
+        step = self._steps[position]
+        samples = self._samples[position]
         samples.add_started(started)
         samples.add_ended(ended)
         samples.add_size(received_bytes)
@@ -122,14 +126,6 @@ class VirtualUser:
         if not self.has_ended:
             self.on_failure(error_class, 0, 0)
 
-    def _request(self) -> None:
-        step = self._steps[self._position]
-        connection = self._connections[step.origin_index]
-        if connection is not None and connection.is_usable:
-            connection.send(step)
-        else:
-            self._connectors[step.origin_index].want(self, step)
-
     def _recover(self, error_class: pb.ErrorClass.ValueType) -> None:
         if self.has_ended:
             return
@@ -145,13 +141,18 @@ class VirtualUser:
 
     def _advance(self, now: float) -> None:
         position = self._position + 1
-        if position == len(self._steps):
+        if position == self._step_count:
             if not self._next_iteration(now):
                 self._end()
                 return
             position = 0
         self._position = position
-        self._request()
+        step = self._steps[position]
+        connection = self._connections[step.origin_index]
+        if connection is not None and connection.is_usable:
+            connection.send(step)
+        else:
+            self._connectors[step.origin_index].want(self, step)
 
     def _next_iteration(self, now: float) -> bool:
         """End the iteration; whether another one has begun."""
