@@ -51,7 +51,6 @@ async def test_watch_goes_on_after_a_sequence() -> None:
         assert await sequences(client.watch(JOB_ID, after_sequence=5)) == [6, 7, 8]
 
 
-@pytest.mark.requirement("CLIENT.2")
 async def test_watch_resumes_on_other_gates_without_gap_or_repeat() -> None:
     one = Script(events=a_run(), break_after=deque([3, 0]))
     other = Script(events=a_run(), break_after=deque([2]))

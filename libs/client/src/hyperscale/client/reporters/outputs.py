@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hyperscale.client.reporters.files import CsvFileReporter, JsonFileReporter
 from hyperscale.client.reporters.interface import JobReport, Reporter, ReporterFactory
 from hyperscale.workload.faults import Fault
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 ENTRY_POINT_GROUP: Final = "hyperscale.reporters"
 _BUILT_IN: Final[Mapping[str, ReporterFactory]] = MappingProxyType({"json": JsonFileReporter, "csv": CsvFileReporter})
@@ -98,4 +100,6 @@ def _loading(point: EntryPoint) -> Callable[[], ReporterFactory]:
 
 
 def _plug_ins() -> Sequence[EntryPoint]:
+    from importlib.metadata import entry_points  # noqa: PLC0415 - slow to import, needed for plug-ins only
+
     return tuple(entry_points(group=ENTRY_POINT_GROUP))
