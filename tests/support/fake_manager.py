@@ -30,6 +30,7 @@ MANAGER_ID = "manager-1"
 class FakeManager(ManagerIngestServiceServicer):
     """Records what workers say; every frame it has seen is kept, repeated ones too."""
 
+    manager_id: str = MANAGER_ID
     port: int = 0
     acknowledges: bool = True
     registrations: list[WorkerHeartbeat] = field(default_factory=list)
@@ -104,7 +105,7 @@ class FakeManager(ManagerIngestServiceServicer):
     ) -> RegistrationResponse:
         self.registrations.append(request.heartbeat)
         self._news.set()
-        return RegistrationResponse(manager=NodeInfo(node_id=MANAGER_ID, role=NODE_ROLE_MANAGER))
+        return RegistrationResponse(manager=NodeInfo(node_id=self.manager_id, role=NODE_ROLE_MANAGER))
 
     async def StreamProgress(
         self, request_iterator: AsyncIterator[WorkerReport], context: grpc.aio.ServicerContext[Any, Any]

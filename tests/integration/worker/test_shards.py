@@ -331,6 +331,20 @@ async def test_an_orphaned_shard_stops_and_keeps_its_result(
         assert requests_in(final) == target.requests() - before
 
 
+async def test_a_shard_is_reported_to_the_manager_that_dispatched_it(
+    manager: FakeManager, target: BundledTarget, tmp_path: Path
+) -> None:
+    second = FakeManager("manager-2")
+    await second.start()
+    addresses = f"{manager.address},{second.address}"
+    async with running_worker(manager, tmp_path, "--cores", "1", "--managers", addresses):
+        await second.until(lambda: bool(second.heartbeats), "a heartbeat")
+        await second.worker.DispatchWorkflow(http_dispatch(target.url, iterations=20, manager_id="manager-2"))
+        assert requests_in(await second.ended(SHARD)) == 20
+        assert manager.frames == []
+    await second.stop()
+
+
 async def test_a_worker_waits_for_a_manager_that_is_not_there_yet(tmp_path: Path) -> None:
     late = FakeManager()
     await late.start()
