@@ -88,7 +88,7 @@ class FakeDatacenters:
 
     dispatches: dict[tuple[str, str], dispatch_pb2.JobDispatch] = field(default_factory=dict)
     cancels: list[tuple[str, dispatch_pb2.JobCancelRequest]] = field(default_factory=list)
-    answers: dict[str, HyperscaleError] = field(default_factory=dict)
+    answers: dict[str, Exception] = field(default_factory=dict)
     on_dispatch: Callable[[str, dispatch_pb2.JobDispatch], None] | None = None
     on_cancel: Callable[[str, dispatch_pb2.JobCancelRequest], job_pb2.JobStatus.ValueType] | None = None
 

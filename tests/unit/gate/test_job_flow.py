@@ -11,7 +11,7 @@ from hyperscale.gate.timestamps import timestamp
 from hyperscale.runtime.errors import LEADER_KEY, ErrorReason, HyperscaleError
 from hyperscale.v1 import dispatch_pb2, gate_service_pb2, job_pb2, progress_pb2, statistics_pb2
 from tests.unit.gate.conftest import StartGate
-from tests.unit.gate.harness import GateInMemory, heartbeat, measured, refusal, submission, until
+from tests.unit.gate.harness import GateInMemory, heartbeat, measured, refusal, submission, until, until_answer
 
 COMPLETED, FAILED = job_pb2.JOB_STATUS_COMPLETED, job_pb2.JOB_STATUS_FAILED
 CANCELLED, TIMEOUT = job_pb2.JOB_STATUS_CANCELLED, job_pb2.JOB_STATUS_TIMEOUT
@@ -277,6 +277,32 @@ async def test_a_datacenter_that_refuses_the_job_fails_it_at_once(gate: GateInMe
     result = await gate.ended(await gate.submit(submission("east")))
     assert result.status == FAILED
     assert "no such thing" in result.errors[0]
+
+
+async def test_a_defect_on_the_way_ends_the_job_with_a_reason(gate: GateInMemory) -> None:
+    gate.datacenters.answers["east:1"] = RuntimeError("a defect")
+    job_id = await gate.submit(submission())
+    result = await gate.ended(job_id)
+    assert result.status == FAILED
+    assert "could not go on" in result.errors[0]
+    await until(lambda: gate.node.jobs.state.find(job_id) is None)
+
+
+async def test_lists_show_how_jobs_stand_now(gate: GateInMemory) -> None:
+    job_id = await dispatched(gate, submission("east"))
+
+    async def shows(status: job_pb2.JobStatus.ValueType) -> bool:
+        page = await gate.node.listing.page(gate_service_pb2.ListJobsRequest())
+        return [job.status for job in page.jobs] == [status]
+
+    await until_answer(lambda: shows(QUEUED))
+    gate.progress("east", job_id, 1, 1)
+    await until_answer(lambda: shows(RUNNING))
+    await cancel(gate, job_id)
+    assert await shows(CANCELLING)
+    gate.finish("east", job_id, CANCELLED)
+    await gate.ended(job_id)
+    assert await shows(CANCELLED)
 
 
 async def test_an_owner_that_lost_its_lease_stops_acting(gate: GateInMemory) -> None:

@@ -14,9 +14,10 @@ from hyperscale.gate.job_run import JobRun
 from hyperscale.gate.models.orders import CancelNotice, StopCause, StopOrder
 from hyperscale.gate.store import JobStore
 from hyperscale.runtime.clock import Clock
+from hyperscale.runtime.coordination import Lease
 from hyperscale.runtime.errors import ErrorReason, FieldViolation, HyperscaleError
 from hyperscale.runtime.supervisor import Supervisor
-from hyperscale.v1 import dispatch_pb2, job_pb2
+from hyperscale.v1 import dispatch_pb2, job_pb2, record_pb2
 
 _PAUSE_SECONDS = 0.5
 _MAX_PENDING = 10_000
@@ -62,7 +63,8 @@ class CancelCourier:
         if running is not None:
             return running
         if len(self._pending) >= _MAX_PENDING:
-            raise HyperscaleError(ErrorReason.OVERLOADED, f"{_MAX_PENDING} cancellations are already under way")
+            # The datacenter is told again when it reports the job.
+            return self._supervisor.start(self.tell_once(notice), name="cancel-delivery")
         task = self._supervisor.start(self._deliver(notice), name="cancel-delivery")
         self._pending[key] = task
         task.add_done_callback(lambda _: self._pending.pop(key, None))
@@ -126,6 +128,11 @@ class JobCanceller:
             run.committed(record)
             run.order_stop(StopOrder(StopCause.CANCELLED, record.cancel_reason, self._clock.monotonic()))
             return run.status
+
+
+def notices(record: record_pb2.JobRecord, lease: Lease, reason: str) -> list[CancelNotice]:
+    """What each datacenter of a job is told when its gate ends it."""
+    return [CancelNotice(record.job_id, name, lease.token, reason) for name in record.datacenters]
 
 
 def check_reason(reason: str) -> None:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 
-from hyperscale.gate.cancellation import CancelCourier
+from hyperscale.gate.cancellation import CancelCourier, notices
 from hyperscale.gate.closing import JobCloser
 from hyperscale.gate.dispatch import Dispatcher
-from hyperscale.gate.job_lifecycle import TERMINAL
+from hyperscale.gate.job_lifecycle import TERMINAL, JobStatusValue
 from hyperscale.gate.job_run import JobRun
 from hyperscale.gate.models.orders import CancelNotice, StopCause, StopOrder
 from hyperscale.gate.state import GateState
+from hyperscale.gate.store import JobStore
 from hyperscale.gate.timeouts import JobDeadlines
 from hyperscale.runtime.clock import Clock
-from hyperscale.runtime.coordination import LeaseLostError
+from hyperscale.runtime.coordination import CoordinationUnavailableError, LeaseLostError
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1 import job_pb2
@@ -35,6 +36,7 @@ class JobSteering:
         deadlines: JobDeadlines,
         courier: CancelCourier,
         closer: JobCloser,
+        store: JobStore,
         supervisor: Supervisor,
         clock: Clock,
     ) -> None:
@@ -42,6 +44,7 @@ class JobSteering:
         self._deadlines = deadlines
         self._courier = courier
         self._closer = closer
+        self._store = store
         self._supervisor = supervisor
         self._clock = clock
 
@@ -56,11 +59,22 @@ class JobSteering:
         if not run.is_abandoned:
             await self._closer.close(run)
 
+    async def fail(self, run: JobRun, reason: str) -> None:
+        """End a job that cannot be steered any further; raises `LeaseLostError` and `CoordinationUnavailableError`."""
+        record = run.record
+        await self._closer.close_unjudged(record, run.lease, reason)
+        for notice in notices(record, run.lease, reason):
+            _ = self._courier.tell(notice)
+
     async def _until_done(self, run: JobRun, dispatches: list[asyncio.Task[None]]) -> None:
         is_stopping = False
         notified: set[str] = set()
+        shown = job_pb2.JOB_STATUS_SUBMITTED
         while not run.is_abandoned:
+            _raise_failure(dispatches)
             self._review(run, notified)
+            if shown != run.status:
+                shown = await self._show_status(run)
             if run.is_done:
                 return
             if run.stop is not None and not is_stopping:
@@ -68,6 +82,17 @@ class JobSteering:
                 _cancel(dispatches)
                 self._stop_parts(run, run.stop)
             await run.wait_changed(_REVIEW_SECONDS)
+
+    async def _show_status(self, run: JobRun) -> JobStatusValue:
+        """Bring lists of jobs up to date; returns the status they show."""
+        async with run.durable:
+            record = run.record
+            record.status = run.status
+            try:
+                await self._store.note_status(record, run.lease)
+            except CoordinationUnavailableError as error:
+                self._supervisor.report(error, "job-status", job_id=run.job_id)
+            return record.status
 
     def _review(self, run: JobRun, notified: set[str]) -> None:
         running = [name for name, part in run.parts.items() if part.status == job_pb2.JOB_STATUS_RUNNING]
@@ -117,10 +142,17 @@ class JobConductor:
         except LeaseLostError as error:
             self._give_up(run, error)
         except Exception as error:
-            # Its lease is left to run out, after which a gate ends the job with the reason.
             self._give_up(run, error)
+            await self._fail(run, error)
         finally:
             self._state.leave(run.job_id)
+
+    async def _fail(self, run: JobRun, error: Exception) -> None:
+        try:
+            await self._steering.fail(run, f"the gate could not go on with the job: {type(error).__name__}")
+        except HyperscaleError as second:
+            # The job is found and ended by the search for orphans once its lease has run out.
+            self._supervisor.report(second, "job", job_id=run.job_id)
 
     def _give_up(self, run: JobRun, error: Exception) -> None:
         self._supervisor.report(error, "job", job_id=run.job_id)
@@ -129,6 +161,13 @@ class JobConductor:
 
 def _notice(run: JobRun, datacenter: str, reason: str) -> CancelNotice:
     return CancelNotice(run.job_id, datacenter, run.lease.token, reason)
+
+
+def _raise_failure(tasks: list[asyncio.Task[None]]) -> None:
+    """Raise what a dispatch did not expect: without it, its part would never end."""
+    for task in tasks:
+        if task.done() and not task.cancelled():
+            task.result()
 
 
 def _cancel(tasks: list[asyncio.Task[None]]) -> None:

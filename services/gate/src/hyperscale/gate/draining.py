@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from hyperscale.gate.cancellation import CancelCourier
+from hyperscale.gate.cancellation import CancelCourier, notices
 from hyperscale.gate.closing import JobCloser
 from hyperscale.gate.job_run import JobRun
-from hyperscale.gate.recovery import notices
 from hyperscale.gate.state import GateState
 from hyperscale.runtime.coordination import CoordinationUnavailableError, LeaseLostError
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError

@@ -7,13 +7,11 @@ out. An acknowledged cancellation still ends CANCELLED; everything else ends FAI
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 
-from hyperscale.gate.cancellation import CancelCourier
+from hyperscale.gate.cancellation import CancelCourier, notices
 from hyperscale.gate.closing import JobCloser
 from hyperscale.gate.job_lifecycle import TERMINAL
 from hyperscale.gate.leases import JobLeases
-from hyperscale.gate.models.orders import CancelNotice
 from hyperscale.gate.state import GateState
 from hyperscale.gate.store import JobStore
 from hyperscale.runtime.coordination import CoordinationUnavailableError, Lease, LeaseLostError
@@ -58,7 +56,10 @@ class JobRecovery:
         """End jobs whose lease has run out, again and again."""
         while True:
             await asyncio.sleep(pause_seconds)
-            await self.end_orphans_once(state)
+            try:
+                await self.end_orphans_once(state)
+            except CoordinationUnavailableError as error:
+                self._supervisor.report(error, "orphan-search")
 
     async def end_orphans_once(self, state: GateState) -> None:
         """End the jobs whose lease has run out now."""
@@ -95,8 +96,3 @@ class JobRecovery:
         if record.gate_id == self._gate_id:
             return f"gate {record.gate_id} restarted while the job was under way"
         return f"gate {record.gate_id}, which owned the job, is gone"
-
-
-def notices(record: record_pb2.JobRecord, lease: Lease, reason: str) -> Iterable[CancelNotice]:
-    """What each datacenter of a job is told when its gate ends it."""
-    return [CancelNotice(record.job_id, name, lease.token, reason) for name in record.datacenters]

@@ -8,6 +8,8 @@ from hyperscale.gate.job_lifecycle import TERMINAL
 from hyperscale.gate.store import JobStore
 from hyperscale.gate.timestamps import seconds_of
 from hyperscale.runtime.clock import Clock
+from hyperscale.runtime.coordination import CoordinationUnavailableError
+from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1 import gate_service_pb2
 
 _PAGE = 100
@@ -23,16 +25,20 @@ class JobRetention:
         From the end of a job.
     """
 
-    def __init__(self, store: JobStore, retention_seconds: float, clock: Clock) -> None:
+    def __init__(self, store: JobStore, retention_seconds: float, supervisor: Supervisor, clock: Clock) -> None:
         self._store = store
         self._retention_seconds = retention_seconds
+        self._supervisor = supervisor
         self._clock = clock
 
     async def keep_sweeping(self, pause_seconds: float) -> None:
         """Sweep again and again."""
         while True:
             await asyncio.sleep(pause_seconds)
-            await self.sweep()
+            try:
+                await self.sweep()
+            except CoordinationUnavailableError as error:
+                self._supervisor.report(error, "retention")
 
     async def sweep(self) -> int:
         """Delete what is past its retention, up to a bound; returns how many jobs that were."""

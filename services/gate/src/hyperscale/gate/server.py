@@ -73,6 +73,7 @@ class JobMachinery:
             deadlines=JobDeadlines(self.registry, limits, clock),
             courier=self.courier,
             closer=self.closer,
+            store=self.store,
             supervisor=supervisor,
             clock=clock,
         )
@@ -113,7 +114,7 @@ class GateNode:
             courier=jobs.courier,
             supervisor=supervisor,
         )
-        self.retention = JobRetention(jobs.store, config.completed_job_retention_seconds, around.clock)
+        self.retention = JobRetention(jobs.store, config.completed_job_retention_seconds, supervisor, around.clock)
         self.drain = GateDrain(config.node_id, jobs.state, jobs.closer, jobs.courier, supervisor)
 
     def add_to(self, server: NodeServer) -> None:

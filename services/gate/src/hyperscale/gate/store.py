@@ -50,6 +50,10 @@ class JobStore:
         """Commit a change of an unfinished job; raises `LeaseLostError`."""
         await self._coordinator.commit(_record_writes(record), guard=lease)
 
+    async def note_status(self, record: record_pb2.JobRecord, lease: Lease) -> None:
+        """Show a status in lists that need not survive the gate; raises `LeaseLostError`."""
+        await self._coordinator.commit([_summary_write(record)], guard=lease)
+
     async def finish(self, record: record_pb2.JobRecord, lease: Lease) -> None:
         """Commit a job's end; raises `LeaseLostError`."""
         await self._coordinator.commit([*_record_writes(record), Delete(_UNFINISHED + record.job_id)], guard=lease)
