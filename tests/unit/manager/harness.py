@@ -160,9 +160,15 @@ class ManagerInMemory:
         self.events = JobEvents()
         self.progression = JobProgression(self.workers, self.events, clock, 5.0)
         self.health = ManagerHealth(identity, self.state, self.workers, self.leadership)
+        self._join_actors(woken)
+        self._join_requests(identity, max_active_jobs)
+        self._connections: dict[str, int] = {}
+        self._sequences: dict[str, int] = defaultdict(int)
+
+    def _join_actors(self, woken: asyncio.Event) -> None:
         self.stopper = ShardStopper(self.leadership, self.workers, self.port, self.supervisor)
         dispatcher = ShardDispatcher(
-            manager_id=node_id,
+            manager_id="manager-1",
             state=self.state,
             ledger=self.ledger,
             port=self.port,
@@ -183,20 +189,23 @@ class ManagerInMemory:
             leadership=self.leadership,
             ledger=self.ledger,
             reports=self.reports,
-            clock=clock,
+            clock=self.clock,
             supervisor=self.supervisor,
         )
         for observer in (self.stopper, self.scheduler, self.reporter, completion):
             self.events.subscribe(observer)
-        self.progress = ProgressIngest(self.state, self.progression, self.supervisor)
+        self.progress = ProgressIngest(self.state, self.progression, self.clock, self.supervisor)
         self.heartbeats = HeartbeatIngest(self.state, self.workers, self.progression, self.stopper)
+
+    def _join_requests(self, identity: ManagerIdentity, max_active_jobs: int) -> None:
+        logger = get_logger(identity.node_id)
         self.intake = JobIntake(
             state=self.state,
             leadership=self.leadership,
             ledger=self.ledger,
             progression=self.progression,
             reports=self.reports,
-            clock=clock,
+            clock=self.clock,
             limits=DatacenterLimits(max_active_jobs, 0.25),
         )
         self.cancellation = JobCancellation(
@@ -213,8 +222,8 @@ class ManagerInMemory:
             workers=self.workers,
             progression=self.progression,
             reports=self.reports,
-            clock=clock,
-            logger=get_logger(node_id),
+            clock=self.clock,
+            logger=logger,
         )
         self.duties = LeaderDuties(
             identity=identity,
@@ -222,11 +231,9 @@ class ManagerInMemory:
             workers=self.workers,
             ledger=self.ledger,
             reports=self.reports,
-            clock=clock,
-            logger=get_logger(node_id),
+            clock=self.clock,
+            logger=logger,
         )
-        self._connections: dict[str, int] = {}
-        self._sequences: dict[str, int] = defaultdict(int)
 
     async def __aenter__(self) -> Self:
         _ = self.supervisor.start(self.leadership.run(self.duties), name="leadership")

@@ -52,7 +52,9 @@ async def test_a_workflow_is_divided_exactly_over_workers(manager: ManagerInMemo
 async def test_a_job_waits_for_a_worker_and_runs_when_one_comes(manager: ManagerInMemory) -> None:
     await manager.intake.accept(dispatch("job-1", workflow("A")))
     await manager.until(lambda: manager.job("job-1").lifecycle.status == JOB_STATUS_QUEUED)
-    assert [report.progress.status for report in await manager.sent()][-1] == JOB_STATUS_QUEUED
+    await manager.until(lambda: manager.job("job-1").workflows["A"].waits_for)
+    (waiting,) = [report.progress for report in await manager.sent()]
+    assert (waiting.status, waiting.workflows[0].reason) == (JOB_STATUS_QUEUED, "waits for a worker")
     manager.join("worker-1", PORT_1, 2)
     await manager.until(lambda: manager.port.orders)
     manager.run("worker-1", "job-1/A/0")
@@ -64,7 +66,8 @@ async def test_a_job_waits_for_the_cores_of_another(manager: ManagerInMemory) ->
     await manager.intake.accept(dispatch("job-1", workflow("A")))
     await manager.until(lambda: len(manager.port.orders) == 1)
     await manager.intake.accept(dispatch("job-2", workflow("A")))
-    await manager.until(lambda: manager.job("job-2").lifecycle.status == JOB_STATUS_QUEUED)
+    await manager.until(lambda: manager.job("job-2").workflows["A"].waits_for == "waits for free cores")
+    assert manager.job("job-2").lifecycle.status == JOB_STATUS_QUEUED
     manager.run("worker-1", "job-1/A/0")
     await manager.until(lambda: len(manager.port.orders) == 2)
     assert manager.port.orders[1][1].job_id == "job-2"
@@ -106,6 +109,7 @@ async def test_the_loss_of_a_worker_fails_the_job_and_stops_the_other_shards(man
     assert result.status == JOB_STATUS_FAILED
     assert "worker-1 was lost" in result.errors[0]
     assert requests_of(result) == 14
+    assert result.finished_at.seconds == 1_000_003
 
 
 async def test_shards_that_do_not_confirm_their_end_are_given_up(manager: ManagerInMemory) -> None:
@@ -200,7 +204,7 @@ async def test_an_exclusive_workflow_waits_for_the_datacenter_to_be_idle(manager
     await manager.until(lambda: manager.port.orders)
     await manager.intake.accept(dispatch("job-2", workflow("X", priority=PRIORITY_EXCLUSIVE)))
     await manager.intake.accept(dispatch("job-3", workflow("Y", users=1)))
-    await manager.until(lambda: manager.job("job-3").lifecycle.status == JOB_STATUS_QUEUED)
+    await manager.until(lambda: manager.job("job-3").workflows["Y"].waits_for)
     manager.run("worker-1", "job-1/A/0")
     await manager.until(lambda: len(manager.port.orders) == 2)
     assert (manager.port.workflows(), manager.port.orders[1][1].cores) == (["A", "X"], 2)

@@ -19,7 +19,6 @@ from hyperscale.v1.job_pb2 import (
     JOB_STATUS_DISPATCHING,
     JOB_STATUS_QUEUED,
     JOB_STATUS_RUNNING,
-    JOB_STATUS_SUBMITTED,
     WORKFLOW_STATUS_AGGREGATED,
     WORKFLOW_STATUS_AGGREGATION_FAILED,
     WORKFLOW_STATUS_CANCELLED,
@@ -31,7 +30,6 @@ from hyperscale.v1.job_pb2 import (
     WORKFLOW_STATUS_RUNNING,
 )
 
-_WAITING = frozenset({JOB_STATUS_SUBMITTED, JOB_STATUS_QUEUED})
 _MAKES_LOAD = frozenset({WORKFLOW_STATUS_DISPATCHED, WORKFLOW_STATUS_RUNNING})
 
 
@@ -51,13 +49,14 @@ class JobProgression:
         self._settle_seconds = settle_seconds
 
     def begin(self, job: DatacenterJob) -> None:
-        """Start with what needs no worker."""
+        """The job is durable: it waits for cores, unless it needs none."""
+        job.lifecycle.move(JOB_STATUS_QUEUED, self._clock.wall())
         self._advance(job)
 
-    def queue(self, job: DatacenterJob, reason: str) -> None:
-        """Nothing of the job could be started: it waits, and says for what."""
-        if job.lifecycle.status == JOB_STATUS_SUBMITTED:
-            job.lifecycle.move(JOB_STATUS_QUEUED, self._clock.wall(), reason)
+    def wait(self, job: DatacenterJob, run: WorkflowRun, reason: str) -> None:
+        """A workflow that is ready was not started in this round."""
+        if run.waits_for != reason:
+            run.waits_for = reason
             self._events.job_changed(job)
 
     def accepted(self, job: DatacenterJob, shard: AssignedShard) -> None:
@@ -92,7 +91,7 @@ class JobProgression:
     def completed(self, job: DatacenterJob, shard: AssignedShard) -> None:
         """A shard has made all of its load."""
         self._note_running(job, job.run_of(shard))
-        self._end_shard(shard, ShardPhase.COMPLETED, "")
+        self._end_shard(job, shard, ShardPhase.COMPLETED, "")
         self._advance(job)
 
     def cancelled(self, job: DatacenterJob, shard: AssignedShard) -> None:
@@ -100,12 +99,12 @@ class JobProgression:
         if not job.is_stopping:
             self.failed(job, shard, f"worker {shard.worker_id} stopped shard {shard.shard_id} without being asked")
             return
-        self._end_shard(shard, ShardPhase.CANCELLED, "stopped")
+        self._end_shard(job, shard, ShardPhase.CANCELLED, "stopped")
         self._advance(job)
 
     def failed(self, job: DatacenterJob, shard: AssignedShard, cause: str) -> None:
         """A shard could not go on: its workflow fails, and the job with it."""
-        self._end_shard(shard, ShardPhase.FAILED, cause)
+        self._end_shard(job, shard, ShardPhase.FAILED, cause)
         job.note_error(cause)
         run = job.run_of(shard)
         if run.lifecycle.status in _MAKES_LOAD or run.lifecycle.status == WORKFLOW_STATUS_PENDING:
@@ -150,12 +149,14 @@ class JobProgression:
     def _end_shards(self, job: DatacenterJob, cause: str) -> None:
         for shard in job.shards():
             if not shard.has_ended:
-                self._end_shard(shard, ShardPhase.CANCELLED, cause)
+                self._end_shard(job, shard, ShardPhase.CANCELLED, cause)
         self._advance(job)
 
-    def _end_shard(self, shard: AssignedShard, phase: ShardPhase, cause: str) -> None:
+    def _end_shard(self, job: DatacenterJob, shard: AssignedShard, phase: ShardPhase, cause: str) -> None:
         self._workers.release(shard.worker_id, shard.shard_id)
         shard.phase, shard.cause = phase, cause
+        if shard.last_load_at_seconds is not None:
+            job.note_last_load(shard.last_load_at_seconds)
 
     def _withdraw_if_nobody_took_it(self, run: WorkflowRun) -> None:
         if run.lifecycle.status != WORKFLOW_STATUS_PENDING:
@@ -167,7 +168,7 @@ class JobProgression:
         now = self._clock.wall()
         if run.lifecycle.status == WORKFLOW_STATUS_PENDING:
             run.lifecycle.move(WORKFLOW_STATUS_DISPATCHED, now)
-        if job.lifecycle.status in _WAITING:
+        if job.lifecycle.status == JOB_STATUS_QUEUED:
             job.lifecycle.move(JOB_STATUS_DISPATCHING, now)
 
     def _note_running(self, job: DatacenterJob, run: WorkflowRun) -> None:

@@ -77,9 +77,8 @@ class Scheduler:
         ready = {run.key: (job, run) for job in self._state.jobs() for run in ready_runs(job)}
         for allocation in allocate([_request(run) for _, run in ready.values()], self._pool()):
             self._start(*ready[allocation.key], allocation)
-        for job in self._state.jobs():
-            if not job.is_stopping and not any(run.shards for run in job.workflows.values()):
-                self._progression.queue(job, self._why_waiting())
+        for job, run in ready.values():
+            self._progression.wait(job, run, "" if run.shards else self._why_waiting())
 
     def _place_again(self, job: DatacenterJob) -> None:
         """Offer shards that lost their place to other workers; their workflow's other shards are under way."""

@@ -210,7 +210,7 @@ class ManagerNode:
             grace_seconds=config.cancel_grace_seconds,
         )
         queries = WorkflowQueries(core.state, core.leadership, core.ledger)
-        progress = ProgressIngest(core.state, core.progression, self._context.supervisor)
+        progress = ProgressIngest(core.state, core.progression, core.clock, self._context.supervisor)
         heartbeats = HeartbeatIngest(core.state, core.workers, core.progression, self._stopper)
         streams = WorkerStreams(core.workers, heartbeats, progress, core.health)
         self._server.add(

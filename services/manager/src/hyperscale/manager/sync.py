@@ -10,6 +10,7 @@ from hyperscale.manager.progression import JobProgression
 from hyperscale.manager.registry import WorkerRegistry
 from hyperscale.manager.state import ManagerState
 from hyperscale.manager.timestamps import seconds_of
+from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1.progress_pb2 import (
     SHARD_STATUS_CANCELLED,
@@ -27,8 +28,9 @@ _EXPECTED_BY_HEARTBEAT = frozenset({ShardPhase.PLACED, ShardPhase.RUNNING})
 class ProgressIngest:
     """Reports of shards. Anything stale is dropped without a word: its sender has nothing to do about it."""
 
-    def __init__(self, state: ManagerState, progression: JobProgression, supervisor: Supervisor) -> None:
+    def __init__(self, state: ManagerState, progression: JobProgression, clock: Clock, supervisor: Supervisor) -> None:
         self._state = state
+        self._clock = clock
         self._progression = progression
         self._supervisor = supervisor
         self._reactions: Mapping[ShardStatus.ValueType, Callable[[_Report], None]] = {
@@ -58,10 +60,10 @@ class ProgressIngest:
             reaction(_Report(job, shard, progress))
 
     def _merge(self, job: DatacenterJob, shard: AssignedShard, progress: WorkflowProgress) -> None:
-        job.note_load(
-            seconds_of(progress.started_at) if progress.HasField("started_at") else None,
-            seconds_of(progress.finished_at) if progress.HasField("finished_at") else None,
-        )
+        if progress.HasField("started_at"):
+            job.note_first_load(seconds_of(progress.started_at))
+            ended = progress.HasField("finished_at")
+            shard.last_load_at_seconds = seconds_of(progress.finished_at) if ended else self._clock.wall()
         if not progress.HasField("totals"):
             return
         try:

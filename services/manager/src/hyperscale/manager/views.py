@@ -25,7 +25,7 @@ def workflow_info(run: WorkflowRun) -> WorkflowStatusInfo:
         workflow_name=run.key.workflow_name,
         job_id=run.key.job_id,
         status=run.lifecycle.status,
-        reason=run.lifecycle.reason,
+        reason=run.lifecycle.reason or (run.waits_for if run.lifecycle.status == WORKFLOW_STATUS_PENDING else ""),
         provisioned_cores=run.cores,
         vus=run.users,
         assigned_workers=sorted({shard.worker_id for shard in run.shards if shard.is_with_worker}),

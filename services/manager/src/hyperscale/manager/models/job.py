@@ -47,6 +47,8 @@ class AssignedShard:
         Worker that has it or is being asked; empty while it is unplaced.
     attempt
         Rises whenever the shard is offered anew, so that reports of an earlier offer are told apart.
+    last_load_at_seconds
+        Wall clock at which it made load for the last time, as far as is known; None before it has reported.
     merge_fault
         Why its last totals could not be merged; empty when they were.
     """
@@ -59,6 +61,7 @@ class AssignedShard:
     phase: ShardPhase = ShardPhase.PLACING
     progress_sequence: int = 0
     cause: str = ""
+    last_load_at_seconds: float | None = None
     merge_fault: str = ""
 
     @property
@@ -80,6 +83,8 @@ class WorkflowRun:
     ----------
     users
         Virtual users here; 0 when the job was divided and nothing fell to this datacenter.
+    waits_for
+        Why a workflow whose dependencies are done has not been started; empty when there is no such reason.
     shards
         By shard number; empty while no worker has been chosen.
     offers
@@ -90,6 +95,7 @@ class WorkflowRun:
     workflow: Workflow
     users: int
     lifecycle: WorkflowLifecycle
+    waits_for: str = ""
     shards: list[AssignedShard] = field(default_factory=list)
     offers: int = 0
 
@@ -172,10 +178,11 @@ class DatacenterJob:
         if cause not in self.errors and len(self.errors) < MAX_ERRORS:
             self.errors.append(cause)
 
-    def note_load(self, started_at_seconds: float | None, finished_at_seconds: float | None) -> None:
-        """Widen the time in which load was made."""
-        if started_at_seconds is not None:
-            known = self.first_load_at_seconds
-            self.first_load_at_seconds = started_at_seconds if known is None else min(known, started_at_seconds)
-        if finished_at_seconds is not None:
-            self.last_load_at_seconds = max(self.last_load_at_seconds or 0.0, finished_at_seconds)
+    def note_first_load(self, at_seconds: float) -> None:
+        """A shard has made load since then."""
+        known = self.first_load_at_seconds
+        self.first_load_at_seconds = at_seconds if known is None else min(known, at_seconds)
+
+    def note_last_load(self, at_seconds: float) -> None:
+        """A shard that has ended has made load until then."""
+        self.last_load_at_seconds = max(self.last_load_at_seconds or 0.0, at_seconds)
