@@ -196,7 +196,7 @@ def test_an_engine_that_stops_reporting_is_killed() -> None:
     shard = execution()
     shard.engine_reported(0, report(10), at(1))
     shard.engine_reported(1, report(10), at(5))
-    assert shard.advance(at(10.9)) == []
+    assert [order for tick in range(110) for order in shard.advance(at(tick / 10))] == []
     assert shard.advance(at(11)) == [
         EngineOrder(0, StopStage.KILL),
         EngineOrder(1, StopStage.INTERRUPT),
@@ -205,6 +205,15 @@ def test_an_engine_that_stops_reporting_is_killed() -> None:
     final = frame(shard, at(11.1))
     assert (final.status, final.totals.iterations) == (SHARD_STATUS_FAILED, 22)
     assert final.errors[0] == "engine 100 of worker worker-1 did not report for 10 s and was killed"
+
+
+def test_an_engine_is_not_blamed_for_a_pause_of_the_control_process() -> None:
+    shard = execution(1)
+    shard.engine_reported(0, report(10), at(1))
+    shard.advance(at(1))
+    assert shard.advance(at(60)) == []
+    assert [order for tick in range(600, 690) for order in shard.advance(at(tick / 10))] == []
+    assert shard.advance(at(69)) == [EngineOrder(0, StopStage.KILL)]
 
 
 def test_statistics_that_make_no_sense_fail_the_shard() -> None:

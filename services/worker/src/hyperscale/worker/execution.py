@@ -25,6 +25,7 @@ from hyperscale.workload.defaults import graceful_stop_seconds, load_iterations,
 from hyperscale.workload.splitting import split_workflow
 
 _FRAME_INTERVAL_SECONDS = 1.25
+_LONGEST_TICK_SECONDS = 1.0
 _RUNNING = ShardStatus.SHARD_STATUS_RUNNING
 _COMPLETED = ShardStatus.SHARD_STATUS_COMPLETED
 _FAILED = ShardStatus.SHARD_STATUS_FAILED
@@ -74,6 +75,7 @@ class ShardExecution:
         self._finished_at: Timestamp | None = None
         self._progress_sequence = 0
         self._framed_at: float | None = None
+        self._advanced_at = now.monotonic
 
     @property
     def is_finished(self) -> bool:
@@ -146,6 +148,7 @@ class ShardExecution:
 
     def advance(self, now: Moment) -> list[EngineOrder]:
         """What is due: windows to close, and orders to engines."""
+        self._excuse_pause(now)
         self._ladder.advance(now.monotonic)
         self._doom_stalled(now)
         orders = [*self._orders_to_doomed(), *self._orders_of_ladder()]
@@ -201,6 +204,14 @@ class ShardExecution:
     def _doom(self, run: _EngineRun, error: str, now: Moment) -> None:
         self._doomed.append(run.share.slot)
         self._fail(run, f"{self._name(run)} {error} and was killed", now)
+
+    def _excuse_pause(self, now: Moment) -> None:
+        # While this process stood still it could not hear its engines: what they said waits to be read.
+        pause_seconds = now.monotonic - self._advanced_at - _LONGEST_TICK_SECONDS
+        self._advanced_at = now.monotonic
+        if pause_seconds > 0:
+            for run in self._running():
+                run.reported_at += pause_seconds
 
     def _doom_stalled(self, now: Moment) -> None:
         limit = self._settings.engine_stall_seconds
