@@ -52,6 +52,8 @@ def explain(error: BaseException) -> Explanation | None:
         return Explanation(f"error: {cause}", ExitCode.UNREACHABLE)
     if isinstance(cause, ClientError):
         return _explain_client(cause)
+    if isinstance(cause, BrokenPipeError):
+        return Explanation("error: nobody reads the output any more", ExitCode.ERROR)
     if isinstance(cause, CommandFailedError):
         return Explanation(f"error: {cause}", ExitCode.ERROR)
     return _explain_cluster(cause)

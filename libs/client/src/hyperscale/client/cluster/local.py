@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -78,11 +79,16 @@ class LocalCluster:
         return target.address if "://" in target.address else f"http://{target.address}"
 
     async def stop(self, grace_seconds: float) -> tuple[NodeProcess, ...]:
-        """Stop everything; returns what could not be stopped."""
-        left = await stop_processes(self.state.processes, grace_seconds)
-        for one in self._launched:
-            one.ended()
-        return left
+        """Stop everything, at once when the wait is cancelled; returns what could not be stopped."""
+        processes = self.state.processes
+        try:
+            return await stop_processes(processes, grace_seconds)
+        except asyncio.CancelledError:
+            _ = await stop_processes(processes, 0.0)
+            raise
+        finally:
+            for one in self._launched:
+                one.ended()
 
     async def _wave(self, plans: Sequence[LaunchPlan]) -> tuple[ReadyNode, ...]:
         launched = [self._start(plan) for plan in plans]
