@@ -99,7 +99,7 @@ def test_datacenters_are_those_the_job_requires(tmp_path: Path, temporary: dict[
     assert outcome.last_json["metrics"]["iterations"]["count"] == 40
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_first_interruption_cancels_and_shows_what_was_measured(
     tmp_path: Path, temporary: dict[str, str], number: signal.Signals
 ) -> None:

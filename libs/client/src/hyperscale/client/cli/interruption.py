@@ -13,8 +13,14 @@ from hyperscale.client.exit_codes import ExitCode
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
+def _handled_signals() -> tuple[signal.Signals, ...]:
+    """The signals that end a command; that of a closed terminal unless the user had it ignored, as nohup does."""
+    hangup_is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return _SIGNALS if hangup_is_ignored else (*_SIGNALS, signal.SIGHUP)
+
+
 class Interruption:
-    """What a Ctrl-C or SIGTERM does, at each stage of a command.
+    """What a Ctrl-C, a SIGTERM or the end of the terminal does, at each stage of a command.
 
     Parameters
     ----------
@@ -71,7 +77,8 @@ async def _interruptibly(work: Work) -> ExitCode:
     assert task is not None
     interruption = Interruption(task)
     loop = asyncio.get_running_loop()
-    for number in _SIGNALS:
+    handled = _handled_signals()
+    for number in handled:
         loop.add_signal_handler(number, interruption.interrupt)
     try:
         outcome = await work(interruption)
@@ -80,6 +87,6 @@ async def _interruptibly(work: Work) -> ExitCode:
             raise
         return ExitCode.INTERRUPTED
     finally:
-        for number in _SIGNALS:
+        for number in handled:
             loop.remove_signal_handler(number)
     return ExitCode.INTERRUPTED if interruption.happened else outcome

@@ -49,6 +49,8 @@ def run_command(file: Path, counts: NodeCounts, target: str | None, choice: View
     submission, outputs = read_job(file, target, choice.outs)
     layout = plan_layout(str(file), submission, counts)
     view = open_view(choice, submission)
+    if not choice.quiet:
+        note(f"starting a local cluster: {layout}")
     return run_interruptibly(lambda interruption: _LocalRun(submission, view, outputs, interruption).run(layout))
 
 

@@ -36,6 +36,10 @@ class ClusterLayout:
     cores: int
     """Engine processes of each worker."""
 
+    def __str__(self) -> str:
+        each = f"{self.managers} manager(s) and {self.workers} worker(s) with {self.cores} core(s)"
+        return f"{self.gates} gate(s); {each} in each of {', '.join(self.datacenters)}"
+
 
 @dataclass(frozen=True, slots=True)
 class NodeProcess:
