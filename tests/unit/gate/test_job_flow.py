@@ -133,6 +133,22 @@ async def test_a_faulty_histogram_is_dropped_and_the_job_lives(gate: GateInMemor
     assert (await gate.ended(job_id)).metrics["http_reqs"].values["count"] == 7
 
 
+async def test_a_final_result_that_cannot_be_used_fails_the_part_with_the_last_totals(gate: GateInMemory) -> None:
+    faulty = measured(9)
+    faulty[0].steps[0].duration_ms.min = float("nan")
+    for fields, reason in (({"statistics": faulty}, "faulty statistics"), ({"status": RUNNING}, "no terminal status")):
+        job_id = await dispatched(gate, submission("east"))
+        gate.progress("east", job_id, 1, 4)
+        final = job_pb2.JobFinalResult(job_id=job_id, datacenter="east", fence_token=gate.fence(job_id))
+        final.status = COMPLETED
+        final.MergeFrom(job_pb2.JobFinalResult(**fields))
+        gate.report("east", final_result=final)
+        result = await gate.ended(job_id)
+        assert result.status == FAILED
+        assert reason in result.errors[0]
+        assert requests_of(list(result.statistics)) == 4
+
+
 async def test_windows_are_merged_over_datacenters_for_watchers(gate: GateInMemory) -> None:
     job_id = await dispatched(gate, submission())
     run = gate.node.jobs.state.find(job_id)

@@ -21,6 +21,7 @@ from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.coordination import Lease
 from hyperscale.runtime.errors import HyperscaleError
 from hyperscale.v1 import gate_service_pb2, job_pb2, progress_pb2, record_pb2
+from hyperscale.workload.histogram import HistogramError
 
 
 class JobRun:
@@ -186,11 +187,18 @@ class JobRun:
             self._wake()
 
     def take_final_result(self, result: job_pb2.JobFinalResult) -> None:
-        """Take a datacenter's final word over; raises HistogramError."""
+        """Take a datacenter's final word over; one that cannot be used fails the part. Raises HistogramError."""
         part = self._open_part(result.datacenter, result.fence_token)
-        if part is None or result.status not in TERMINAL:
+        if part is None:
             return
-        self._statistics.take_final_totals(result.datacenter, result.statistics)
+        if result.status not in TERMINAL:
+            self.give_up(part.datacenter, job_pb2.JOB_STATUS_FAILED, "the final result has no terminal status")
+            return
+        try:
+            self._statistics.take_final_totals(result.datacenter, result.statistics)
+        except HistogramError:
+            self.give_up(part.datacenter, job_pb2.JOB_STATUS_FAILED, "the final result has faulty statistics")
+            raise
         self._end_part(part, result)
 
     def give_up(self, datacenter: str, status: JobStatusValue, reason: str) -> None:
