@@ -24,7 +24,7 @@ from hyperscale.v1.gate_ingest_service_pb2_grpc import (
 from hyperscale.v1.job_pb2 import JobFinalResult
 from hyperscale.v1.manager_ingest_service_pb2 import WorkerRegistration
 from hyperscale.v1.manager_ingest_service_pb2_grpc import ManagerIngestServiceStub
-from hyperscale.v1.node_pb2 import NODE_ROLE_GATE, NODE_ROLE_WORKER, NODE_STATE_ACTIVE, Endpoint, NodeInfo
+from hyperscale.v1.node_pb2 import NODE_ROLE_GATE, NODE_ROLE_WORKER, NODE_STATE_ACTIVE, Endpoint, NodeInfo, PingRequest
 from hyperscale.v1.progress_pb2 import (
     SHARD_STATUS_CANCELLED,
     SHARD_STATUS_COMPLETED,
@@ -40,6 +40,7 @@ from hyperscale.v1.progress_pb2 import (
     WorkflowProgressAck,
 )
 from hyperscale.v1.statistics_pb2 import StatsWindow, StepStats, WorkflowStats
+from hyperscale.v1.worker_service_pb2 import WorkerPingResponse
 from hyperscale.v1.worker_service_pb2_grpc import WorkerServiceServicer, add_WorkerServiceServicer_to_server
 
 CLUSTER, ENVIRONMENT, DATACENTER = "hyperscale", "default", "dc-1"
@@ -231,6 +232,9 @@ class FakeWorker(WorkerServiceServicer):
     ) -> WorkflowCancelResponse:
         self.cancelled.extend(request.shard_ids)
         return WorkflowCancelResponse(cancelling_shard_ids=request.shard_ids)
+
+    async def Ping(self, request: PingRequest, context: grpc.aio.ServicerContext[Any, Any]) -> WorkerPingResponse:
+        return WorkerPingResponse(request_id=request.request_id, heartbeat=self._heartbeat())
 
     async def confirm_cancel(self, shard_id: str, requests: int) -> None:
         """Wait until told to stop a shard, then stop it."""

@@ -10,6 +10,7 @@ import pytest
 from hyperscale.runtime.errors import ErrorReason
 from hyperscale.v1.gate_service_pb2 import WorkflowQueryRequest
 from hyperscale.v1.job_pb2 import JOB_STATUS_COMPLETED, JOB_STATUS_FAILED, WORKFLOW_STATUS_DISPATCHED
+from hyperscale.v1.progress_pb2 import SHARD_STATUS_CANCELLED
 from tests.integration.manager.conftest import Datacenter, refused, workflow
 from tests.integration.manager.fakes import FakeWorker, until
 
@@ -39,7 +40,7 @@ async def test_a_follower_names_the_leader_and_takes_over_when_it_dies(datacente
                 worker.manager = second.address
                 await worker.connect()
                 await until(lambda: "job-1/browse/0" in worker.cancelled, "the orphaned shard is cancelled")
-                await worker.report("job-1/browse/0", 4)
+                await worker.report("job-1/browse/0", SHARD_STATUS_CANCELLED)
                 await second.submit("job-2", workflow())
                 assert (await worker.given("job-2/browse/0")).fence_token > order.fence_token
                 await worker.run("job-2/browse/0", 5)

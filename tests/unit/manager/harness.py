@@ -35,7 +35,7 @@ from hyperscale.manager.upkeep import Upkeep
 from hyperscale.runtime.clock import SystemClock
 from hyperscale.runtime.coordination import MemoryStore, memory_coordinator
 from hyperscale.runtime.endpoints import Endpoint
-from hyperscale.runtime.errors import HyperscaleError
+from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.runtime.logs import get_logger
 from hyperscale.runtime.outbox import Outbox
 from hyperscale.runtime.supervisor import Supervisor
@@ -112,16 +112,21 @@ class DoubleOfWorkers:
     orders: list[tuple[int, WorkflowDispatch]] = field(default_factory=list)
     cancels: list[tuple[int, WorkflowCancelRequest]] = field(default_factory=list)
     refusals: dict[int, HyperscaleError] = field(default_factory=dict)
+    lost_answers: set[int] = field(default_factory=set)
 
     async def dispatch(self, endpoint: Endpoint, order: WorkflowDispatch) -> WorkflowDispatchAck:
         await asyncio.sleep(0)
         if endpoint.port in self.refusals:
             raise self.refusals[endpoint.port]
         self.orders.append((endpoint.port, order))
+        if endpoint.port in self.lost_answers:
+            raise HyperscaleError(ErrorReason.DEADLINE_EXCEEDED)
         return WorkflowDispatchAck(shard_id=order.shard_id, cores_assigned=order.cores)
 
     async def cancel(self, endpoint: Endpoint, request: WorkflowCancelRequest) -> WorkflowCancelResponse:
         await asyncio.sleep(0)
+        if endpoint.port in self.refusals:
+            raise self.refusals[endpoint.port]
         self.cancels.append((endpoint.port, request))
         return WorkflowCancelResponse(cancelling_shard_ids=request.shard_ids)
 

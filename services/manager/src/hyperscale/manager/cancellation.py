@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -15,7 +16,7 @@ from hyperscale.manager.registry import WorkerRegistry
 from hyperscale.manager.reporting import GateReports
 from hyperscale.manager.state import ManagerState
 from hyperscale.runtime.coordination import ConflictError, Lease
-from hyperscale.runtime.errors import ErrorReason, HyperscaleError
+from hyperscale.runtime.errors import ErrorReason, HyperscaleError, RetryAdvice
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1.dispatch_pb2 import JobCancelRequest, WorkflowCancelRequest
 from hyperscale.v1.job_pb2 import JOB_STATUS_CANCELLED, JobFinalResult, JobStatus
@@ -23,6 +24,7 @@ from hyperscale.v1.record_pb2 import DcJobRecord
 from hyperscale.workload.defaults import graceful_stop_seconds
 
 _DEFAULT_REASON = "cancelled on request"
+_REPEAT_SECONDS = 0.5
 
 
 class ShardStopper:
@@ -53,7 +55,8 @@ class ShardStopper:
             request = WorkflowCancelRequest(
                 job_id=job.job_id, shard_ids=shard_ids, fence_token=job.leadership_token, reason=reason
             )
-            _ = self._supervisor.start(self._stop(worker_id, request), name="shard-stop")
+            told = [shard for shard in shards if shard.worker_id == worker_id]
+            _ = self._supervisor.start(self._stop_until_heard(worker_id, request, told), name="shard-stop")
 
     def stop_strangers(self, worker_id: str, shard_ids: Sequence[str]) -> None:
         """Stop shards that this leader has not given to the worker: an earlier leader did, or they were given up."""
@@ -72,18 +75,30 @@ class ShardStopper:
                 request = WorkflowCancelRequest(
                     job_id=job_id, shard_ids=ids, fence_token=lease.token, reason="no manager runs this shard"
                 )
-                await self._stop(worker_id, request)
+                _ = await self._stop(worker_id, request)
         finally:
             self._tidying.discard(worker_id)
 
-    async def _stop(self, worker_id: str, request: WorkflowCancelRequest) -> None:
+    async def _stop_until_heard(
+        self, worker_id: str, request: WorkflowCancelRequest, shards: Sequence[AssignedShard]
+    ) -> None:
+        """Ask again while any of the shards has neither ended nor been given up."""
+        while not await self._stop(worker_id, request):
+            await asyncio.sleep(_REPEAT_SECONDS)
+            if all(shard.has_ended for shard in shards):
+                return
+
+    async def _stop(self, worker_id: str, request: WorkflowCancelRequest) -> bool:
+        """Whether the worker needs not be asked again: it has heard, refused for good, or is lost."""
         endpoint = self._workers.endpoint(worker_id)
         if endpoint is None:
-            return
+            return True
         try:
             await self._port.cancel(endpoint, request)
         except HyperscaleError as error:
             self._supervisor.report(error, "shard-stop", worker_id=worker_id, job_id=request.job_id)
+            return error.retry is RetryAdvice.NEVER or error.reason is ErrorReason.STALE_FENCE
+        return True
 
 
 class JobCancellation:

@@ -40,17 +40,19 @@ _PASSING: Final = frozenset(
     {
         ErrorReason.INSUFFICIENT_CORES,
         ErrorReason.DUPLICATE_SHARD,
-        ErrorReason.PEER_UNREACHABLE,
-        ErrorReason.DEADLINE_EXCEEDED,
+        ErrorReason.STALE_FENCE,
         ErrorReason.DRAINING,
         ErrorReason.SYNCING,
         ErrorReason.NOT_READY,
         ErrorReason.OVERLOADED,
         ErrorReason.RATE_LIMITED,
-        ErrorReason.CANCELLED,
+        ErrorReason.COORDINATION_UNAVAILABLE,
     }
 )
 """Refusals that say something of the worker's present state; any other one says that the shard itself is refused."""
+
+_NO_ANSWER: Final = frozenset({ErrorReason.PEER_UNREACHABLE, ErrorReason.DEADLINE_EXCEEDED, ErrorReason.CANCELLED})
+"""Errors after which nobody but the worker knows whether it has taken the shard."""
 
 
 class WorkerPort(Protocol):
@@ -196,7 +198,9 @@ class PlacementOutcomes:
             return
         reason = f"worker {shard.worker_id} did not take shard {shard.shard_id}: {error.message}"
         self._workers.hold(shard.worker_id, self._hold_seconds)
-        if error.reason in _PASSING or isinstance(error, CoordinationUnavailableError):
+        if error.reason in _NO_ANSWER:
+            self._progression.unanswered(job, shard, reason)
+        elif error.reason in _PASSING:
             self._progression.refused(job, shard, reason)
-            return
-        self._progression.failed(job, shard, reason)
+        else:
+            self._progression.failed(job, shard, reason)

@@ -73,19 +73,30 @@ class JobProgression:
         """A worker would not take a shard now: it waits for other cores, or ends when the job is stopping."""
         if shard.phase is not ShardPhase.PLACING:
             return
-        self._workers.release(shard.worker_id, shard.shard_id)
-        if job.is_stopping:
-            shard.phase, shard.cause = ShardPhase.CANCELLED, reason
-        else:
-            shard.phase, shard.cause = ShardPhase.UNPLACED, reason
-            self._withdraw_if_nobody_took_it(job.run_of(shard))
+        self._unplace(job, shard, reason)
+        shard.worker_id = ""
+        self._withdraw_if_nobody_took_it(job.run_of(shard))
         self._advance(job)
+
+    def unanswered(self, job: DatacenterJob, shard: AssignedShard, reason: str) -> None:
+        """A worker did not say whether it took a shard: it waits for other cores, unless the worker turns out to run it."""
+        if shard.phase is not ShardPhase.PLACING:
+            return
+        self._unplace(job, shard, reason)
+        self._advance(job)
+
+    def adopted(self, job: DatacenterJob, shard: AssignedShard) -> None:
+        """A worker that had not answered runs the shard."""
+        self._workers.claim(shard.worker_id, shard.shard_id, shard.cores)
+        shard.phase = ShardPhase.PLACED
+        self.accepted(job, shard)
 
     def progressed(self, job: DatacenterJob, shard: AssignedShard) -> None:
         """A worker reports that a shard makes load."""
-        run = job.run_of(shard)
+        if shard.phase is ShardPhase.UNPLACED:
+            self._workers.claim(shard.worker_id, shard.shard_id, shard.cores)
         shard.phase = ShardPhase.RUNNING
-        self._note_running(job, run)
+        self._note_running(job, job.run_of(shard))
         self._advance(job)
 
     def completed(self, job: DatacenterJob, shard: AssignedShard) -> None:
@@ -158,10 +169,15 @@ class JobProgression:
         if shard.last_load_at_seconds is not None:
             job.note_last_load(shard.last_load_at_seconds)
 
+    def _unplace(self, job: DatacenterJob, shard: AssignedShard, reason: str) -> None:
+        self._workers.release(shard.worker_id, shard.shard_id)
+        shard.phase = ShardPhase.CANCELLED if job.is_stopping else ShardPhase.UNPLACED
+        shard.cause = reason
+
     def _withdraw_if_nobody_took_it(self, run: WorkflowRun) -> None:
-        if run.lifecycle.status != WORKFLOW_STATUS_PENDING:
-            return
-        if all(shard.phase is ShardPhase.UNPLACED for shard in run.shards):
+        """Let the workflow be divided anew, when it is certain that no worker has any part of it."""
+        is_pending = run.lifecycle.status == WORKFLOW_STATUS_PENDING
+        if is_pending and all(shard.phase is ShardPhase.UNPLACED and not shard.worker_id for shard in run.shards):
             run.shards.clear()
 
     def _note_dispatched(self, job: DatacenterJob, run: WorkflowRun) -> None:

@@ -137,6 +137,12 @@ class WorkerRegistry:
             raise ValueError(f"worker {worker_id} has no {cores} free cores for shard {shard_id}")
         worker.reservations[shard_id] = cores
 
+    def claim(self, worker_id: str, shard_id: str, cores: int) -> None:
+        """Set cores aside for a shard that the worker runs already, whatever else it has: it is the truth."""
+        worker = self._workers.get(worker_id)
+        if worker is not None:
+            worker.reservations[shard_id] = cores
+
     def release(self, worker_id: str, shard_id: str) -> None:
         """Give the cores of a shard back."""
         worker = self._workers.get(worker_id)

@@ -89,8 +89,9 @@ class Scheduler:
                 return
             (allocation,) = place_all([(wanted, available)], self._workers.capacities())
             placement = allocation.placements[0]
-            run.offers += 1
-            shard.attempt, shard.progress_sequence = run.offers, 0
+            if shard.worker_id != placement.worker_id:
+                run.offers += 1
+                shard.attempt, shard.progress_sequence = run.offers, 0
             shard.worker_id, shard.cores = placement.worker_id, placement.cores
             shard.phase = ShardPhase.PLACING
             self._workers.reserve(shard.worker_id, shard.shard_id, shard.cores)

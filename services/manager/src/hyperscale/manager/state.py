@@ -56,10 +56,10 @@ class ManagerState:
             await self._changed.wait()
 
     def shards_of(self, worker_id: str) -> list[tuple[DatacenterJob, AssignedShard]]:
-        """Shards that the worker has or is being asked to take."""
+        """Shards that the worker has, is being asked to take, or may have taken without our hearing of it."""
         return [
             (job, shard)
             for job in self._jobs.values()
             for shard in job.shards()
-            if shard.worker_id == worker_id and shard.is_with_worker
+            if shard.worker_id == worker_id and not shard.has_ended
         ]

@@ -131,6 +131,9 @@ class HeartbeatIngest:
         for shard_id in self._workers.note_missing(worker_id, absent):
             job, shard = absent[shard_id]
             self._progression.failed(job, shard, f"worker {worker_id} does not run shard {shard_id} any more")
+        for job, shard in given:
+            if shard.phase is ShardPhase.UNPLACED and shard.shard_id in active:
+                self._progression.adopted(job, shard)
         strangers = active.difference(shard.shard_id for _, shard in given)
         if strangers:
             self._stopper.stop_strangers(worker_id, sorted(strangers))

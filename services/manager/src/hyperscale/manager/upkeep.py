@@ -55,7 +55,7 @@ class Upkeep:
     def _fail_shards_of(self, worker_id: str) -> None:
         for job, shard in self._state.shards_of(worker_id):
             if shard.phase is ShardPhase.PLACING:
-                self._progression.refused(job, shard, f"worker {worker_id} was lost")
-            else:
+                self._progression.unanswered(job, shard, f"worker {worker_id} was lost")
+            elif shard.is_with_worker:
                 cause = f"worker {worker_id} was lost while it ran shard {shard.shard_id}"
                 self._progression.failed(job, shard, cause)

@@ -44,9 +44,10 @@ class AssignedShard:
     Attributes
     ----------
     worker_id
-        Worker that has it or is being asked; empty while it is unplaced.
+        Worker that has it or is being asked. While it is unplaced: the worker that was asked last and may have taken it
+        without our hearing of it; empty when nobody can have.
     attempt
-        Rises whenever the shard is offered anew, so that reports of an earlier offer are told apart.
+        Rises whenever another worker is asked, so that no two workers ever run the same attempt.
     last_load_at_seconds
         Wall clock at which it made load for the last time, as far as is known; None before it has reported.
     merge_fault
