@@ -49,7 +49,6 @@ async def test_a_job_runs_over_two_workers_and_its_totals_are_exact(manager: Man
     assert sum(step.total_count for window in windows for step in window.statistics[0].steps) > 0
 
 
-@pytest.mark.requirement("AD-33.2")
 async def test_a_dependent_starts_while_a_sibling_still_runs(manager: ManagerProcess, gate: FakeGate) -> None:
     async with FakeWorker("worker-1", 2, manager.address) as worker:
         await manager.submit("job-1", workflow("A", users=1), workflow("B", "A", users=1), workflow("C", users=1))
@@ -101,7 +100,6 @@ async def test_a_cancelled_job_is_stopped_at_its_workers(manager: ManagerProcess
         assert await manager.cancel("job-1") == JOB_STATUS_CANCELLED
 
 
-@pytest.mark.requirement("AD-20.3")
 async def test_a_job_cancelled_before_it_arrives_never_runs(manager: ManagerProcess, gate: FakeGate) -> None:
     async with FakeWorker("worker-1", 1, manager.address) as worker:
         assert await manager.cancel("job-1") == JOB_STATUS_CANCELLED
@@ -112,7 +110,6 @@ async def test_a_job_cancelled_before_it_arrives_never_runs(manager: ManagerProc
         assert not worker.orders
 
 
-@pytest.mark.requirement("AD-10.1")
 async def test_a_dispatch_runs_once_and_a_stale_one_is_refused(manager: ManagerProcess, gate: FakeGate) -> None:
     async with FakeWorker("worker-1", 1, manager.address) as worker:
         acks = await asyncio.gather(*(manager.submit("job-1", workflow(), fence=7) for _ in range(5)))
@@ -149,7 +146,6 @@ async def test_a_worker_that_refuses_is_passed_over(manager: ManagerProcess, gat
     assert (result.status, requests_of(result)) == (JOB_STATUS_COMPLETED, 5)
 
 
-@pytest.mark.requirement("AD-28.2")
 @pytest.mark.parametrize("name", ["cluster_id", "environment_id", "datacenter"])
 async def test_a_worker_from_elsewhere_is_refused(manager: ManagerProcess, name: str) -> None:
     async with FakeWorker("worker-1", 1, manager.address) as worker:

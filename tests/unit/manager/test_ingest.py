@@ -45,7 +45,7 @@ async def test_an_older_report_is_dropped(running: ManagerInMemory) -> None:
     assert total(running) == 9
 
 
-@pytest.mark.requirement("AD-10.1", "AD-10.2")
+@pytest.mark.requirement("AD-10.2")
 @pytest.mark.parametrize(
     "change",
     [{"attempt": 2}, {"fence_token": 999}, {"shard_id": "job-1/A/7"}, {"shard_id": "x"}, {"job_id": "other"}],

@@ -46,7 +46,6 @@ async def test_a_repeated_dispatch_gets_the_same_answer_and_runs_once(running: M
     assert (first, len(running.state), len(running.port.orders)) == (again, 1, 1)
 
 
-@pytest.mark.requirement("AD-10.1")
 async def test_a_stale_fence_is_refused(running: ManagerInMemory) -> None:
     with refusal(ErrorReason.STALE_FENCE):
         await running.intake.accept(dispatch("job-1", workflow("A"), fence=4))
@@ -111,7 +110,6 @@ async def test_a_worker_that_does_not_stop_is_given_up(running: ManagerInMemory)
     assert "worker-1 did not confirm" in result.errors[0]
 
 
-@pytest.mark.requirement("AD-20.3")
 async def test_a_job_cancelled_before_it_arrives_is_refused(manager: ManagerInMemory) -> None:
     request = JobCancelRequest(job_id="job-1", fence_token=3, reason="changed my mind")
     assert await manager.cancellation.cancel(request) == JOB_STATUS_CANCELLED
@@ -187,7 +185,6 @@ async def test_a_new_leader_ends_what_was_under_way(
         assert cancel.fence_token == lease.token > running.port.orders[0][1].fence_token
 
 
-@pytest.mark.requirement("AD-28.2")
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [

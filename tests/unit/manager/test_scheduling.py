@@ -20,7 +20,6 @@ from tests.unit.manager.harness import ManagerInMemory, dispatch, requests_of, w
 PORT_1, PORT_2 = 7001, 7002
 
 
-@pytest.mark.requirement("AD-33.2")
 async def test_a_workflow_starts_when_its_own_dependencies_are_done(manager: ManagerInMemory) -> None:
     manager.join("worker-1", PORT_1, 2)
     await manager.intake.accept(
@@ -74,7 +73,6 @@ async def test_a_job_waits_for_the_cores_of_another(manager: ManagerInMemory) ->
     assert manager.port.orders[1][1].job_id == "job-2"
 
 
-@pytest.mark.requirement("AD-33.2")
 async def test_dependents_of_a_failed_workflow_fail_transitively(manager: ManagerInMemory) -> None:
     manager.join("worker-1", PORT_1, 1)
     await manager.intake.accept(dispatch("job-1", workflow("A"), workflow("B", "A"), workflow("C", "B")))
@@ -89,7 +87,6 @@ async def test_dependents_of_a_failed_workflow_fail_transitively(manager: Manage
     assert requests_of(result) == 4
 
 
-@pytest.mark.requirement("AD-33.2")
 async def test_the_loss_of_a_worker_fails_the_job_and_stops_the_other_shards(manager: ManagerInMemory) -> None:
     manager.join("worker-1", PORT_1, 1)
     manager.join("worker-2", PORT_2, 1)
@@ -153,7 +150,6 @@ async def test_a_worker_that_forgot_its_shard_fails_it(manager: ManagerInMemory)
     assert result.errors == ["worker worker-1 does not run shard job-1/A/0 any more"]
 
 
-@pytest.mark.requirement("AD-9.1")
 @pytest.mark.parametrize("reason", [ErrorReason.INSUFFICIENT_CORES, ErrorReason.DRAINING, ErrorReason.PEER_UNREACHABLE])
 async def test_a_refused_shard_goes_to_another_worker_under_a_new_attempt(
     manager: ManagerInMemory, reason: ErrorReason
@@ -231,7 +227,6 @@ async def test_a_worker_joins_between_two_workflows(manager: ManagerInMemory) ->
     assert {port for port, order in manager.port.orders if order.workflow.name == "B"} == {PORT_1, PORT_2}
 
 
-@pytest.mark.requirement("AD-4.1")
 async def test_a_worker_that_took_a_shard_without_answering_keeps_it(manager: ManagerInMemory) -> None:
     manager.join("worker-1", PORT_1, 2)
     manager.port.lost_answers.add(PORT_1)
