@@ -160,7 +160,7 @@ class Leadership:
         self._leader = LeaderView(self._identity.node_id, self._identity.endpoint.address)
         self._logger.info("leadership taken", token=lease.token)
         beginning = self._supervisor.start(self._begin(lease, follower), name="leadership-begin")
-        reason = "this manager is shutting down"
+        reason = "the campaign was ended"
         try:
             await self._renew_until_lost(lease, beginning)
         except HyperscaleError as error:
