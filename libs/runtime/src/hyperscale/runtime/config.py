@@ -1,46 +1,73 @@
 """Configuration of a node: defaults, then a file, then the environment, then flags; every fault reported at once.
 
-pydantic validates. The sources are read here, so that a fault names the flag, variable or file it came from.
+pydantic-settings reads and merges the sources. Added here: every source is read before the first fault is reported, what
+no source would notice (unknown flags, misspelt variables, absent files) is a fault, and faults name where they came from.
 """
 
 from __future__ import annotations
 
-import json
-import tomllib
+import re
 import uuid
+from argparse import ArgumentError, ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    CliSettingsSource,
+    EnvSettingsSource,
+    InitSettingsSource,
+    JsonConfigSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+    YamlConfigSettingsSource,
+)
 
-from hyperscale.runtime._config_fields import ConfigField, config_fields
-from hyperscale.runtime._config_flags import parse_flags
 from hyperscale.runtime.errors import ConfigurationError, FieldViolation
 from hyperscale.runtime.logs import LogFormat, LogLevel
 
-ConfigT = TypeVar("ConfigT", bound=BaseModel)
+ConfigT = TypeVar("ConfigT", bound="NodeConfig")
 
 _IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 
-_PARSERS: Mapping[str, Callable[[str], Any]] = {
-    ".yaml": yaml.safe_load,
-    ".yml": yaml.safe_load,
-    ".json": json.loads,
-    ".toml": tomllib.loads,
+_FILE_SOURCES: Final[Mapping[str, Callable[[type[BaseSettings], Path], InitSettingsSource]]] = {
+    ".yaml": YamlConfigSettingsSource,
+    ".yml": YamlConfigSettingsSource,
+    ".json": JsonConfigSettingsSource,
+    ".toml": TomlConfigSettingsSource,
 }
+
+# An empty default, or the name of the function that computes it, tells the reader of --help nothing.
+_MUTE_DEFAULT: Final = re.compile(r" \(default(: (\(\)|\[\])?| factory: [^)]*)\)")
 
 
 def _generated_node_id() -> str:
     return f"node-{uuid.uuid4().hex[:8]}"
 
 
-class NodeConfig(BaseModel):
-    """What every node needs to know, whatever its role."""
+class NodeConfig(BaseSettings):
+    """What every node needs to know, whatever its role.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Made directly it holds what it is given; `load_config` reads the sources.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        enable_decoding=False,
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+        cli_parse_none_str="<none>",
+        cli_show_env_vars=True,
+    )
+
+    config: Path | None = Field(default=None, description="YAML, JSON or TOML file with any of the other fields.")
 
     node_id: str = Field(
         default_factory=_generated_node_id,
@@ -81,27 +108,29 @@ class NodeConfig(BaseModel):
         default=False, description="Drain and exit when the process that started this one is gone."
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _from_text(cls, value: object, info: ValidationInfo) -> object:
+        """Lists may be written with commas, choices in capitals as ``--help`` shows them."""
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        if not isinstance(value, str):
+            return value
+        if get_origin(annotation) in (list, tuple):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        if isinstance(annotation, type) and issubclass(annotation, Enum):
+            return value.lower()
+        return value
 
-@dataclass(slots=True)
-class _Values:
-    """What the sources said so far: the last one to name a field wins."""
-
-    by_path: dict[tuple[str, ...], Any] = field(default_factory=dict)
-    sources: dict[tuple[str, ...], str] = field(default_factory=dict)
-    violations: list[FieldViolation] = field(default_factory=list)
-
-    def put(self, config_field: ConfigField, value: Any, source: str) -> None:
-        self.by_path[config_field.path] = config_field.split(value)
-        self.sources[config_field.path] = source
-
-    def nested(self) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        for path, value in self.by_path.items():
-            target = result
-            for name in path[:-1]:
-                target = target.setdefault(name, {})
-            target[path[-1]] = value
-        return result
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_args: PydanticBaseSettingsSource,
+        **_kwargs: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """No source that belongs to the process: `load_config` is told which arguments and environment to read."""
+        return (init_settings,)
 
 
 def load_config(
@@ -112,7 +141,7 @@ def load_config(
     Parameters
     ----------
     config_class
-        Every field needs a description; fields that are models themselves are flattened into their fields' flags.
+        Every field needs a description.
     argv
         Arguments without the program's name. ``--help`` prints every field and exits.
     env_prefix
@@ -121,76 +150,88 @@ def load_config(
 
     Raises `ConfigurationError` with every fault of every source.
     """
-    fields = tuple(config_fields(config_class, env_prefix))
-    flags = parse_flags(fields, argv, prog, config_class.__doc__ or "")
-    values = _Values(violations=list(flags.violations))
-    config_variable = f"{env_prefix}CONFIG"
-    config_file = flags.config_file or environ.get(config_variable)
-    if config_file is not None:
-        _read_file(Path(config_file), fields, values)
-    _read_environment(fields, environ, env_prefix, config_variable, values)
-    for config_field, value in flags.values:
-        values.put(config_field, value, config_field.flag)
-    return _validated(config_class, values)
-
-
-def _validated(config_class: type[ConfigT], values: _Values) -> ConfigT:
+    environment = EnvSettingsSource(config_class, env_prefix=env_prefix)
+    environment.env_vars = {variable.lower(): value for variable, value in environ.items()}
+    faults = list(_misspelt(environment))
+    flags = _read_flags(config_class, argv, prog, environment, faults)
+    path = flags().get("config", environment().get("config"))
+    file = _read_file(config_class, path, faults)
     try:
-        config = config_class.model_validate(values.nested())
+        config = config_class(_build_sources=((flags, environment, file), {}))
     except ValidationError as error:
-        raise ConfigurationError([*values.violations, *_violations(error, values)]) from None
-    if values.violations:
-        raise ConfigurationError(values.violations)
+        origins = {
+            **dict.fromkeys(file(), str(path)),
+            **{name: f"{env_prefix}{name.upper()}" for name in environment()},
+            **{name: f"--{name.replace('_', '-')}" for name in flags()},
+        }
+        raise ConfigurationError([*faults, *_violations(error, origins)]) from None
+    if faults:
+        raise ConfigurationError(faults)
     return config
 
 
-def _violations(error: ValidationError, values: _Values) -> Iterator[FieldViolation]:
+def _violations(error: ValidationError, origins: Mapping[str, str]) -> Iterator[FieldViolation]:
     for fault in error.errors(include_url=False, include_input=False, include_context=False):
-        location = tuple(str(part) for part in fault["loc"])
-        sources = [source for path, source in values.sources.items() if location[: len(path)] == path]
-        origin = f" (from {sources[0]})" if sources else ""
-        yield FieldViolation(".".join(location) or "configuration", fault["msg"] + origin)
+        location = [str(part) for part in fault["loc"]] or ["configuration"]
+        origin = f" (from {origins[location[0]]})" if location[0] in origins else ""
+        yield FieldViolation(".".join(location), fault["msg"] + origin)
 
 
-def _read_file(path: Path, fields: Sequence[ConfigField], values: _Values) -> None:
-    parse = _PARSERS.get(path.suffix)
-    if parse is None:
-        values.violations.append(FieldViolation("config", f"{path} is none of {', '.join(_PARSERS)}"))
-        return
+def _misspelt(environment: EnvSettingsSource) -> Iterator[FieldViolation]:
+    prefix = environment.env_prefix.lower()
+    for variable in sorted(name for name in environment.env_vars if name.startswith(prefix)):
+        if variable.removeprefix(prefix) not in environment.settings_cls.model_fields:
+            yield FieldViolation(variable.upper(), "no field has this environment variable")
+
+
+def _read_flags(
+    config_class: type[BaseSettings],
+    argv: Sequence[str],
+    prog: str,
+    environment: EnvSettingsSource,
+    faults: list[FieldViolation],
+) -> CliSettingsSource[ArgumentParser]:
+    parser = ArgumentParser(
+        prog=prog,
+        description=config_class.__doc__,
+        epilog="Flags win over the environment, which wins over the file. Lists are written with commas: a,b.",
+        allow_abbrev=False,
+        exit_on_error=False,
+    )
+    source = CliSettingsSource[ArgumentParser](
+        config_class, root_parser=parser, add_argument_method=_add_flag, _env_settings_source=environment
+    )
+    given = Namespace()
     try:
-        document = parse(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        values.violations.append(FieldViolation("config", f"cannot read {path}: {error}"))
-        return
-    if not isinstance(document, Mapping):
-        values.violations.append(FieldViolation("config", f"{path} must hold a mapping of field names to values"))
-        return
-    by_path = {config_field.path: config_field for config_field in fields}
-    for location, value in _flattened(document, by_path, ()):
-        if location in by_path:
-            values.put(by_path[location], value, str(path))
-        else:
-            values.violations.append(FieldViolation(".".join(location), f"no such field (from {path})"))
+        _, unknown = parser.parse_known_args(argv, given)
+        faults += [FieldViolation(argument.partition("=")[0], "no such flag") for argument in unknown]
+    except ArgumentError as error:
+        faults.append(FieldViolation(error.argument_name or "arguments", error.message))
+    return source(parsed_args=given)
 
 
-def _flattened(
-    document: Mapping[Any, Any], fields: Mapping[tuple[str, ...], ConfigField], above: tuple[str, ...]
-) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for name, value in document.items():
-        location = (*above, str(name))
-        is_section = any(path[: len(location)] == location for path in fields if len(path) > len(location))
-        if is_section and isinstance(value, Mapping):
-            yield from _flattened(value, fields, location)
-        else:
-            yield location, value
+def _add_flag(parser: ArgumentParser, *names: str, **options: Any) -> None:
+    options["help"] = _MUTE_DEFAULT.sub("", options["help"])
+    if options.get("action") == "append":
+        # One text with commas, so that the last flag counts, whatever its type.
+        del options["action"]
+    parser.add_argument(*names, **options)
 
 
-def _read_environment(
-    fields: Sequence[ConfigField], environ: Mapping[str, str], prefix: str, config_variable: str, values: _Values
-) -> None:
-    by_variable = {config_field.variable: config_field for config_field in fields}
-    for variable in sorted(name for name in environ if name.startswith(prefix) and name != config_variable):
-        if variable in by_variable:
-            values.put(by_variable[variable], environ[variable], variable)
-        else:
-            values.violations.append(FieldViolation(variable, "no field has this environment variable"))
+def _read_file(config_class: type[BaseSettings], name: str | None, faults: list[FieldViolation]) -> InitSettingsSource:
+    nothing = InitSettingsSource(config_class, {})
+    if name is None:
+        return nothing
+    path = Path(name)
+    if path.suffix not in _FILE_SOURCES or not path.is_file():
+        faults.append(FieldViolation("config", f"{name} is no file that ends in {', '.join(_FILE_SOURCES)}"))
+        return nothing
+    try:
+        source = _FILE_SOURCES[path.suffix](config_class, path)
+    # The last two are how the library meets a document that is no mapping of names.
+    except (OSError, ValueError, yaml.YAMLError, TypeError, AttributeError) as error:
+        faults.append(FieldViolation("config", f"{name} holds no fields and their values: {error}"))
+        return nothing
+    if "config" in source():
+        faults.append(FieldViolation("config", f"{name} cannot name another file"))
+    return source
