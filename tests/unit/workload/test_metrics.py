@@ -8,15 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperscale.v1 import statistics_pb2 as pb
-from hyperscale.workload.metrics import (
-    METRICS,
-    Aggregation,
-    MetricSource,
-    Percentile,
-    SimpleAggregation,
-    errors_of,
-    metrics_of,
-)
+from hyperscale.workload.metric_catalogue import METRICS, Aggregation, Percentile, SimpleAggregation
+from hyperscale.workload.metrics import MetricSource, errors_of, metrics_of
 from hyperscale.workload.metrics import to_proto as metrics_to_proto
 from hyperscale.workload.statistics import WorkflowStatistics
 from hyperscale.workload.thresholds import ThresholdSyntaxError, UnknownMetricError, parse_threshold

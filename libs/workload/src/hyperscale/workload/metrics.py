@@ -4,82 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from enum import Enum
-from typing import Final, assert_never
+from typing import assert_never
 
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.workload.histogram import Histogram
-from hyperscale.workload.statistics import StepStatistics, WorkflowStatistics
-
-
-class MetricKind(Enum):
-    """What a metric is made of, and so which aggregations it has."""
-
-    COUNTER = "counter"
-    """Something that is counted: ``count``, and ``rate`` per second."""
-    TREND = "trend"
-    """Durations in milliseconds: ``avg``, ``min``, ``med``, ``max``, ``p(N)``."""
-    SHARE = "share"
-    """How often something was the case: ``rate`` from 0 to 1, and ``count``."""
-    GAUGE = "gauge"
-    """A level: ``value``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Percentile:
-    """The aggregation ``p(percent)`` of a trend."""
-
-    percent: float
-    """From 0 to 100."""
-
-    def __str__(self) -> str:
-        return f"p({self.percent:g})"
-
-
-class SimpleAggregation(Enum):
-    """An aggregation without a parameter; the value is its name."""
-
-    COUNT = "count"
-    RATE = "rate"
-    AVERAGE = "avg"
-    MIN = "min"
-    MEDIAN = "med"
-    MAX = "max"
-    VALUE = "value"
-
-    def __str__(self) -> str:
-        return self.value
-
-
-Aggregation = SimpleAggregation | Percentile
-
-METRICS: Final[Mapping[str, MetricKind]] = {
-    "http_reqs": MetricKind.COUNTER,
-    "http_req_duration": MetricKind.TREND,
-    "http_req_failed": MetricKind.SHARE,
-    "iterations": MetricKind.COUNTER,
-    "iteration_duration": MetricKind.TREND,
-    "data_sent": MetricKind.COUNTER,
-    "data_received": MetricKind.COUNTER,
-    "vus": MetricKind.GAUGE,
-    "vus_max": MetricKind.GAUGE,
-}
-"""Every metric, in the order in which they are shown."""
-
-_TREND_AGGREGATIONS: Final = (
-    SimpleAggregation.AVERAGE,
-    SimpleAggregation.MIN,
-    SimpleAggregation.MEDIAN,
-    SimpleAggregation.MAX,
+from hyperscale.workload.metric_catalogue import (
+    AGGREGATIONS,
+    METRICS,
+    Aggregation,
+    MetricKind,
+    Percentile,
+    SimpleAggregation,
 )
-AGGREGATIONS: Final[Mapping[MetricKind, tuple[Aggregation, ...]]] = {
-    MetricKind.COUNTER: (SimpleAggregation.COUNT, SimpleAggregation.RATE),
-    MetricKind.TREND: (*_TREND_AGGREGATIONS, Percentile(90), Percentile(95), Percentile(99)),
-    MetricKind.SHARE: (SimpleAggregation.RATE, SimpleAggregation.COUNT),
-    MetricKind.GAUGE: (SimpleAggregation.VALUE,),
-}
-"""What is shown of a metric; a trend has any other percentile as well."""
+from hyperscale.workload.statistics import StepStatistics, WorkflowStatistics
 
 
 class MetricSource:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from hyperscale.workload.metrics import (
+from hyperscale.workload.metric_catalogue import (
     AGGREGATIONS,
     METRICS,
     Aggregation,
     MetricKind,
-    MetricSource,
+    MetricValueSource,
     Percentile,
     SimpleAggregation,
 )
@@ -85,7 +85,7 @@ class ThresholdRule:
     limit: float
     """In the unit of the metric: milliseconds, a share from 0 to 1, a number, or a number per second."""
 
-    def evaluate(self, source: MetricSource) -> tuple[float, bool]:
+    def evaluate(self, source: MetricValueSource) -> tuple[float, bool]:
         """Value observed, and whether the condition holds. Without any sample it does not, and 0 is returned."""
         observed = source.aggregate(self.metric, self.aggregation)
         if observed is None:
