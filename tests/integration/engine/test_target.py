@@ -87,7 +87,7 @@ def test_ready_file_says_what_the_ready_line_says(tmp_path: Path) -> None:
 
 
 def test_target_ends_with_its_parent() -> None:
-    script = f"import subprocess; subprocess.run({[*COMMAND, '--exit-with-parent']!r})"
+    script = f"import os, subprocess; subprocess.run([*{[*COMMAND]!r}, '--parent-pid', str(os.getpid())])"
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     pid = json.loads(parent.stdout.readline())["pid"]

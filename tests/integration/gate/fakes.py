@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -62,7 +63,7 @@ class Gates:
         ready_file.unlink(missing_ok=True)
         command = [sys.executable, "-m", "hyperscale.gate", "--node-id", node_id, "--port", str(port)]
         command += ["--store-url", f"sqlite://{self._directory / 'gates.db'}", "--ready-file", str(ready_file)]
-        command += ["--exit-with-parent", *options]
+        command += ["--parent-pid", str(os.getpid()), *options]
         with (self._directory / f"{node_id}.log").open("ab") as log:
             process = subprocess.Popen(command, stderr=log)
         await until(ready_file.exists, 20, f"gate {node_id} ready")

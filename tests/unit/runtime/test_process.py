@@ -163,12 +163,13 @@ async def test_a_node_drains_when_its_parent_is_gone(sample: Sample) -> None:
     parent = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
-        "import subprocess, sys, time; subprocess.Popen([sys.executable, *sys.argv[1:]]); time.sleep(60)",
+        "import os, subprocess, sys, time;"
+        "subprocess.Popen([sys.executable, *sys.argv[1:], '--parent-pid', str(os.getpid())]);"
+        "time.sleep(60)",
         "-m",
         "tests.unit.runtime.sample_node",
         "--ready-file",
         str(sample.ready_file),
-        "--exit-with-parent",
         cwd=REPOSITORY,
         stderr=asyncio.subprocess.DEVNULL,
     )

@@ -104,8 +104,10 @@ class NodeConfig(BaseSettings):
     ready_file: Path | None = Field(
         default=None, description="File that describes the node in JSON from when it serves until it exits."
     )
-    exit_with_parent: bool = Field(
-        default=False, description="Drain and exit when the process that started this one is gone."
+    parent_pid: int | None = Field(
+        default=None,
+        ge=1,
+        description="Drain and exit when the parent process is not, or no longer, the one of this id.",
     )
 
     @field_validator("*", mode="before")

@@ -130,8 +130,8 @@ async def _run(main: Main[ConfigT], config: ConfigT, role: str) -> int:
 
 async def _serve(main: Main[ConfigT], context: NodeContext[ConfigT]) -> int:
     supervisor = context.supervisor
-    if context.config.exit_with_parent:
-        _ = supervisor.start(_watch_parent(context, os.getppid()), name="parent-watch")
+    if context.config.parent_pid is not None:
+        _ = supervisor.start(_watch_parent(context, context.config.parent_pid), name="parent-watch")
     abandoned = supervisor.start(_watch_abandoned(context), name="abandoned-watch")
     draining = supervisor.start(context.drain_requested.wait(), name="drain-wait")
     served = supervisor.start(_awaited(main(context)), name="main")
@@ -150,10 +150,9 @@ async def _awaited(work: Awaitable[None]) -> None:
 
 async def _watch_parent(context: NodeContext[ConfigT], parent_pid: int) -> None:
     # Polled, because Linux ties its death signal to the thread that started us, not to the process.
-    while True:
+    # The id is given, not read: the parent may be gone before this line is reached.
+    while os.getppid() == parent_pid:
         await asyncio.sleep(_PARENT_POLL_SECONDS)
-        if os.getppid() != parent_pid:
-            break
     context.request_drain("the parent process is gone")
 
 

@@ -128,7 +128,7 @@ class LocalCluster:
         return self._plan(role, node_id, f"hyperscale.{role}", own)
 
     def _plan(self, role: LocalRole, node_id: str, module: str, arguments: tuple[str, ...]) -> LaunchPlan:
-        with_parent = ("--exit-with-parent",) if self._lifetime is Lifetime.WITH_PARENT else ()
+        with_parent = ("--parent-pid", str(os.getpid())) if self._lifetime is Lifetime.WITH_PARENT else ()
         return LaunchPlan(role, node_id, module, (*arguments, "--port", "0", *with_parent))
 
     def _store_url(self, name: str) -> str:

@@ -33,7 +33,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port; 0 takes a free one (default %(default)s)")
     parser.add_argument("--ready-file", type=Path, help="file to write the ready line to as well")
-    parser.add_argument("--exit-with-parent", action="store_true", help="end when the parent process has ended")
+    parser.add_argument("--parent-pid", type=int, help="end when the parent is not, or no longer, this process")
     return parser.parse_args()
 
 
@@ -48,10 +48,10 @@ async def _serve(arguments: argparse.Namespace) -> None:
     )
     async with server:
         _announce(server, arguments.ready_file)
-        if arguments.exit_with_parent:
-            await _wait_for_parent_or(ended)
-        else:
+        if arguments.parent_pid is None:
             await ended.wait()
+        else:
+            await _wait_for_parent_or(ended, arguments.parent_pid)
     # Connections are not waited for: whoever ends the target wants it gone.
     os._exit(0)
 
@@ -68,9 +68,8 @@ def _announce(server: asyncio.Server, ready_file: Path | None) -> None:
     sys.stdout.flush()
 
 
-async def _wait_for_parent_or(ended: asyncio.Event) -> None:
-    parent = os.getppid()
-    while not ended.is_set() and os.getppid() == parent:
+async def _wait_for_parent_or(ended: asyncio.Event, parent_pid: int) -> None:
+    while not ended.is_set() and os.getppid() == parent_pid:
         try:
             await asyncio.wait_for(ended.wait(), _PARENT_POLL_SECONDS)
         except TimeoutError:
