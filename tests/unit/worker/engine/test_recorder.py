@@ -35,9 +35,7 @@ def recorder_and_midnight() -> tuple[Recorder, float, int]:
 
 def add(recorder: Recorder, step: int, started: float, ended: float, received: int) -> None:
     samples = recorder.samples[step]
-    samples.add_started(started)
-    samples.add_ended(ended)
-    samples.add_size(received)
+    samples.add(started, ended, received)
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.floats(0.001, 4.9), st.integers(0, 1000)), max_size=60))
@@ -90,8 +88,7 @@ def test_failures_count_where_they_happen() -> None:
 
 def test_window_ends_once_and_not_before_its_time() -> None:
     recorder, midnight, second = recorder_and_midnight()
-    recorder.iterations.add_started(midnight)
-    recorder.iterations.add_ended(midnight + 0.5)
+    recorder.iterations.add(midnight, midnight + 0.5, 0)
     recorder.fold()
     recorder.close_windows(UserGauge(), before_second=second)
     assert recorder.take_windows() == []

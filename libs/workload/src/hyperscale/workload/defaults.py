@@ -14,7 +14,7 @@ GRACEFUL_STOP_SECONDS: Final = 30.0
 REQUEST_TIMEOUT_SECONDS: Final = 60.0
 MAX_DURATION_SECONDS: Final = 600.0
 DATACENTER_WEIGHT: Final = 1
-EXPECTED_STATUSES: Final = range(200, 400)
+EXPECTED_STATUSES: Final = frozenset(range(200, 400))
 
 
 def duration_seconds(duration: Duration) -> float:

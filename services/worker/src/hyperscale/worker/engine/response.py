@@ -27,20 +27,24 @@ class PromptFraming:
     not usual is for `PatientFraming`, from its first byte.
     """
 
-    __slots__ = ("_known_bytes", "_known_head", "_known_status", "_marks", "_parser")
+    __slots__ = ("_known_bytes", "_known_head", "_marks", "_parser", "known_response", "known_status")
 
     def __init__(self) -> None:
         # Where a response begins and ends the parser leaves marks: the usual ones are one of each.
         self._marks: list[bool] = []
+        self.known_response = b""
+        """The usual response as it came last: the same bytes are the same response, which a comparison tells at once."""
+        self.known_status = 0
         self._known_head = b""
         self._known_bytes = -1
-        self._known_status = 0
         self._begin()
 
     def status_of(self, data: bytes) -> int:
         """Status of the usual response; 0 when this is not one."""
-        if len(data) == self._known_bytes and data.startswith(self._known_head):
-            return self._known_status
+        # A slice is compared sooner than startswith has looked at its arguments.
+        if len(data) == self._known_bytes and data[: len(self._known_head)] == self._known_head:
+            self.known_response = data
+            return self.known_status
         status = self._parsed_status(data)
         if not status:
             self._begin()
@@ -72,10 +76,12 @@ class PromptFraming:
         return status if status >= _FIRST_FINAL_STATUS else 0
 
     def _remember(self, data: bytes, status: int) -> None:
+        self.known_response, self.known_status = data, status
         head = data[: data.index(_HEAD_END) + len(_HEAD_END)]
         if b"transfer-encoding" in head.lower():
-            return
-        self._known_head, self._known_bytes, self._known_status = head, len(data), status
+            self._known_head, self._known_bytes = b"", -1
+        else:
+            self._known_head, self._known_bytes = head, len(data)
 
 
 class PatientFraming:

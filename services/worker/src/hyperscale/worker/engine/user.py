@@ -92,13 +92,10 @@ class VirtualUser:
             self._end()
 
     def on_response(self, status: int, started: float, ended: float, received_bytes: int) -> None:
-        """A whole response came back."""
+        """A whole response came back. Called per request, with everything up to `send`: each line here costs rate."""
         position = self._position
         step = self._steps[position]
-        samples = self._samples[position]
-        samples.add_started(started)
-        samples.add_ended(ended)
-        samples.add_size(received_bytes)
+        self._samples[position].add(started, ended, received_bytes)
         if status not in step.expected_statuses:
             self._recorder.unexpected_status(step, ended)
         self._failures_in_a_row = 0
@@ -117,7 +114,7 @@ class VirtualUser:
         step = self._steps[self._position]
         self._connections[step.origin_index] = connection
         if connection.is_usable:
-            connection.send(step)
+            connection.send(step, perf_counter())
         else:
             self.on_failure(pb.ERROR_CLASS_RESET, 0, 0)
 
@@ -150,15 +147,13 @@ class VirtualUser:
         step = self._steps[position]
         connection = self._connections[step.origin_index]
         if connection is not None and connection.is_usable:
-            connection.send(step)
+            connection.send(step, now)
         else:
             self._connectors[step.origin_index].want(self, step)
 
     def _next_iteration(self, now: float) -> bool:
         """End the iteration; whether another one has begun."""
-        iterations = self._recorder.iterations
-        iterations.add_started(self._iteration_started)
-        iterations.add_ended(now)
+        self._recorder.iterations.add(self._iteration_started, now, 0)
         self._iteration_started = now
         return self._stock.take()
 
