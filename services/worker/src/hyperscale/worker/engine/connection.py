@@ -96,7 +96,7 @@ class HttpConnection(asyncio.Protocol):
         self.is_usable = True
 
     def data_received(self, data: bytes) -> None:
-        """Called by the loop."""
+        """Called by the loop; the first lines are the path of a plain request (see `user`)."""
         now = perf_counter()
         step = self._step
         if step is None:

@@ -2,6 +2,11 @@
 
 A failed request does not end the iteration: the next step follows. After connections that failed, the user pauses
 (see `pacing`); a timeout has taken its time already. A request is counted once it was written or its connection failed.
+
+The path of a plain request, run for each one and measured by `make bench-engine`, is `HttpConnection.data_received` →
+`VirtualUser.on_response` → `Samples.add` → `VirtualUser._advance` → `HttpConnection.send`: about 1 µs of Python beside 5 µs of
+kernel. What only some steps need is decided when the plan is compiled, and leaves this path as short as it is: no call into C
+that parses arguments, no container or closure made, no property, no second reading of the clock.
 """
 
 from __future__ import annotations
@@ -92,7 +97,7 @@ class VirtualUser:
             self._end()
 
     def on_response(self, status: int, started: float, ended: float, received_bytes: int) -> None:
-        """A whole response came back. Called per request, with everything up to `send`: each line here costs rate."""
+        """A whole response came back."""
         position = self._position
         step = self._steps[position]
         self._samples[position].add(started, ended, received_bytes)
