@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperscale.v1 import statistics_pb2 as pb
-from hyperscale.workload.metric_catalogue import METRICS, Aggregation, Percentile, SimpleAggregation
-from hyperscale.workload.metrics import MetricSource, errors_of, metrics_of
+from hyperscale.workload.metric_catalogue import METRICS, Aggregation, MetricLevel, Percentile, SimpleAggregation
+from hyperscale.workload.metrics import STEP_METRICS, WORKFLOW_METRICS, MetricSource, errors_of, metrics_of
 from hyperscale.workload.metrics import to_proto as metrics_to_proto
 from hyperscale.workload.statistics import WorkflowStatistics
 from hyperscale.workload.thresholds import ThresholdSyntaxError, UnknownMetricError, parse_threshold
@@ -55,8 +55,9 @@ def test_metrics_add_up_over_workflows() -> None:
 
 
 def test_what_has_no_sample_is_left_out() -> None:
-    metrics = metrics_of([WorkflowStatistics("browse")], elapsed_seconds=0.0)
-    assert metrics == {
+    idle = WorkflowStatistics("browse")
+    idle.step("home")
+    assert metrics_of([idle], elapsed_seconds=0.0) == {
         "http_reqs": {"count": 0, "rate": 0},
         "iterations": {"count": 0, "rate": 0},
         "data_sent": {"count": 0, "rate": 0},
@@ -64,6 +65,13 @@ def test_what_has_no_sample_is_left_out() -> None:
         "vus": {"value": 0},
         "vus_max": {"value": 0},
     }
+    assert metrics_of([], elapsed_seconds=1.0) == {}
+
+
+def test_every_metric_says_where_its_values_come_from() -> None:
+    sources = {MetricLevel.STEP: STEP_METRICS, MetricLevel.WORKFLOW: WORKFLOW_METRICS}
+    for level, table in sources.items():
+        assert set(table) == {name for name, metric in METRICS.items() if metric.level is level}
 
 
 def test_metrics_as_messages() -> None:

@@ -52,18 +52,56 @@ class SimpleAggregation(Enum):
 
 Aggregation = SimpleAggregation | Percentile
 
-METRICS: Final[Mapping[str, MetricKind]] = {
-    "http_reqs": MetricKind.COUNTER,
-    "http_req_duration": MetricKind.TREND,
-    "http_req_failed": MetricKind.SHARE,
-    "iterations": MetricKind.COUNTER,
-    "iteration_duration": MetricKind.TREND,
-    "data_sent": MetricKind.COUNTER,
-    "data_received": MetricKind.COUNTER,
-    "vus": MetricKind.GAUGE,
-    "vus_max": MetricKind.GAUGE,
+
+class MetricLevel(Enum):
+    """The smallest thing a metric is measured of."""
+
+    STEP = "step"
+    WORKFLOW = "workflow"
+
+
+class MetricSection(Enum):
+    """Part of the summary a metric is shown in; they are shown in this order."""
+
+    CHECKS = "checks"
+    CUSTOM = "custom"
+    HTTP = "http"
+    EXECUTION = "execution"
+    NETWORK = "network"
+
+
+class MetricUnit(Enum):
+    """What the values of a metric count."""
+
+    NUMBER = "number"
+    MILLISECONDS = "milliseconds"
+    BYTES = "bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What is known of a metric without any measurement."""
+
+    kind: MetricKind
+    level: MetricLevel
+    section: MetricSection
+    unit: MetricUnit = MetricUnit.NUMBER
+
+
+METRICS: Final[Mapping[str, Metric]] = {
+    "http_reqs": Metric(MetricKind.COUNTER, MetricLevel.STEP, MetricSection.HTTP),
+    "http_req_duration": Metric(MetricKind.TREND, MetricLevel.STEP, MetricSection.HTTP, MetricUnit.MILLISECONDS),
+    "http_req_failed": Metric(MetricKind.SHARE, MetricLevel.STEP, MetricSection.HTTP),
+    "iterations": Metric(MetricKind.COUNTER, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
+    "iteration_duration": Metric(
+        MetricKind.TREND, MetricLevel.WORKFLOW, MetricSection.EXECUTION, MetricUnit.MILLISECONDS
+    ),
+    "data_sent": Metric(MetricKind.COUNTER, MetricLevel.STEP, MetricSection.NETWORK, MetricUnit.BYTES),
+    "data_received": Metric(MetricKind.COUNTER, MetricLevel.STEP, MetricSection.NETWORK, MetricUnit.BYTES),
+    "vus": Metric(MetricKind.GAUGE, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
+    "vus_max": Metric(MetricKind.GAUGE, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
 }
-"""Every metric, in the order in which they are shown."""
+"""Every metric, in the order in which they are shown. Where its values come from: `hyperscale.workload.metrics`."""
 
 _TREND_AGGREGATIONS: Final = (
     SimpleAggregation.AVERAGE,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import assert_never
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.workload.histogram import Histogram
@@ -13,10 +14,42 @@ from hyperscale.workload.metric_catalogue import (
     METRICS,
     Aggregation,
     MetricKind,
+    MetricLevel,
     Percentile,
     SimpleAggregation,
 )
 from hyperscale.workload.statistics import StepStatistics, WorkflowStatistics
+
+MeasuredT = TypeVar("MeasuredT")
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How often something was the case."""
+
+    part: int
+    whole: int
+
+
+Sample = int | Share | Histogram
+"""What a metric is made of: a count or a level, a share, or a distribution. Samples of one metric add up."""
+
+STEP_METRICS: Final[Mapping[str, Callable[[StepStatistics], Sample | None]]] = {
+    "http_reqs": lambda step: step.total_count,
+    "http_req_duration": lambda step: step.duration_ms,
+    "http_req_failed": lambda step: Share(step.failed_count, step.total_count),
+    "data_sent": lambda step: step.bytes_sent,
+    "data_received": lambda step: step.bytes_received,
+}
+"""Where the metrics of `MetricLevel.STEP` come from; None: nothing produced the metric."""
+
+WORKFLOW_METRICS: Final[Mapping[str, Callable[[WorkflowStatistics], Sample | None]]] = {
+    "iterations": lambda workflow: workflow.iterations,
+    "iteration_duration": lambda workflow: workflow.iteration_duration_ms,
+    "vus": lambda workflow: workflow.vus,
+    "vus_max": lambda workflow: workflow.vus_max,
+}
+"""Where the metrics of `MetricLevel.WORKFLOW` come from; None: nothing produced the metric."""
 
 
 class MetricSource:
@@ -25,61 +58,55 @@ class MetricSource:
     Parameters
     ----------
     workflows
-        Totals of each workflow, or of each place of each workflow; they are added up.
+        Totals of each workflow, or of each place of each workflow; they are added up. Not to be changed meanwhile.
     elapsed_seconds
         Time in which they were measured, for rates; a rate over no time is 0.
     """
 
     def __init__(self, workflows: Iterable[WorkflowStatistics], elapsed_seconds: float) -> None:
+        self._workflows = tuple(workflows)
         self._elapsed_seconds = elapsed_seconds
-        requests = StepStatistics()
-        iteration_durations = Histogram()
-        iterations = vus = vus_max = 0
-        for workflow in workflows:
-            for step in workflow.steps.values():
-                requests.merge(step)
-            iteration_durations.merge(workflow.iteration_duration_ms)
-            iterations += workflow.iterations
-            vus += workflow.vus
-            vus_max += workflow.vus_max
-        self._requests = requests
-        self._trends = {"http_req_duration": requests.duration_ms, "iteration_duration": iteration_durations}
-        self._numbers = {
-            "http_reqs": requests.total_count,
-            "http_req_failed": requests.failed_count,
-            "iterations": iterations,
-            "data_sent": requests.bytes_sent,
-            "data_received": requests.bytes_received,
-            "vus": vus,
-            "vus_max": vus_max,
-        }
 
     def aggregate(self, metric: str, aggregation: Aggregation) -> float | None:
         """One value of a metric; None when the metric has no sample.
 
         Raises KeyError for an unknown metric, ValueError for an aggregation that it does not have.
         """
-        match METRICS[metric]:
-            case MetricKind.TREND:
-                histogram = self._trends[metric]
-                return _trend_value(histogram, aggregation) if histogram.count else None
-            case MetricKind.SHARE:
-                return self._failed_value(aggregation) if self._requests.total_count else None
-            case MetricKind.COUNTER:
-                return self._counter_value(self._numbers[metric], aggregation)
-            case MetricKind.GAUGE:
-                return _gauge_value(self._numbers[metric], aggregation)
-            case other:
-                assert_never(other)
+        return self._value(METRICS[metric].kind, self._sample(metric), aggregation)
 
     def values(self) -> dict[str, dict[str, float]]:
         """Every metric that has samples, with the aggregations that are shown."""
-        metrics = {metric: self._shown(metric, kind) for metric, kind in METRICS.items()}
+        metrics = {metric: self._shown(metric) for metric in METRICS}
         return {metric: values for metric, values in metrics.items() if values}
 
-    def _shown(self, metric: str, kind: MetricKind) -> dict[str, float]:
-        values = {str(aggregation): self.aggregate(metric, aggregation) for aggregation in AGGREGATIONS[kind]}
+    def _shown(self, metric: str) -> dict[str, float]:
+        kind, sample = METRICS[metric].kind, self._sample(metric)
+        if sample is None:
+            return {}
+        values = {str(aggregation): self._value(kind, sample, aggregation) for aggregation in AGGREGATIONS[kind]}
         return {name: value for name, value in values.items() if value is not None}
+
+    def _sample(self, metric: str) -> Sample | None:
+        """The sum of what every step or workflow has of the metric; None when nothing produced it."""
+        if METRICS[metric].level is MetricLevel.WORKFLOW:
+            return _sum(_samples(WORKFLOW_METRICS[metric], self._workflows))
+        return _sum(
+            _samples(STEP_METRICS[metric], (step for workflow in self._workflows for step in workflow.steps.values()))
+        )
+
+    def _value(self, kind: MetricKind, sample: Sample | None, aggregation: Aggregation) -> float | None:
+        match sample:
+            case Histogram():
+                return _trend_value(sample, aggregation)
+            case Share():
+                return _share_value(sample, aggregation)
+            case int() if kind is MetricKind.GAUGE:
+                return _gauge_value(sample, aggregation)
+            case int():
+                return self._counter_value(sample, aggregation)
+            case None:
+                # What nobody counted did not happen; any other kind would have to invent a value.
+                return 0.0 if kind is MetricKind.COUNTER else None
 
     def _counter_value(self, count: int, aggregation: Aggregation) -> float:
         match aggregation:
@@ -90,14 +117,40 @@ class MetricSource:
             case _:
                 raise ValueError(f"a counter has no {aggregation}")
 
-    def _failed_value(self, aggregation: Aggregation) -> float:
-        match aggregation:
-            case SimpleAggregation.COUNT:
-                return float(self._requests.failed_count)
-            case SimpleAggregation.RATE:
-                return self._requests.failed_count / self._requests.total_count
-            case _:
-                raise ValueError(f"a share has no {aggregation}")
+
+def _samples(extract: Callable[[MeasuredT], Sample | None], measured: Iterable[MeasuredT]) -> list[Sample]:
+    return [sample for entry in measured if (sample := extract(entry)) is not None]
+
+
+def _sum(samples: list[Sample]) -> Sample | None:
+    match samples:
+        case []:
+            return None
+        case [only]:
+            return only
+        case [Histogram(), *_]:
+            merged = Histogram()
+            for sample in samples:
+                if isinstance(sample, Histogram):
+                    merged.merge(sample)
+            return merged
+        case [Share(), *_]:
+            shares = [sample for sample in samples if isinstance(sample, Share)]
+            return Share(sum(share.part for share in shares), sum(share.whole for share in shares))
+        case _:
+            return sum(sample for sample in samples if isinstance(sample, int))
+
+
+def _share_value(share: Share, aggregation: Aggregation) -> float | None:
+    if not share.whole:
+        return None
+    match aggregation:
+        case SimpleAggregation.COUNT:
+            return float(share.part)
+        case SimpleAggregation.RATE:
+            return share.part / share.whole
+        case _:
+            raise ValueError(f"a share has no {aggregation}")
 
 
 def _gauge_value(level: int, aggregation: Aggregation) -> float:
@@ -106,7 +159,9 @@ def _gauge_value(level: int, aggregation: Aggregation) -> float:
     return float(level)
 
 
-def _trend_value(histogram: Histogram, aggregation: Aggregation) -> float:
+def _trend_value(histogram: Histogram, aggregation: Aggregation) -> float | None:
+    if not histogram.count:
+        return None
     match aggregation:
         case Percentile(percent):
             return histogram.percentile(percent)
@@ -125,8 +180,7 @@ def _trend_value(histogram: Histogram, aggregation: Aggregation) -> float:
 def metrics_of(workflows: Iterable[WorkflowStatistics], elapsed_seconds: float) -> dict[str, dict[str, float]]:
     """Metrics by name, then by aggregation.
 
-    Trends without a sample, and the share of failed requests when none was made, are left out: nobody shall read an
-    invented 0.
+    A metric that nothing produced, or that has no sample, is left out: nobody shall read an invented 0.
     """
     return MetricSource(workflows, elapsed_seconds).values()
 

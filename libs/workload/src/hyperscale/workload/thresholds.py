@@ -99,9 +99,10 @@ def parse_threshold(metric: str, expression: str) -> ThresholdRule:
     Durations without a unit are milliseconds; ``rate < 1%`` and ``rate < 0.01`` are the same. Raises UnknownMetricError
     or ThresholdSyntaxError.
     """
-    kind = METRICS.get(metric)
-    if kind is None:
+    known = METRICS.get(metric)
+    if known is None:
         raise UnknownMetricError(_unknown_metric(metric))
+    kind = known.kind
     parsed = _EXPRESSION.fullmatch(expression) if len(expression) <= MAX_EXPRESSION_LENGTH else None
     if parsed is None:
         raise ThresholdSyntaxError(
