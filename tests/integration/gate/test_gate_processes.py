@@ -8,9 +8,9 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from hyperscale.gate.timestamps import timestamp
 from hyperscale.v1 import gate_ingest_service_pb2, gate_service_pb2, job_pb2, node_pb2, progress_pb2
 from hyperscale.v1.gate_ingest_service_pb2_grpc import GateIngestServiceStub
+from hyperscale.workload.timestamps import timestamp
 from tests.integration.gate.fakes import (
     FakeManager,
     GateClient,

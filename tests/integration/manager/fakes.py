@@ -9,7 +9,6 @@ from typing import Any, Self
 
 import grpc.aio
 
-from hyperscale.manager.timestamps import timestamp
 from hyperscale.v1.dispatch_pb2 import (
     WorkflowCancelRequest,
     WorkflowCancelResponse,
@@ -42,6 +41,7 @@ from hyperscale.v1.progress_pb2 import (
 from hyperscale.v1.statistics_pb2 import StatsWindow, StepStats, WorkflowStats
 from hyperscale.v1.worker_service_pb2 import WorkerPingResponse
 from hyperscale.v1.worker_service_pb2_grpc import WorkerServiceServicer, add_WorkerServiceServicer_to_server
+from hyperscale.workload.timestamps import timestamp
 
 CLUSTER, ENVIRONMENT, DATACENTER = "hyperscale", "default", "dc-1"
 GATE_ID = "gate-1"

@@ -14,7 +14,6 @@ from google.protobuf.duration_pb2 import Duration
 from hyperscale.gate.config import GateConfig
 from hyperscale.gate.server import GateNode, GateSurroundings
 from hyperscale.gate.sync import ReportStream
-from hyperscale.gate.timestamps import timestamp
 from hyperscale.runtime.channels import ChannelPool
 from hyperscale.runtime.clock import SystemClock
 from hyperscale.runtime.coordination import MemoryStore, memory_coordinator
@@ -32,6 +31,7 @@ from hyperscale.v1 import (
     workflow_pb2,
 )
 from hyperscale.workload.statistics import WorkflowStatistics
+from hyperscale.workload.timestamps import timestamp
 
 
 def heartbeat(datacenter: str, /, **changes: Any) -> progress_pb2.ManagerHeartbeat:

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from hyperscale.gate.models.orders import CallOrigin
-from hyperscale.gate.timestamps import timestamp
 from hyperscale.runtime.errors import LEADER_KEY, ErrorReason, HyperscaleError
 from hyperscale.v1 import dispatch_pb2, gate_service_pb2, job_pb2, progress_pb2, statistics_pb2
+from hyperscale.workload.timestamps import timestamp
 from tests.unit.gate.conftest import StartGate
 from tests.unit.gate.harness import GateInMemory, heartbeat, measured, refusal, submission, until, until_answer
 

@@ -30,7 +30,6 @@ from hyperscale.manager.scheduling import Scheduler
 from hyperscale.manager.state import ManagerState
 from hyperscale.manager.submission import JobIntake
 from hyperscale.manager.sync import HeartbeatIngest, ProgressIngest
-from hyperscale.manager.timestamps import timestamp
 from hyperscale.manager.upkeep import Upkeep
 from hyperscale.runtime.clock import SystemClock
 from hyperscale.runtime.coordination import MemoryStore, memory_coordinator
@@ -59,6 +58,7 @@ from hyperscale.v1.progress_pb2 import (
 )
 from hyperscale.v1.statistics_pb2 import StatsWindow, StepStats, WorkflowStats
 from hyperscale.v1.workflow_pb2 import HttpRequest, Priority, SharedIterations, Step, Workflow
+from hyperscale.workload.timestamps import timestamp
 
 GATE = "gate-1"
 GATE_ADDRESS = "127.0.0.1:1"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Final
 
-from google.protobuf.duration_pb2 import Duration
-
 from hyperscale.v1 import job_pb2, workflow_pb2
+from hyperscale.workload.timestamps import seconds_of
 
 JOB_TIMEOUT_SECONDS: Final = 3600.0
 GRACEFUL_STOP_SECONDS: Final = 30.0
@@ -17,14 +16,9 @@ DATACENTER_WEIGHT: Final = 1
 EXPECTED_STATUSES: Final = frozenset(range(200, 400))
 
 
-def duration_seconds(duration: Duration) -> float:
-    """Length of a duration."""
-    return duration.seconds + duration.nanos / 1e9
-
-
 def job_timeout_seconds(submission: job_pb2.JobSubmission) -> float:
     """Longest time from acceptance to the end."""
-    return duration_seconds(submission.timeout) if submission.HasField("timeout") else JOB_TIMEOUT_SECONDS
+    return seconds_of(submission.timeout) if submission.HasField("timeout") else JOB_TIMEOUT_SECONDS
 
 
 def distribution_of(submission: job_pb2.JobSubmission) -> job_pb2.Distribution.ValueType:
@@ -44,19 +38,19 @@ def priority_of(workflow: workflow_pb2.Workflow) -> workflow_pb2.Priority.ValueT
 
 def graceful_stop_seconds(workflow: workflow_pb2.Workflow) -> float:
     """Longest wait for iterations under way; 0 interrupts at once."""
-    return duration_seconds(workflow.graceful_stop) if workflow.HasField("graceful_stop") else GRACEFUL_STOP_SECONDS
+    return seconds_of(workflow.graceful_stop) if workflow.HasField("graceful_stop") else GRACEFUL_STOP_SECONDS
 
 
 def max_duration_seconds(load: workflow_pb2.SharedIterations) -> float:
     """Time after which no iteration of a common stock starts any more."""
-    return duration_seconds(load.max_duration) if load.HasField("max_duration") else MAX_DURATION_SECONDS
+    return seconds_of(load.max_duration) if load.HasField("max_duration") else MAX_DURATION_SECONDS
 
 
 def load_seconds(workflow: workflow_pb2.Workflow) -> float:
     """Longest time during which iterations start; 0 without a load."""
     match workflow.WhichOneof("load"):
         case "constant_vus":
-            return duration_seconds(workflow.constant_vus.duration)
+            return seconds_of(workflow.constant_vus.duration)
         case "shared_iterations":
             return max_duration_seconds(workflow.shared_iterations)
         case None:
@@ -87,7 +81,7 @@ def method_name(http: workflow_pb2.HttpRequest) -> str:
 
 def request_timeout_seconds(http: workflow_pb2.HttpRequest) -> float:
     """Longest time for one request, and for connecting."""
-    return duration_seconds(http.timeout) if http.HasField("timeout") else REQUEST_TIMEOUT_SECONDS
+    return seconds_of(http.timeout) if http.HasField("timeout") else REQUEST_TIMEOUT_SECONDS
 
 
 def expected_statuses(http: workflow_pb2.HttpRequest) -> Container[int]:

@@ -7,8 +7,8 @@ from typing import Final, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 
-from hyperscale.workload.defaults import duration_seconds
 from hyperscale.workload.faults import FaultCollector
+from hyperscale.workload.timestamps import seconds_of
 
 DAY_SECONDS: Final = 24 * 3600.0
 """Longest load."""
@@ -50,8 +50,8 @@ def check_duration(faults: FaultCollector, path: str, duration: Duration, *, lon
     """Note a duration that is malformed, not above 0, or longer than `longest_seconds`."""
     if abs(duration.nanos) >= _NANOS_PER_SECOND or duration.seconds * duration.nanos < 0:
         faults.add(path, "is not a valid duration: nanos must be below a second and have the sign of seconds")
-    elif not 0.0 < duration_seconds(duration) <= longest_seconds:
-        faults.add(path, f"must be above 0s and at most {_shown(longest_seconds)}, not {duration_seconds(duration):g}s")
+    elif not 0.0 < seconds_of(duration) <= longest_seconds:
+        faults.add(path, f"must be above 0s and at most {_shown(longest_seconds)}, not {seconds_of(duration):g}s")
 
 
 def _shown(seconds: float) -> str:

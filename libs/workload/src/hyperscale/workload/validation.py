@@ -10,7 +10,7 @@ from typing import Final
 from google.protobuf.duration_pb2 import Duration
 
 from hyperscale.v1 import job_pb2, workflow_pb2
-from hyperscale.workload.defaults import distribution_of, duration_seconds
+from hyperscale.workload.defaults import distribution_of
 from hyperscale.workload.faults import Fault, FaultCollector
 from hyperscale.workload.graph import WorkflowGraph
 from hyperscale.workload.http_validation import HttpJudge
@@ -32,6 +32,7 @@ from hyperscale.workload.limits import (
     check_length,
 )
 from hyperscale.workload.thresholds import ThresholdSyntaxError, UnknownMetricError, parse_threshold
+from hyperscale.workload.timestamps import seconds_of
 from hyperscale.workload.urls import BUNDLED_TARGET, target_fault
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -203,7 +204,7 @@ class _Judge:
             first.setdefault(name, index)
 
     def _zero_or_duration(self, path: str, duration: Duration, longest_seconds: float) -> None:
-        if duration_seconds(duration) or duration.nanos:
+        if seconds_of(duration) or duration.nanos:
             check_duration(self._faults, path, duration, longest_seconds=longest_seconds)
 
     def _known_enum(self, path: str, value: int, known: Iterable[int]) -> None:

@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import TypeAlias
 
-from hyperscale.gate.timestamps import timestamp
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.errors import HyperscaleError
 from hyperscale.v1 import gate_service_pb2, job_pb2
+from hyperscale.workload.timestamps import timestamp
 
 Snapshot: TypeAlias = Callable[[], job_pb2.GlobalJobStatus]
 

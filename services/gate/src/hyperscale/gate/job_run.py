@@ -16,12 +16,12 @@ from hyperscale.gate.live_view import WindowView, job_status, stored_job_status
 from hyperscale.gate.models.orders import JobLimits, StopOrder
 from hyperscale.gate.models.part import DatacenterPart
 from hyperscale.gate.stats import GlobalStatistics
-from hyperscale.gate.timestamps import seconds_of, timestamp
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.coordination import Lease
 from hyperscale.runtime.errors import HyperscaleError
 from hyperscale.v1 import gate_service_pb2, job_pb2, progress_pb2, record_pb2
 from hyperscale.workload.histogram import HistogramError
+from hyperscale.workload.timestamps import seconds_of, timestamp
 
 
 class JobRun:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from hyperscale.gate.job_lifecycle import JobStatusValue
 from hyperscale.gate.models.part import DatacenterPart
 from hyperscale.gate.stats import GlobalStatistics
-from hyperscale.gate.timestamps import timestamp
 from hyperscale.v1 import gate_service_pb2, job_pb2, record_pb2
 from hyperscale.workload.metrics import errors_of, metrics_of, to_proto
+from hyperscale.workload.timestamps import timestamp
 from hyperscale.workload.windows import WINDOW_SECONDS, MergedWindow
 
 

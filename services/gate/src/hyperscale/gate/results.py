@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 
 from hyperscale.gate.job_lifecycle import JobStatusValue, job_outcome
 from hyperscale.gate.models.orders import StopCause, StopOrder
-from hyperscale.gate.timestamps import duration, seconds_of, timestamp
 from hyperscale.v1 import job_pb2
 from hyperscale.workload.metrics import MetricSource, errors_of, metrics_of, to_proto
 from hyperscale.workload.statistics import merge_by_workflow
 from hyperscale.workload.thresholds import parse_threshold
+from hyperscale.workload.timestamps import duration, seconds_of, timestamp
 
 
 def merged_result(

@@ -6,11 +6,11 @@ import asyncio
 
 from hyperscale.gate.job_lifecycle import TERMINAL
 from hyperscale.gate.store import JobStore
-from hyperscale.gate.timestamps import seconds_of
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.coordination import CoordinationUnavailableError
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1 import gate_service_pb2
+from hyperscale.workload.timestamps import seconds_of
 
 _PAGE = 100
 _MAX_PAGES = 100

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from hyperscale.gate.timestamps import seconds_of
 from hyperscale.runtime.coordination import ABSENT, Coordinator, Delete, Lease, Put, Write
 from hyperscale.runtime.errors import ConflictError
 from hyperscale.v1 import gate_service_pb2, job_pb2, record_pb2
+from hyperscale.workload.timestamps import seconds_of
 
 _JOBS = "jobs/"
 _SUMMARIES = "job-summaries/"

@@ -19,13 +19,13 @@ from hyperscale.gate.models.orders import JobLimits
 from hyperscale.gate.registry import ManagerRegistry
 from hyperscale.gate.state import GateState
 from hyperscale.gate.store import JobStore
-from hyperscale.gate.timestamps import timestamp
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.coordination import ConflictError, Lease
 from hyperscale.runtime.errors import ErrorReason, FieldViolation, HyperscaleError
 from hyperscale.v1 import job_pb2, record_pb2
 from hyperscale.v1.protocol import MAX_SUBMISSION_BYTES
 from hyperscale.workload.faults import Fault
+from hyperscale.workload.timestamps import timestamp
 from hyperscale.workload.validation import validate_submission
 
 

@@ -15,12 +15,12 @@ from hyperscale.manager.ledger import DatacenterLedger
 from hyperscale.manager.registry import WorkerRegistry
 from hyperscale.manager.reporting import GateReports
 from hyperscale.manager.state import ManagerState
-from hyperscale.manager.timestamps import seconds_of
 from hyperscale.manager.views import abandoned_result
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.coordination import Lease
 from hyperscale.v1.job_pb2 import JOB_STATUS_CANCELLED, JOB_STATUS_CANCELLING, JOB_STATUS_FAILED
 from hyperscale.v1.record_pb2 import DcJobRecord
+from hyperscale.workload.timestamps import seconds_of
 
 _RESENT_RESULTS = 100
 

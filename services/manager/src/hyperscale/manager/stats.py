@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from hyperscale.manager.timestamps import timestamp
 from hyperscale.v1.progress_pb2 import WindowedStatsPush
 from hyperscale.v1.statistics_pb2 import StatsWindow, WorkflowStats
 from hyperscale.workload.slots import SlotTotals
 from hyperscale.workload.statistics import WorkflowStatistics
+from hyperscale.workload.timestamps import timestamp
 from hyperscale.workload.windows import MergedWindow, WindowMerger
 
 

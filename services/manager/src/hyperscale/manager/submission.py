@@ -13,7 +13,6 @@ from hyperscale.manager.progression import JobProgression
 from hyperscale.manager.reporting import GateReports
 from hyperscale.manager.state import ManagerState
 from hyperscale.manager.stats import JobStatistics
-from hyperscale.manager.timestamps import timestamp
 from hyperscale.manager.workflow_lifecycle import WorkflowLifecycle
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.coordination import ConflictError, Lease
@@ -24,6 +23,7 @@ from hyperscale.v1.record_pb2 import DcJobRecord
 from hyperscale.v1.workflow_pb2 import Workflow
 from hyperscale.workload.defaults import load_iterations, load_vus
 from hyperscale.workload.graph import WorkflowGraph
+from hyperscale.workload.timestamps import timestamp
 
 
 class JobIntake:

@@ -9,7 +9,6 @@ from hyperscale.manager.models.job import AssignedShard, DatacenterJob, ShardPha
 from hyperscale.manager.progression import JobProgression
 from hyperscale.manager.registry import WorkerRegistry
 from hyperscale.manager.state import ManagerState
-from hyperscale.manager.timestamps import seconds_of
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1.progress_pb2 import (
@@ -21,6 +20,7 @@ from hyperscale.v1.progress_pb2 import (
     WorkerHeartbeat,
     WorkflowProgress,
 )
+from hyperscale.workload.timestamps import seconds_of
 
 _EXPECTED_BY_HEARTBEAT = frozenset({ShardPhase.PLACED, ShardPhase.RUNNING})
 

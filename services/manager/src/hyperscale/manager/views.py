@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hyperscale.manager.models.job import DatacenterJob, WorkflowRun
-from hyperscale.manager.timestamps import timestamp, timestamp_or_none
 from hyperscale.v1.job_pb2 import (
     WORKFLOW_STATUS_DISPATCHED,
     WORKFLOW_STATUS_PENDING,
@@ -17,6 +16,7 @@ from hyperscale.v1.progress_pb2 import JobProgress
 from hyperscale.v1.record_pb2 import DcJobRecord, ShardAssignment
 from hyperscale.v1.workflow_pb2 import Workflow
 from hyperscale.workload.defaults import load_vus
+from hyperscale.workload.timestamps import timestamp, timestamp_or_none
 
 
 def workflow_info(run: WorkflowRun) -> WorkflowStatusInfo:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from hyperscale.v1.dispatch_pb2 import WorkflowDispatch
 from hyperscale.v1.engine_pb2 import EngineProgress, EngineReport
 from hyperscale.v1.progress_pb2 import ShardStatus, WorkflowProgress
@@ -23,6 +21,7 @@ from hyperscale.worker.models.time import Moment
 from hyperscale.worker.stats import ShardStatistics
 from hyperscale.workload.defaults import graceful_stop_seconds, load_iterations, load_vus
 from hyperscale.workload.splitting import split_workflow
+from hyperscale.workload.timestamps import seconds_of, timestamp, timestamp_or_none
 
 _FRAME_INTERVAL_SECONDS = 1.25
 _LONGEST_TICK_SECONDS = 1.0
@@ -71,8 +70,8 @@ class ShardExecution:
         self._reason: StopReason | None = None
         self._errors: list[str] = []
         self._doomed: list[int] = []
-        self._started_at: Timestamp | None = None
-        self._finished_at: Timestamp | None = None
+        self._started_at_seconds: float | None = None
+        self._finished_at_seconds: float | None = None
         self._progress_sequence = 0
         self._framed_at: float | None = None
         self._advanced_at = now.monotonic
@@ -175,8 +174,8 @@ class ShardExecution:
             totals=self._totals(),
             windows=self._statistics.take_windows(),
             errors=self._errors,
-            started_at=self._started_at,
-            finished_at=(self._finished_at or _timestamp(now.wall)) if self.is_finished else None,
+            started_at=timestamp_or_none(self._started_at_seconds),
+            finished_at=timestamp(self._finished_at_seconds or now.wall) if self.is_finished else None,
         )
 
     @property
@@ -234,14 +233,7 @@ class ShardExecution:
 
     def _note_times(self, progress: EngineProgress) -> None:
         if progress.HasField("started_at"):
-            starts = [progress.started_at, *([self._started_at] if self._started_at else [])]
-            self._started_at = min(starts, key=Timestamp.ToNanoseconds)
+            started_at = seconds_of(progress.started_at)
+            self._started_at_seconds = min(started_at, self._started_at_seconds or started_at)
         if progress.HasField("finished_at"):
-            ends = [progress.finished_at, *([self._finished_at] if self._finished_at else [])]
-            self._finished_at = max(ends, key=Timestamp.ToNanoseconds)
-
-
-def _timestamp(wall_seconds: float) -> Timestamp:
-    moment = Timestamp()
-    moment.FromNanoseconds(int(wall_seconds * 1e9))
-    return moment
+            self._finished_at_seconds = max(seconds_of(progress.finished_at), self._finished_at_seconds or 0.0)

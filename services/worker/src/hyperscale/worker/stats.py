@@ -6,12 +6,11 @@ import math
 from collections import deque
 from collections.abc import Collection
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from hyperscale.v1.engine_pb2 import EngineProgress
 from hyperscale.v1.statistics_pb2 import StatsWindow, WorkflowStats
 from hyperscale.workload.slots import SlotTotals
 from hyperscale.workload.statistics import WorkflowStatistics
+from hyperscale.workload.timestamps import timestamp
 from hyperscale.workload.windows import MergedWindow, WindowMerger
 
 _MAX_CLOSED_WINDOWS = 120
@@ -49,7 +48,7 @@ class ShardStatistics:
     def take_windows(self) -> list[StatsWindow]:
         """The windows closed since the last call; the oldest are missing when nobody took them for two minutes."""
         taken = [
-            StatsWindow(window_start=Timestamp(seconds=window.window_start_seconds), stats=stats.to_proto())
+            StatsWindow(window_start=timestamp(window.window_start_seconds), stats=stats.to_proto())
             for window in self._closed
             for stats in window.statistics.values()
         ]

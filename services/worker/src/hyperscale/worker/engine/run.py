@@ -7,8 +7,6 @@ import gc
 from collections.abc import Callable
 from typing import Final
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from hyperscale.v1 import engine_pb2, progress_pb2
 from hyperscale.worker.engine.connector import OriginConnector
 from hyperscale.worker.engine.load import IterationStock
@@ -17,10 +15,10 @@ from hyperscale.worker.engine.population import Population
 from hyperscale.worker.engine.recorder import Recorder, WallClock
 from hyperscale.worker.engine.response import PromptFraming
 from hyperscale.worker.engine.user import Stage
+from hyperscale.workload.timestamps import timestamp
 
 _FOLDS_PER_SECOND: Final = 4
 _AFTER_BOUNDARY_SECONDS: Final = 0.002
-_NANOS_PER_SECOND: Final = 1_000_000_000
 
 
 class EngineRun:
@@ -89,7 +87,7 @@ class EngineRun:
         progress.status = progress_pb2.SHARD_STATUS_FAILED if self._error else self._stopped_as
         progress.error = self._error
         if self._stock.started:
-            _set_time(progress.finished_at, self._finished_at or self._clock.now())
+            progress.finished_at.CopyFrom(timestamp(self._finished_at or self._clock.now()))
         return progress
 
     def _start(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
@@ -146,9 +144,5 @@ class EngineRun:
             windows=self._recorder.take_windows(),
         )
         if self._stock.started:
-            _set_time(progress.started_at, self._started_at)
+            progress.started_at.CopyFrom(timestamp(self._started_at))
         return progress
-
-
-def _set_time(timestamp: Timestamp, seconds: float) -> None:
-    timestamp.FromNanoseconds(round(seconds * _NANOS_PER_SECOND))

@@ -1,11 +1,9 @@
-"""Between seconds since the Unix epoch and protobuf's time messages."""
+"""Between seconds and protobuf's time messages. Seconds of an instant count from the Unix epoch."""
 
 from __future__ import annotations
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
-
-_NANOSECONDS = 1_000_000_000
 
 
 def timestamp(seconds: float) -> Timestamp:
@@ -14,12 +12,17 @@ def timestamp(seconds: float) -> Timestamp:
     return Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1000)
 
 
-def seconds_of(message: Timestamp | Duration) -> float:
-    """Seconds since the Unix epoch, or of the duration."""
-    return message.seconds + message.nanos / _NANOSECONDS
+def timestamp_or_none(seconds: float | None) -> Timestamp | None:
+    """The instant, or nothing when it has not come."""
+    return None if seconds is None else timestamp(seconds)
 
 
 def duration(seconds: float) -> Duration:
     """The length of time, exact to the microsecond; never negative."""
     microseconds = max(0, round(seconds * 1_000_000))
     return Duration(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1000)
+
+
+def seconds_of(message: Timestamp | Duration) -> float:
+    """Seconds of an instant or of a length of time."""
+    return message.seconds + message.nanos / 1e9
