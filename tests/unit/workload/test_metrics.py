@@ -1,6 +1,7 @@
 """Metrics and thresholds: k6's names, nothing invented, helpful refusals."""
 
 from contextlib import suppress
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.workload.metric_catalogue import METRICS, Aggregation, MetricLevel, Percentile, SimpleAggregation
 from hyperscale.workload.metrics import STEP_METRICS, WORKFLOW_METRICS, MetricSource, errors_of, metrics_of
 from hyperscale.workload.metrics import to_proto as metrics_to_proto
-from hyperscale.workload.statistics import WorkflowStatistics
+from hyperscale.workload.statistics import HttpPhases, WorkflowStatistics
 from hyperscale.workload.thresholds import ThresholdSyntaxError, UnknownMetricError, parse_threshold
 
 
@@ -27,6 +28,8 @@ def measured() -> WorkflowStatistics:
     home.duration_ms.record_many(np.arange(1.0, 57.0))
     cart.duration_ms.record_many(np.arange(57.0, 91.0))
     statistics.iteration_duration_ms.record_many(np.full(50, 250.0))
+    for number, phase in enumerate(fields(HttpPhases)):
+        getattr(home.phases, phase.name).record(float(number))
     return statistics
 
 
@@ -45,6 +48,8 @@ def test_every_metric_under_its_k6_name() -> None:
     assert duration["med"] == pytest.approx(45, rel=0.0055)
     assert duration["p(90)"] == pytest.approx(81, rel=0.0055)
     assert metrics["iteration_duration"]["p(99)"] == 250.0
+    phases = ("blocked", "connecting", "tls_handshaking", "sending", "waiting", "receiving")
+    assert [metrics[f"http_req_{phase}"]["max"] for phase in phases] == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
 
 
 def test_metrics_add_up_over_workflows() -> None:

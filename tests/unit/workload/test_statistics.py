@@ -24,6 +24,8 @@ def measured(
     home.failures[pb.ERROR_CLASS_TIMEOUT] += failed
     for value in range(requests - failed):
         home.duration_ms.record(value + 0.5)
+        home.phases.blocked_ms.record(0.0)
+        home.phases.waiting_ms.record(value + 0.25)
         statistics.iteration_duration_ms.record(value + 1.0)
     return statistics
 

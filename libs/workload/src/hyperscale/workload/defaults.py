@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Final
 
+from google.protobuf.duration_pb2 import Duration
+
 from hyperscale.v1 import job_pb2, workflow_pb2
 from hyperscale.workload.timestamps import seconds_of
 
@@ -13,6 +15,8 @@ GRACEFUL_STOP_SECONDS: Final = 30.0
 REQUEST_TIMEOUT_SECONDS: Final = 60.0
 MAX_DURATION_SECONDS: Final = 600.0
 DATACENTER_WEIGHT: Final = 1
+MAX_REDIRECTS: Final = 10
+DNS_TTL_SECONDS: Final = 60.0
 EXPECTED_STATUSES: Final = frozenset(range(200, 400))
 
 
@@ -82,6 +86,36 @@ def method_name(http: workflow_pb2.HttpRequest) -> str:
 def request_timeout_seconds(http: workflow_pb2.HttpRequest) -> float:
     """Longest time for one request, and for connecting."""
     return seconds_of(http.timeout) if http.HasField("timeout") else REQUEST_TIMEOUT_SECONDS
+
+
+def connect_timeout_seconds(http: workflow_pb2.HttpRequest) -> float:
+    """Longest time for connecting."""
+    return _phase_seconds(http.connect_timeout if http.HasField("connect_timeout") else None, http)
+
+
+def tls_timeout_seconds(http: workflow_pb2.HttpRequest) -> float:
+    """Longest time for the TLS handshake."""
+    return _phase_seconds(http.tls_timeout if http.HasField("tls_timeout") else None, http)
+
+
+def first_byte_timeout_seconds(http: workflow_pb2.HttpRequest) -> float:
+    """Longest time from the first byte sent to the first byte received."""
+    return _phase_seconds(http.first_byte_timeout if http.HasField("first_byte_timeout") else None, http)
+
+
+def _phase_seconds(phase: Duration | None, http: workflow_pb2.HttpRequest) -> float:
+    whole = request_timeout_seconds(http)
+    return whole if phase is None else min(whole, seconds_of(phase))
+
+
+def max_redirects(http: workflow_pb2.HttpRequest) -> int:
+    """Redirects to follow."""
+    return http.max_redirects if http.HasField("max_redirects") else MAX_REDIRECTS
+
+
+def dns_ttl_seconds(options: workflow_pb2.HttpOptions) -> float:
+    """How long looked-up addresses are used."""
+    return seconds_of(options.dns_ttl) if options.HasField("dns_ttl") else DNS_TTL_SECONDS
 
 
 def expected_statuses(http: workflow_pb2.HttpRequest) -> Container[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Final
+from typing import Final, Literal
 
 from google.protobuf.struct_pb2 import Value
 
@@ -13,6 +13,7 @@ from hyperscale.workload.faults import FaultCollector
 from hyperscale.workload.limits import (
     MAX_EXPECTED_STATUSES,
     MAX_HEADERS,
+    MAX_REDIRECTS,
     MAX_REQUEST_TIMEOUT_SECONDS,
     at_most,
     check_duration,
@@ -22,6 +23,12 @@ from hyperscale.workload.urls import is_path, url_fault
 ENGINE_HEADERS: Final = frozenset({"host", "content-length", "connection", "transfer-encoding"})
 """Header fields that the engine sets; in lower case."""
 
+_TIMEOUTS: Final[tuple[Literal["timeout", "connect_timeout", "tls_timeout", "first_byte_timeout"], ...]] = (
+    "timeout",
+    "connect_timeout",
+    "tls_timeout",
+    "first_byte_timeout",
+)
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
 
@@ -47,8 +54,12 @@ class HttpJudge:
         self._headers(f"{path}.headers", dict(http.headers))
         if http.HasField("json") and not _is_json(http.json):
             self._faults.add(f"{path}.json", "must be JSON: no infinite or undefined numbers, no value left out")
-        if http.HasField("timeout"):
-            check_duration(self._faults, f"{path}.timeout", http.timeout, longest_seconds=MAX_REQUEST_TIMEOUT_SECONDS)
+        for name in _TIMEOUTS:
+            if http.HasField(name):
+                limit = MAX_REQUEST_TIMEOUT_SECONDS
+                check_duration(self._faults, f"{path}.{name}", getattr(http, name), longest_seconds=limit)
+        if http.max_redirects > MAX_REDIRECTS:
+            self._faults.add(f"{path}.max_redirects", f"must be at most {MAX_REDIRECTS}, not {http.max_redirects:,}")
         self._expected_statuses(f"{path}.expected_statuses", list(http.expected_statuses))
 
     def _url(self, path: str, url: str) -> None:

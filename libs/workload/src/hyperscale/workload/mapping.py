@@ -175,9 +175,17 @@ def _scalar(value: object, field: FieldDescriptor) -> object:
         return _enum(value, field.enum_type)
     if field.cpp_type in _INTEGER_RANGES:
         return _integer(value, *_INTEGER_RANGES[field.cpp_type])
+    if field.type == FieldDescriptor.TYPE_BOOL:
+        return _truth(value)
     if field.type == FieldDescriptor.TYPE_BYTES:
         return _binary(value)
     return _text(value)
+
+
+def _truth(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _WrongValueError(f"must be true or false, not {_kind(value)}")
+    return value
 
 
 def _text(value: object) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final
 
 
 class MetricKind(Enum):
@@ -88,10 +88,18 @@ class Metric:
     unit: MetricUnit = MetricUnit.NUMBER
 
 
+_HTTP_PHASE: Final = Metric(MetricKind.TREND, MetricLevel.STEP, MetricSection.HTTP, MetricUnit.MILLISECONDS)
+
 METRICS: Final[Mapping[str, Metric]] = {
     "http_reqs": Metric(MetricKind.COUNTER, MetricLevel.STEP, MetricSection.HTTP),
     "http_req_duration": Metric(MetricKind.TREND, MetricLevel.STEP, MetricSection.HTTP, MetricUnit.MILLISECONDS),
     "http_req_failed": Metric(MetricKind.SHARE, MetricLevel.STEP, MetricSection.HTTP),
+    "http_req_blocked": _HTTP_PHASE,
+    "http_req_connecting": _HTTP_PHASE,
+    "http_req_tls_handshaking": _HTTP_PHASE,
+    "http_req_sending": _HTTP_PHASE,
+    "http_req_waiting": _HTTP_PHASE,
+    "http_req_receiving": _HTTP_PHASE,
     "iterations": Metric(MetricKind.COUNTER, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
     "iteration_duration": Metric(
         MetricKind.TREND, MetricLevel.WORKFLOW, MetricSection.EXECUTION, MetricUnit.MILLISECONDS
@@ -116,11 +124,3 @@ AGGREGATIONS: Final[Mapping[MetricKind, tuple[Aggregation, ...]]] = {
     MetricKind.GAUGE: (SimpleAggregation.VALUE,),
 }
 """What is shown of a metric; a trend has any other percentile as well."""
-
-
-class MetricValueSource(Protocol):
-    """Where an aggregation of a metric is asked."""
-
-    def aggregate(self, metric: str, aggregation: Aggregation) -> float | None:
-        """One value of a metric; None when the metric has no sample."""
-        ...

@@ -38,6 +38,12 @@ STEP_METRICS: Final[Mapping[str, Callable[[StepStatistics], Sample | None]]] = {
     "http_reqs": lambda step: step.total_count,
     "http_req_duration": lambda step: step.duration_ms,
     "http_req_failed": lambda step: Share(step.failed_count, step.total_count),
+    "http_req_blocked": lambda step: step.phases.blocked_ms,
+    "http_req_connecting": lambda step: step.phases.connecting_ms,
+    "http_req_tls_handshaking": lambda step: step.phases.tls_handshaking_ms,
+    "http_req_sending": lambda step: step.phases.sending_ms,
+    "http_req_waiting": lambda step: step.phases.waiting_ms,
+    "http_req_receiving": lambda step: step.phases.receiving_ms,
     "data_sent": lambda step: step.bytes_sent,
     "data_received": lambda step: step.bytes_received,
 }
@@ -66,6 +72,7 @@ class MetricSource:
     def __init__(self, workflows: Iterable[WorkflowStatistics], elapsed_seconds: float) -> None:
         self._workflows = tuple(workflows)
         self._elapsed_seconds = elapsed_seconds
+        self._steps = [step for workflow in self._workflows for step in workflow.steps.values()]
 
     def aggregate(self, metric: str, aggregation: Aggregation) -> float | None:
         """One value of a metric; None when the metric has no sample.

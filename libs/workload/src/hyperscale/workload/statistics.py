@@ -4,10 +4,46 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Final
 
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.workload.histogram import Histogram
+
+
+@dataclass(slots=True)
+class HttpPhases:
+    """Where the time of HTTP requests went, in milliseconds."""
+
+    blocked_ms: Histogram = field(default_factory=Histogram)
+    """Until there was a connection, the phases of opening it included; one value per request."""
+    connecting_ms: Histogram = field(default_factory=Histogram)
+    tls_handshaking_ms: Histogram = field(default_factory=Histogram)
+    sending_ms: Histogram = field(default_factory=Histogram)
+    """As `waiting_ms` and `receiving_ms`, of requests that got a whole response."""
+    waiting_ms: Histogram = field(default_factory=Histogram)
+    """From the end of sending to the first byte of the response."""
+    receiving_ms: Histogram = field(default_factory=Histogram)
+
+    def merge(self, other: HttpPhases) -> None:
+        """Add the phases of other requests."""
+        for name in _PHASES:
+            getattr(self, name).merge(getattr(other, name))
+
+    def to_proto(self, message: pb.StepStats) -> None:
+        """Fill the phases of a message; one without any value stays absent."""
+        for name in _PHASES:
+            histogram: Histogram = getattr(self, name)
+            if histogram.count:
+                getattr(message, name).CopyFrom(histogram.to_proto())
+
+    @staticmethod
+    def from_proto(message: pb.StepStats) -> HttpPhases:
+        """The phases of a message. Raises HistogramError when one is not a histogram."""
+        return HttpPhases(**{name: Histogram.from_proto(getattr(message, name)) for name in _PHASES})
+
+
+_PHASES: Final = tuple(field.name for field in fields(HttpPhases))
 
 
 @dataclass(slots=True)
@@ -22,6 +58,7 @@ class StepStatistics:
     bytes_received: int = 0
     duration_ms: Histogram = field(default_factory=Histogram)
     """From the first byte sent to the last byte received, of requests that got a whole response."""
+    phases: HttpPhases = field(default_factory=HttpPhases)
 
     @property
     def failed_count(self) -> int:
@@ -35,6 +72,7 @@ class StepStatistics:
         self.bytes_sent += other.bytes_sent
         self.bytes_received += other.bytes_received
         self.duration_ms.merge(other.duration_ms)
+        self.phases.merge(other.phases)
 
     def copy(self) -> StepStatistics:
         """The same measurement, changing by itself."""
@@ -44,7 +82,7 @@ class StepStatistics:
 
     def to_proto(self, step_name: str) -> pb.StepStats:
         """The message."""
-        return pb.StepStats(
+        message = pb.StepStats(
             step_name=step_name,
             total_count=self.total_count,
             failures=[
@@ -56,6 +94,8 @@ class StepStatistics:
             bytes_received=self.bytes_received,
             duration_ms=self.duration_ms.to_proto(),
         )
+        self.phases.to_proto(message)
+        return message
 
     @staticmethod
     def from_proto(message: pb.StepStats) -> StepStatistics:
@@ -69,6 +109,7 @@ class StepStatistics:
             bytes_sent=message.bytes_sent,
             bytes_received=message.bytes_received,
             duration_ms=Histogram.from_proto(message.duration_ms),
+            phases=HttpPhases.from_proto(message),
         )
 
 

@@ -13,6 +13,7 @@ from hyperscale.v1 import job_pb2, workflow_pb2
 from hyperscale.workload.defaults import distribution_of
 from hyperscale.workload.faults import Fault, FaultCollector
 from hyperscale.workload.graph import WorkflowGraph
+from hyperscale.workload.http_options_validation import HttpOptionsJudge
 from hyperscale.workload.http_validation import HttpJudge
 from hyperscale.workload.limits import (
     DAY_SECONDS,
@@ -91,6 +92,7 @@ class _Judge:
         self._thresholds(submission.thresholds)
         if submission.HasField("timeout"):
             check_duration(self._faults, "timeout", submission.timeout, longest_seconds=MAX_JOB_TIMEOUT_SECONDS)
+        HttpOptionsJudge(self._faults).judge("http_options", submission.http_options)
         return self._faults.faults()
 
     def _names_of_job(self, submission: job_pb2.JobSubmission) -> None:

@@ -159,6 +159,7 @@ class ShardDispatcher:
             fence_token=job.leadership_token,
             workflow=shard.workflow,
             target=job.dispatch.submission.target,
+            http_options=job.dispatch.submission.http_options,
             cores=shard.cores,
             manager_id=self._manager_id,
         )

@@ -93,8 +93,10 @@ class ShardRun:
         self._sink.report(self._execution.frame(self._now()))
 
     def _start(self, slot: int, part: Workflow) -> None:
-        target = self._execution.dispatch.target
-        start = EngineStart(run_id=self._execution.run_id, workflow=part, target=target)
+        dispatch = self._execution.dispatch
+        start = EngineStart(
+            run_id=self._execution.run_id, workflow=part, target=dispatch.target, http_options=dispatch.http_options
+        )
         self._engines.send(slot, EngineCommand(start=start))
 
     def _obey(self, order: EngineOrder) -> None:

@@ -50,7 +50,7 @@ def _positive_faults(path: str, number: int) -> list[Fault]:
 def _workflow_faults(dispatch: WorkflowDispatch) -> list[Fault]:
     if not dispatch.HasField("workflow"):
         return [Fault("workflow", "is required")]
-    job = JobSubmission(target=dispatch.target, workflows=[dispatch.workflow])
+    job = JobSubmission(target=dispatch.target, workflows=[dispatch.workflow], http_options=dispatch.http_options)
     # Dependencies are the manager's business, and name workflows that are not here.
     del job.workflows[0].depends_on[:]
     return [Fault(fault.path.replace(_JOB_PATH, "workflow", 1), fault.message) for fault in validate_share(job)]
