@@ -209,7 +209,8 @@ def make_gate(store: MemoryStore, node_id: str = "g1", **options: Any) -> GateIn
 
 async def start(gate: GateInMemory, *datacenters: str) -> GateInMemory:
     await gate.node.recover()
-    gate.node.activate(Endpoint("127.0.0.1", 1))
+    gate.node.lifecycle.listens_at(Endpoint("127.0.0.1", 1))
+    gate.node.activate()
     await gate.connect(*datacenters)
     return gate
 

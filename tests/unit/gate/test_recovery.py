@@ -88,7 +88,7 @@ async def test_a_draining_gate_ends_its_jobs_and_sends_watchers_away(start_gate:
     run = gate.node.jobs.state.find(job_id)
     assert run is not None
     watch = run.events.watch(run.events.last_sequence, run.snapshot)
-    gate.node.admission.drain()
+    gate.node.lifecycle.drain()
     await gate.node.drain.end_jobs(timeout_seconds=5)
     with pytest.raises(HyperscaleError) as caught:
         await anext(watch)

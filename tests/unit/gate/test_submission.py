@@ -118,7 +118,7 @@ async def test_too_many_unfinished_jobs_are_refused(start_gate: StartGate) -> No
 async def test_a_gate_that_recovers_or_drains_accepts_nothing(store: MemoryStore) -> None:
     gate = make_gate(store)
     assert (await refused(gate, submission())).reason is ErrorReason.SYNCING
-    gate.node.admission.drain()
+    gate.node.lifecycle.drain()
     assert (await refused(gate, submission())).reason is ErrorReason.DRAINING
 
 

@@ -16,7 +16,6 @@ from hyperscale.manager.completion import JobCompletion
 from hyperscale.manager.dispatch import PlacementOutcomes, ShardDispatcher
 from hyperscale.manager.events import JobEvents
 from hyperscale.manager.health import ManagerHealth
-from hyperscale.manager.identity import ManagerIdentity
 from hyperscale.manager.leadership import Leadership
 from hyperscale.manager.ledger import DatacenterLedger
 from hyperscale.manager.models.job import DatacenterJob
@@ -35,6 +34,8 @@ from hyperscale.runtime.clock import SystemClock
 from hyperscale.runtime.coordination import MemoryStore, memory_coordinator
 from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
+from hyperscale.runtime.identity import NodeIdentity
+from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.runtime.logs import get_logger
 from hyperscale.runtime.outbox import Outbox
 from hyperscale.runtime.supervisor import Supervisor
@@ -46,7 +47,7 @@ from hyperscale.v1.dispatch_pb2 import (
     WorkflowDispatchAck,
 )
 from hyperscale.v1.job_pb2 import JobFinalResult, JobSubmission, WorkflowStatus
-from hyperscale.v1.node_pb2 import NODE_ROLE_WORKER, NODE_STATE_ACTIVE, NodeInfo
+from hyperscale.v1.node_pb2 import NODE_ROLE_MANAGER, NODE_ROLE_WORKER, NODE_STATE_ACTIVE, NodeInfo
 from hyperscale.v1.node_pb2 import Endpoint as EndpointMessage
 from hyperscale.v1.progress_pb2 import (
     SHARD_STATUS_COMPLETED,
@@ -147,14 +148,17 @@ class ManagerInMemory:
         self.port = DoubleOfWorkers()
         self.outbox: Outbox[ManagerReport] = Outbox(1000)
         self.supervisor = Supervisor(node_id, get_logger(node_id))
-        identity = ManagerIdentity(node_id, DATACENTER, "cluster", "test", Endpoint("127.0.0.1", 7000))
+        identity = NodeIdentity(node_id, NODE_ROLE_MANAGER, DATACENTER, "cluster", "test")
+        node = NodeLifecycle(identity)
+        node.listens_at(Endpoint("127.0.0.1", 7000))
+        node.activate()
         woken = asyncio.Event()
         coordinator = memory_coordinator(store)
         self.state = ManagerState()
         self.workers = WorkerRegistry(identity, clock, 3.0, woken.set)
         self.leadership = Leadership(
             coordinator=coordinator,
-            identity=identity,
+            node=node,
             clock=SystemClock(),
             supervisor=self.supervisor,
             logger=get_logger(node_id),
@@ -164,7 +168,7 @@ class ManagerInMemory:
         self.reports = GateReports(DATACENTER, {GATE_ADDRESS: self.outbox})
         self.events = JobEvents()
         self.progression = JobProgression(self.workers, self.events, clock, 5.0)
-        self.health = ManagerHealth(identity, self.state, self.workers, self.leadership)
+        self.health = ManagerHealth(node, self.state, self.workers, self.leadership)
         self._join_actors(woken)
         self._join_requests(identity, max_active_jobs)
         self._connections: dict[str, int] = {}
@@ -202,7 +206,7 @@ class ManagerInMemory:
         self.progress = ProgressIngest(self.state, self.progression, self.clock, self.supervisor)
         self.heartbeats = HeartbeatIngest(self.state, self.workers, self.progression, self.stopper)
 
-    def _join_requests(self, identity: ManagerIdentity, max_active_jobs: int) -> None:
+    def _join_requests(self, identity: NodeIdentity, max_active_jobs: int) -> None:
         logger = get_logger(identity.node_id)
         self.intake = JobIntake(
             state=self.state,

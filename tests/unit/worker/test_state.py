@@ -3,7 +3,10 @@
 import pytest
 
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
+from hyperscale.runtime.identity import NodeIdentity
+from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.v1.dispatch_pb2 import WorkflowDispatch
+from hyperscale.v1.node_pb2 import NODE_ROLE_WORKER
 from hyperscale.worker.leases import JobLedger
 from hyperscale.worker.state import WorkerState
 
@@ -23,12 +26,17 @@ def refusal(state: WorkerState, what: WorkflowDispatch, now: float = 0.0) -> Err
 
 
 @pytest.fixture
-def state() -> WorkerState:
+def node() -> NodeLifecycle:
+    return NodeLifecycle(NodeIdentity("worker-1", NODE_ROLE_WORKER, "dc-1", "hyperscale", "default"))
+
+
+@pytest.fixture
+def state(node: NodeLifecycle) -> WorkerState:
     """An active worker with three idle engines."""
-    made = WorkerState(3, JobLedger(RETENTION_SECONDS, CAPACITY))
+    made = WorkerState(3, JobLedger(RETENTION_SECONDS, CAPACITY), node)
     for slot in range(3):
         made.engine_ready(slot, 1000 + slot)
-    made.activate()
+    node.activate()
     return made
 
 
@@ -118,19 +126,19 @@ def test_an_engine_replaced_during_a_shard_stays_reserved_for_it(state: WorkerSt
     assert state.available_cores == 2
 
 
-def test_a_draining_worker_takes_nothing_new_but_repeats_its_answers(state: WorkerState) -> None:
+def test_a_draining_worker_takes_nothing_new_but_repeats_its_answers(state: WorkerState, node: NodeLifecycle) -> None:
     first = state.admit(dispatch(), 0.0)
-    state.drain()
+    node.drain()
     assert refusal(state, dispatch("job/w/1")) is ErrorReason.DRAINING
     assert state.admit(dispatch(), 1.0).ack == first.ack
-    state.activate()
-    assert state.is_draining
+    node.activate()
+    assert node.is_draining
 
 
-def test_a_starting_worker_takes_nothing() -> None:
-    starting = WorkerState(1, JobLedger(RETENTION_SECONDS, CAPACITY))
+def test_a_starting_worker_takes_nothing(node: NodeLifecycle) -> None:
+    starting = WorkerState(1, JobLedger(RETENTION_SECONDS, CAPACITY), node)
     starting.engine_ready(0, 1)
-    assert refusal(starting, dispatch()) is ErrorReason.NOT_READY
+    assert refusal(starting, dispatch()) is ErrorReason.SYNCING
 
 
 def test_a_cancellation_tells_running_from_unknown_shards(state: WorkerState) -> None:
@@ -163,11 +171,11 @@ def test_a_running_job_is_not_forgotten_however_long_it_runs(state: WorkerState)
     assert refusal(state, dispatch("job/w/1", fence=1), 1e6) is ErrorReason.STALE_FENCE
 
 
-def test_ten_thousand_jobs_leave_no_more_than_the_capacity() -> None:
+def test_ten_thousand_jobs_leave_no_more_than_the_capacity(node: NodeLifecycle) -> None:
     ledger = JobLedger(RETENTION_SECONDS, CAPACITY)
-    state = WorkerState(1, ledger)
+    state = WorkerState(1, ledger, node)
     state.engine_ready(0, 1)
-    state.activate()
+    node.activate()
     for number in range(10_000):
         state.admit(dispatch(f"job-{number}/w/0"), 0.0)
         state.finish(f"job-{number}", f"job-{number}/w/0", 0.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from hyperscale.gate.admission import GateAdmission
 from hyperscale.gate.datacenter_calls import DatacenterCaller, ManagerCalls
 from hyperscale.gate.job_desk import JobDesk
 from hyperscale.gate.job_lifecycle import TERMINAL
@@ -12,6 +11,7 @@ from hyperscale.gate.registry import ManagerRegistry
 from hyperscale.gate.state import GateState
 from hyperscale.gate.store import JobStore
 from hyperscale.runtime.errors import ErrorReason, FieldViolation, HyperscaleError
+from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.v1 import gate_service_pb2, record_pb2
 
 _DEFAULT_PAGE = 100
@@ -22,8 +22,8 @@ _MAX_TOKEN_CHARACTERS = 300
 class GateViews:
     """What a gate says of itself and of its datacenters."""
 
-    def __init__(self, admission: GateAdmission, registry: ManagerRegistry, state: GateState) -> None:
-        self._admission = admission
+    def __init__(self, lifecycle: NodeLifecycle, registry: ManagerRegistry, state: GateState) -> None:
+        self._lifecycle = lifecycle
         self._registry = registry
         self._state = state
 
@@ -35,7 +35,7 @@ class GateViews:
         """A sign of life."""
         return gate_service_pb2.GatePingResponse(
             request_id=request_id,
-            node=self._admission.node,
+            node=self._lifecycle.info(),
             active_jobs=len(self._state),
             datacenters=self._registry.datacenters(),
         )

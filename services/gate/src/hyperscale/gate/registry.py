@@ -6,16 +6,15 @@ datacenter that was once known stays known, available or not.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 
 from hyperscale.gate.models.managers import ConnectedManager
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.endpoints import Endpoint
-from hyperscale.runtime.errors import ErrorReason, FieldViolation, HyperscaleError
+from hyperscale.runtime.errors import ErrorReason, HyperscaleError
+from hyperscale.runtime.identity import NodeIdentity
 from hyperscale.v1 import gate_service_pb2, node_pb2, progress_pb2
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _MAX_MANAGERS = 1000
 _MAX_DATACENTERS = 1000
 _FRESH_SECONDS = 3.0
@@ -32,7 +31,7 @@ class ManagerRegistry:
         Silence after which a manager, and a datacenter without others, counts as lost.
     """
 
-    def __init__(self, home: node_pb2.NodeInfo, loss_grace_seconds: float, clock: Clock) -> None:
+    def __init__(self, home: NodeIdentity, loss_grace_seconds: float, clock: Clock) -> None:
         self._home = home
         self._loss_grace_seconds = loss_grace_seconds
         self._clock = clock
@@ -57,7 +56,7 @@ class ManagerRegistry:
 
     def register(self, heartbeat: progress_pb2.ManagerHeartbeat) -> None:
         """Let a manager in; raises WRONG_CLUSTER, INVALID_ARGUMENT or OVERLOADED."""
-        self._check(heartbeat.node)
+        self._home.admit(heartbeat.node, node_pb2.NODE_ROLE_MANAGER)
         self.expire()
         self._check_room(heartbeat.node)
         self._last_session += 1
@@ -75,10 +74,6 @@ class ManagerRegistry:
         """The latest registration of a manager; None when it has not registered with this process."""
         manager = self._managers.get(node_id)
         return None if manager is None else manager.session
-
-    def has_manager_of(self, datacenter: str) -> bool:
-        """Whether any manager of the datacenter is registered."""
-        return any(manager.heartbeat.node.datacenter == datacenter for manager in self._managers.values())
 
     def hear(self, heartbeat: progress_pb2.ManagerHeartbeat) -> None:
         """Take a registered manager's news over."""
@@ -141,17 +136,6 @@ class ManagerRegistry:
         info.active_jobs = leader.active_jobs
         return info
 
-    def _check(self, node: node_pb2.NodeInfo) -> None:
-        if (node.cluster_id, node.environment_id) != (self._home.cluster_id, self._home.environment_id):
-            facts = {
-                "caller_cluster": f"{node.cluster_id}/{node.environment_id}",
-                "node_cluster": f"{self._home.cluster_id}/{self._home.environment_id}",
-            }
-            raise HyperscaleError(ErrorReason.WRONG_CLUSTER, metadata=facts)
-        violations = _faults(node)
-        if violations:
-            raise HyperscaleError(ErrorReason.INVALID_ARGUMENT, violations=violations)
-
     def _check_room(self, node: node_pb2.NodeInfo) -> None:
         if node.node_id not in self._managers and len(self._managers) >= _MAX_MANAGERS:
             raise HyperscaleError(ErrorReason.OVERLOADED, f"{_MAX_MANAGERS} managers are already registered")
@@ -163,18 +147,3 @@ def _leader(managers: Mapping[str, ConnectedManager]) -> progress_pb2.ManagerHea
     """The leader of the highest term, when several believe they lead."""
     leaders = [manager.heartbeat for manager in managers.values() if manager.heartbeat.is_leader]
     return max(leaders, key=lambda heartbeat: heartbeat.term, default=None)
-
-
-def _faults(node: node_pb2.NodeInfo) -> list[FieldViolation]:
-    checks = (
-        (node.role == node_pb2.NODE_ROLE_MANAGER, "role", "must be NODE_ROLE_MANAGER"),
-        (_is_name(node.node_id), "node_id", "must have 1 to 63 letters, digits, '-', '_' or '.'"),
-        (_is_name(node.datacenter), "datacenter", "must have 1 to 63 letters, digits, '-', '_' or '.'"),
-        (bool(node.endpoint.host), "endpoint.host", "must not be empty"),
-        (1 <= node.endpoint.port <= 65535, "endpoint.port", "must be from 1 to 65535"),
-    )
-    return [FieldViolation(f"heartbeat.node.{path}", message) for is_fine, path, message in checks if not is_fine]
-
-
-def _is_name(text: str) -> bool:
-    return _NAME.fullmatch(text) is not None

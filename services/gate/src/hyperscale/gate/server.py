@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 
-from hyperscale.gate.admission import GateAdmission
 from hyperscale.gate.cancellation import CancelCourier, JobCanceller
 from hyperscale.gate.closing import JobCloser
 from hyperscale.gate.conductor import JobConductor, JobSteering
@@ -32,12 +30,14 @@ from hyperscale.runtime.channels import ChannelPool
 from hyperscale.runtime.clock import Clock, SystemClock
 from hyperscale.runtime.coordination import Coordinator, open_coordinator
 from hyperscale.runtime.endpoints import Endpoint
+from hyperscale.runtime.identity import NodeIdentity
+from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.runtime.process import NodeContext
 from hyperscale.runtime.server import NodeServer
 from hyperscale.runtime.supervisor import RestartPolicy, Supervisor
-from hyperscale.v1 import node_pb2
 from hyperscale.v1.gate_ingest_service_pb2_grpc import add_GateIngestServiceServicer_to_server
 from hyperscale.v1.gate_service_pb2_grpc import add_GateServiceServicer_to_server
+from hyperscale.v1.node_pb2 import NODE_ROLE_GATE
 
 _GATE_SERVICE = "hyperscale.v1.GateService"
 _GATE_INGEST_SERVICE = "hyperscale.v1.GateIngestService"
@@ -57,12 +57,12 @@ class GateSurroundings:
 class JobMachinery:
     """The parts that take jobs from their acceptance to their end, put together."""
 
-    def __init__(self, config: GateConfig, around: GateSurroundings) -> None:
+    def __init__(self, config: GateConfig, identity: NodeIdentity, around: GateSurroundings) -> None:
         supervisor, clock, limits = around.supervisor, around.clock, config.job_limits
         self.state = GateState(config.max_active_jobs)
         self.store = JobStore(around.coordinator)
         self.leases = JobLeases(around.coordinator, config.node_id, config.lease_ttl_seconds, supervisor, clock)
-        self.registry = ManagerRegistry(_home(config), config.manager_loss_grace_seconds, clock)
+        self.registry = ManagerRegistry(identity, config.manager_loss_grace_seconds, clock)
         self.caller = DatacenterCaller(self.registry)
         self.courier = CancelCourier(self.caller, around.calls, supervisor, clock, config.cancel_delivery_seconds)
         self.closer = JobCloser(self.store, self.leases, supervisor, clock)
@@ -86,11 +86,11 @@ class GateNode:
     def __init__(self, config: GateConfig, around: GateSurroundings) -> None:
         self._config = config
         self._supervisor = supervisor = around.supervisor
-        self.jobs = jobs = JobMachinery(config, around)
-        self.admission = GateAdmission(_home(config))
+        identity = NodeIdentity.of(config, NODE_ROLE_GATE)
+        self.lifecycle = NodeLifecycle(identity)
+        self.jobs = jobs = JobMachinery(config, identity, around)
         self.submissions = JobSubmissions(
-            admission=self.admission,
-            region=config.region,
+            lifecycle=self.lifecycle,
             choice=DatacenterChoice(jobs.registry, jobs.store),
             store=jobs.store,
             leases=jobs.leases,
@@ -102,7 +102,7 @@ class GateNode:
         self.desk = JobDesk(config.node_id, jobs.state, jobs.store, owners, canceller)
         self.listing = JobListing(jobs.store)
         self.queries = WorkflowFanOut(self.desk, jobs.registry, jobs.caller, around.calls)
-        self.views = GateViews(self.admission, jobs.registry, jobs.state)
+        self.views = GateViews(self.lifecycle, jobs.registry, jobs.state)
         self.registrations = ManagerRegistrations(jobs.registry, jobs.store)
         self.strays = StrayReports(jobs.store, jobs.courier, supervisor)
         self.ingestion = ReportIngestion(jobs.state, jobs.registry, self.strays, supervisor)
@@ -120,14 +120,14 @@ class GateNode:
     def add_to(self, server: NodeServer) -> None:
         """Offer the services of a gate."""
         front = GateServiceHandler(
-            admission=self.admission,
+            lifecycle=self.lifecycle,
             submissions=self.submissions,
             desk=self.desk,
             listing=self.listing,
             queries=self.queries,
             views=self.views,
         )
-        ingest = GateIngestServiceHandler(self.admission, self.registrations, self.ingestion)
+        ingest = GateIngestServiceHandler(self.lifecycle, self.registrations, self.ingestion)
         server.add(add_GateServiceServicer_to_server, front, _GATE_SERVICE)
         server.add(add_GateIngestServiceServicer_to_server, ingest, _GATE_INGEST_SERVICE)
 
@@ -136,9 +136,9 @@ class GateNode:
         self.jobs.registry.restore(await self.jobs.store.datacenters())
         await self.recovery.end_own()
 
-    def activate(self, endpoint: Endpoint) -> None:
+    def activate(self) -> None:
         """Take calls, and begin what runs for as long as the gate does."""
-        self.admission.activate(node_pb2.Endpoint(host=endpoint.host, port=endpoint.port))
+        self.lifecycle.activate()
         ttl_seconds, sweep_seconds = self._config.lease_ttl_seconds, self._config.retention_sweep_seconds
         loops = {
             "lease-renewal": lambda: self.jobs.leases.keep(self.jobs.state),
@@ -160,37 +160,17 @@ async def serve_gate(context: NodeContext[GateConfig]) -> None:
     server = NodeServer(Endpoint(config.host, config.port), context.logger, insecure=config.insecure)
     gate.add_to(server)
     endpoint = await server.start()
+    gate.lifecycle.listens_at(endpoint)
     try:
         await gate.recover()
-        gate.activate(endpoint)
+        gate.activate()
         await server.set_serving(True)
         context.announce_ready(endpoint)
         await context.drain_requested.wait()
-        gate.admission.drain()
+        gate.lifecycle.drain()
         await server.set_serving(False)
         await gate.drain.end_jobs(context.drain_seconds_left / 2)
     finally:
         await server.drain(context.drain_seconds_left)
         await pool.close()
         await coordinator.close()
-
-
-def _home(config: GateConfig) -> node_pb2.NodeInfo:
-    return node_pb2.NodeInfo(
-        node_id=config.node_id,
-        role=node_pb2.NODE_ROLE_GATE,
-        datacenter=config.region,
-        endpoint=node_pb2.Endpoint(host=config.host, port=config.port),
-        state=node_pb2.NODE_STATE_SYNCING,
-        cluster_id=config.cluster_id,
-        environment_id=config.environment_id,
-        version=_release(),
-    )
-
-
-def _release() -> str:
-    """Release of this software; it has none when it runs from its source tree."""
-    try:
-        return version("hyperscale-gate")
-    except PackageNotFoundError:
-        return "unreleased"

@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import count
 
-from hyperscale.gate.admission import GateAdmission
 from hyperscale.gate.conductor import JobConductor
 from hyperscale.gate.job_run import JobRun
 from hyperscale.gate.leases import JobLeases
@@ -22,6 +21,8 @@ from hyperscale.gate.store import JobStore
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.coordination import ConflictError, Lease
 from hyperscale.runtime.errors import ErrorReason, FieldViolation, HyperscaleError
+from hyperscale.runtime.identity import NodeIdentity
+from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.v1 import job_pb2, record_pb2
 from hyperscale.v1.protocol import MAX_SUBMISSION_BYTES
 from hyperscale.workload.faults import Fault
@@ -32,14 +33,13 @@ from hyperscale.workload.validation import validate_submission
 class JobIds:
     """Identities of jobs: {region}-{unix_ms}-{gate}-{seq}."""
 
-    def __init__(self, region: str, gate_id: str) -> None:
-        self._region = region
-        self._gate_id = gate_id
+    def __init__(self, gate: NodeIdentity) -> None:
+        self._gate = gate
         self._sequence = count(1)
 
     def next(self, now_seconds: float) -> str:
         """An identity that no other job has, for a job accepted now (seconds since the Unix epoch)."""
-        return f"{self._region}-{round(now_seconds * 1000)}-{self._gate_id}-{next(self._sequence)}"
+        return f"{self._gate.datacenter}-{round(now_seconds * 1000)}-{self._gate.node_id}-{next(self._sequence)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +109,15 @@ class JobSubmissions:
     def __init__(
         self,
         *,
-        admission: GateAdmission,
-        region: str,
+        lifecycle: NodeLifecycle,
         choice: DatacenterChoice,
         store: JobStore,
         leases: JobLeases,
         runs: JobRuns,
         clock: Clock,
     ) -> None:
-        self._admission = admission
-        self._ids = JobIds(region, admission.node.node_id)
+        self._lifecycle = lifecycle
+        self._ids = JobIds(lifecycle.identity)
         self._choice = choice
         self._store = store
         self._leases = leases
@@ -131,7 +130,7 @@ class JobSubmissions:
         Raises SUBMISSION_TOO_LARGE, INVALID_ARGUMENT with every fault, UNKNOWN_DATACENTER, IDEMPOTENCY_KEY_REUSED,
         TOO_MANY_JOBS, NOT_READY.
         """
-        self._admission.require_active()
+        self._lifecycle.require_active()
         _check_size(submission)
         _check_content(submission)
         digest = hashlib.sha256(submission.SerializeToString(deterministic=True)).digest()
@@ -153,7 +152,7 @@ class JobSubmissions:
         return used.ack
 
     def _acceptance(self, submission: job_pb2.JobSubmission, datacenters: list[str], digest: bytes) -> Acceptance:
-        gate = self._admission.node
+        gate = self._lifecycle.info()
         now_seconds = self._clock.wall()
         job_id, submitted_at = self._ids.next(now_seconds), timestamp(now_seconds)
         record = record_pb2.JobRecord(

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable
 
-from hyperscale.manager.identity import ManagerIdentity
 from hyperscale.manager.leadership import Leadership
 from hyperscale.manager.progression import JobProgression
 from hyperscale.manager.reporting import GateReports
 from hyperscale.manager.state import ManagerState
+from hyperscale.runtime.lifecycle import NodeLifecycle
 
 _ACK_SECONDS = 3.0
 
@@ -27,14 +27,14 @@ class Departure:
     def __init__(
         self,
         *,
-        identity: ManagerIdentity,
+        node: NodeLifecycle,
         state: ManagerState,
         leadership: Leadership,
         progression: JobProgression,
         reports: GateReports,
         settle_seconds: float,
     ) -> None:
-        self._identity = identity
+        self._node = node
         self._state = state
         self._leadership = leadership
         self._progression = progression
@@ -43,9 +43,9 @@ class Departure:
 
     async def leave(self, seconds_left: float) -> None:
         """Refuse new work, end what runs, give leadership up, within the time given."""
-        self._leadership.refuse_new_work()
+        self._node.drain()
         jobs = self._state.jobs()
-        cause = f"manager {self._identity.node_id} was shut down while the job was under way"
+        cause = f"manager {self._node.identity.node_id} was shut down while the job was under way"
         for job in jobs:
             self._progression.fail_job(job, cause, min(self._settle_seconds, seconds_left / 3))
         if jobs:

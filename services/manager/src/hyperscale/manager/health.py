@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from hyperscale.manager.identity import ManagerIdentity
 from hyperscale.manager.leadership import Leadership
 from hyperscale.manager.registry import WorkerRegistry
 from hyperscale.manager.state import ManagerState
+from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.v1.manager_service_pb2 import ManagerPingResponse
-from hyperscale.v1.node_pb2 import NODE_STATE_ACTIVE, NODE_STATE_DRAINING, PingRequest
+from hyperscale.v1.node_pb2 import PingRequest
 from hyperscale.v1.progress_pb2 import ManagerHeartbeat
 
 
@@ -15,9 +15,9 @@ class ManagerHealth:
     """Reads state, registry and leadership; changes nothing."""
 
     def __init__(
-        self, identity: ManagerIdentity, state: ManagerState, workers: WorkerRegistry, leadership: Leadership
+        self, node: NodeLifecycle, state: ManagerState, workers: WorkerRegistry, leadership: Leadership
     ) -> None:
-        self._identity = identity
+        self._node = node
         self._state = state
         self._workers = workers
         self._leadership = leadership
@@ -28,7 +28,7 @@ class ManagerHealth:
         statuses = self._workers.statuses()
         total_cores = sum(status.heartbeat.total_cores for status in statuses)
         return ManagerHeartbeat(
-            node=self._identity.node_info(NODE_STATE_DRAINING if self._leadership.is_closed else NODE_STATE_ACTIVE),
+            node=self._node.info(),
             is_leader=lease is not None and self._leadership.is_ready,
             term=lease.token if lease is not None else 0,
             worker_count=len(statuses),

@@ -12,13 +12,13 @@ from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
-from hyperscale.manager.identity import ManagerIdentity
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.coordination import CoordinationUnavailableError, Coordinator, Lease
 from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.errors import LEADER_KEY, ErrorReason, HyperscaleError, LeaseLostError
+from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.runtime.supervisor import Supervisor
-from hyperscale.v1.node_pb2 import NODE_STATE_ACTIVE, NodeInfo
+from hyperscale.v1.node_pb2 import NodeInfo
 
 _RENEWALS_PER_TTL = 4
 
@@ -56,21 +56,20 @@ class Leadership:
         self,
         *,
         coordinator: Coordinator,
-        identity: ManagerIdentity,
+        node: NodeLifecycle,
         clock: Clock,
         supervisor: Supervisor,
         logger: FilteringBoundLogger,
         ttl_seconds: float,
     ) -> None:
         self._coordinator = coordinator
-        self._identity = identity
+        self._node = node
         self._clock = clock
         self._supervisor = supervisor
         self._logger = logger
         self._ttl_seconds = ttl_seconds
         self._lease: Lease | None = None
         self._is_ready = False
-        self._is_closed = False
         self._leader: LeaderView | None = None
 
     @property
@@ -84,11 +83,6 @@ class Leadership:
         return self._lease is not None and self._is_ready
 
     @property
-    def is_closed(self) -> bool:
-        """Whether this manager is shutting down."""
-        return self._is_closed
-
-    @property
     def leader(self) -> LeaderView | None:
         """The leader as far as it is known here."""
         return self._leader
@@ -98,8 +92,7 @@ class Leadership:
 
         Raises NOT_LEADER with the leader's address, SYNCING while it recovers, DRAINING when it is shutting down.
         """
-        if self._is_closed:
-            raise HyperscaleError(ErrorReason.DRAINING)
+        self._node.require_active()
         if self._lease is None:
             address = self._leader.address if self._leader is not None else ""
             raise HyperscaleError(ErrorReason.NOT_LEADER, metadata={LEADER_KEY: address} if address else {})
@@ -119,7 +112,7 @@ class Leadership:
 
     async def run(self, follower: Follower) -> None:
         """Campaign, lead, step down, over and over."""
-        while not self._is_closed:
+        while not self._node.is_draining:
             try:
                 lease = await self._take()
             except HyperscaleError as error:
@@ -130,21 +123,16 @@ class Leadership:
             await asyncio.sleep(self._ttl_seconds / _RENEWALS_PER_TTL)
 
     async def close(self) -> None:
-        """Take no more leader's work and give the lease up, so that another manager leads at once."""
-        self._is_closed = True
+        """Give the lease up, so that another manager leads at once; this one, which drains, does not campaign again."""
         lease, self._lease = self._lease, None
         if lease is not None:
             await self._coordinator.release(lease)
 
-    def refuse_new_work(self) -> None:
-        """Answer DRAINING from now on, while what has been begun is ended under the lease."""
-        self._is_closed = True
-
     async def _take(self) -> Lease | None:
         """The lease if it is free; otherwise note who has it."""
         held = await self._coordinator.holder(self._lease_name)
-        if held is None or held.owner == self._identity.node_id:
-            return await self._coordinator.acquire(self._lease_name, self._identity.node_id, self._ttl_seconds)
+        if held is None or held.owner == self._node.identity.node_id:
+            return await self._coordinator.acquire(self._lease_name, self._node.identity.node_id, self._ttl_seconds)
         self._leader = await self._view_of(held)
         return None
 
@@ -157,7 +145,7 @@ class Leadership:
 
     async def _lead(self, lease: Lease, follower: Follower) -> None:
         self._lease = lease
-        self._leader = LeaderView(self._identity.node_id, self._identity.endpoint.address)
+        self._leader = LeaderView(self._node.identity.node_id, self._node.endpoint.address)
         self._logger.info("leadership taken", token=lease.token)
         beginning = self._supervisor.start(self._begin(lease, follower), name="leadership-begin")
         reason = "the campaign was ended"
@@ -172,7 +160,7 @@ class Leadership:
             follower.step_down(reason)
 
     async def _begin(self, lease: Lease, follower: Follower) -> None:
-        info = self._identity.node_info(NODE_STATE_ACTIVE)
+        info = self._node.info()
         await self._coordinator.put(self._endpoint_key, info.SerializeToString(), guard=lease)
         await follower.lead(lease)
         self._is_ready = True
@@ -202,8 +190,8 @@ class Leadership:
 
     @property
     def _lease_name(self) -> str:
-        return f"datacenters/{self._identity.datacenter}/leader"
+        return f"datacenters/{self._node.identity.datacenter}/leader"
 
     @property
     def _endpoint_key(self) -> str:
-        return f"datacenters/{self._identity.datacenter}/leader-node"
+        return f"datacenters/{self._node.identity.datacenter}/leader-node"

@@ -10,7 +10,6 @@ import heapq
 
 from structlog.typing import FilteringBoundLogger
 
-from hyperscale.manager.identity import ManagerIdentity
 from hyperscale.manager.ledger import DatacenterLedger
 from hyperscale.manager.registry import WorkerRegistry
 from hyperscale.manager.reporting import GateReports
@@ -18,6 +17,7 @@ from hyperscale.manager.state import ManagerState
 from hyperscale.manager.views import abandoned_result
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.coordination import Lease
+from hyperscale.runtime.identity import NodeIdentity
 from hyperscale.v1.job_pb2 import JOB_STATUS_CANCELLED, JOB_STATUS_CANCELLING, JOB_STATUS_FAILED
 from hyperscale.v1.record_pb2 import DcJobRecord
 from hyperscale.workload.timestamps import seconds_of
@@ -31,7 +31,7 @@ class LeaderDuties:
     def __init__(
         self,
         *,
-        identity: ManagerIdentity,
+        identity: NodeIdentity,
         state: ManagerState,
         workers: WorkerRegistry,
         ledger: DatacenterLedger,

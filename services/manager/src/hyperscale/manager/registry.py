@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from hyperscale.manager.identity import ManagerIdentity
 from hyperscale.manager.models.allocation import WorkerCapacity
 from hyperscale.manager.models.worker import ConnectedWorker
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
+from hyperscale.runtime.identity import NodeIdentity
 from hyperscale.v1.manager_service_pb2 import WorkerStatus
+from hyperscale.v1.node_pb2 import NODE_ROLE_WORKER
 from hyperscale.v1.progress_pb2 import WorkerHeartbeat
 
 MAX_WORKERS = 10_000
@@ -30,7 +31,7 @@ class WorkerRegistry:
     """
 
     def __init__(
-        self, identity: ManagerIdentity, clock: Clock, loss_grace_seconds: float, on_capacity: Callable[[], None]
+        self, identity: NodeIdentity, clock: Clock, loss_grace_seconds: float, on_capacity: Callable[[], None]
     ) -> None:
         self._identity = identity
         self._clock = clock
@@ -47,7 +48,7 @@ class WorkerRegistry:
 
         Raises INVALID_ARGUMENT, WRONG_CLUSTER or, when the datacenter is full, OVERLOADED.
         """
-        self._identity.admit_worker(heartbeat.node)
+        self._identity.admit(heartbeat.node, NODE_ROLE_WORKER, datacenter=self._identity.datacenter)
         known = self._workers.get(heartbeat.node.node_id)
         if known is not None:
             known.heartbeat = heartbeat

@@ -15,7 +15,6 @@ from hyperscale.manager.gate_link import GateIngestPeer
 from hyperscale.manager.handlers.manager_ingest_service import ManagerIngestServiceHandler
 from hyperscale.manager.handlers.manager_service import ManagerServiceHandler
 from hyperscale.manager.health import ManagerHealth
-from hyperscale.manager.identity import ManagerIdentity
 from hyperscale.manager.leadership import Leadership
 from hyperscale.manager.ledger import DatacenterLedger
 from hyperscale.manager.models.limits import DatacenterLimits
@@ -34,6 +33,8 @@ from hyperscale.runtime.channels import ChannelPool
 from hyperscale.runtime.clock import Clock, SystemClock
 from hyperscale.runtime.coordination import Coordinator, open_coordinator
 from hyperscale.runtime.endpoints import Endpoint
+from hyperscale.runtime.identity import NodeIdentity
+from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.runtime.links import LinkTimings, StreamLink
 from hyperscale.runtime.outbox import Outbox
 from hyperscale.runtime.process import NodeContext
@@ -42,6 +43,7 @@ from hyperscale.runtime.supervisor import RestartPolicy
 from hyperscale.v1 import manager_ingest_service_pb2, manager_service_pb2
 from hyperscale.v1.manager_ingest_service_pb2_grpc import add_ManagerIngestServiceServicer_to_server
 from hyperscale.v1.manager_service_pb2_grpc import add_ManagerServiceServicer_to_server
+from hyperscale.v1.node_pb2 import NODE_ROLE_MANAGER
 from hyperscale.v1.progress_pb2 import ManagerReport, ReportAck
 
 GateLink = StreamLink[ManagerReport, ManagerReport, ReportAck]
@@ -63,7 +65,7 @@ async def serve(context: NodeContext[ManagerConfig]) -> None:
 class _Core:
     """What nearly every part needs."""
 
-    identity: ManagerIdentity
+    node: NodeLifecycle
     clock: Clock
     woken: asyncio.Event
     state: ManagerState
@@ -123,9 +125,10 @@ class ManagerNode:
     async def start(self) -> None:
         """Listen, then begin to act; ready once a gate has welcomed this manager, where there is one."""
         core, supervisor = self._core, self._context.supervisor
-        core.identity.endpoint = await self._server.start()
+        core.node.listens_at(await self._server.start())
+        core.node.activate()
         duties = LeaderDuties(
-            identity=core.identity,
+            identity=core.node.identity,
             state=core.state,
             workers=core.workers,
             ledger=core.ledger,
@@ -158,7 +161,7 @@ class ManagerNode:
         core, context = self._core, self._context
         await self._server.set_serving(False)
         departure = Departure(
-            identity=core.identity,
+            node=core.node,
             state=core.state,
             leadership=core.leadership,
             progression=core.progression,
@@ -175,7 +178,7 @@ class ManagerNode:
         if self._outboxes:
             await self._core.reports.wait_met()
         await self._server.set_serving(True)
-        self._context.announce_ready(self._core.identity.endpoint)
+        self._context.announce_ready(self._core.node.endpoint)
 
     def _link(self, address: str, outbox: Outbox[ManagerReport]) -> GateLink:
         core = self._core
@@ -227,25 +230,19 @@ class ManagerNode:
 
 def _core(context: NodeContext[ManagerConfig], coordinator: Coordinator, clock: Clock, reports: GateReports) -> _Core:
     config = context.config
-    identity = ManagerIdentity(
-        config.node_id,
-        config.datacenter,
-        config.cluster_id,
-        config.environment_id,
-        Endpoint(config.host, config.port),
-    )
+    node = NodeLifecycle(NodeIdentity.of(config, NODE_ROLE_MANAGER))
     woken, state, events = asyncio.Event(), ManagerState(), JobEvents()
-    workers = WorkerRegistry(identity, clock, config.worker_loss_grace_seconds, woken.set)
+    workers = WorkerRegistry(node.identity, clock, config.worker_loss_grace_seconds, woken.set)
     leadership = Leadership(
         coordinator=coordinator,
-        identity=identity,
+        node=node,
         clock=clock,
         supervisor=context.supervisor,
         logger=context.logger,
         ttl_seconds=config.leader_lease_ttl_seconds,
     )
     return _Core(
-        identity=identity,
+        node=node,
         clock=clock,
         woken=woken,
         state=state,
@@ -255,6 +252,6 @@ def _core(context: NodeContext[ManagerConfig], coordinator: Coordinator, clock: 
         reports=reports,
         events=events,
         progression=JobProgression(workers, events, clock, config.settle_seconds),
-        health=ManagerHealth(identity, state, workers, leadership),
+        health=ManagerHealth(node, state, workers, leadership),
         channels=ChannelPool(context.supervisor),
     )

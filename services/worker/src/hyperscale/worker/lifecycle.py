@@ -6,6 +6,7 @@ import asyncio
 
 from structlog.typing import FilteringBoundLogger
 
+from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.worker.engine_pool import EnginePool
 from hyperscale.worker.models.shards import ShardStopCause, StopLimits, StopReason
 from hyperscale.worker.registry import ManagerLinks
@@ -23,6 +24,7 @@ class WorkerLifecycle:
 
     def __init__(
         self,
+        node: NodeLifecycle,
         state: WorkerState,
         engines: EnginePool,
         managers: ManagerLinks,
@@ -31,6 +33,7 @@ class WorkerLifecycle:
         logger: FilteringBoundLogger,
         stop_limits: StopLimits,
     ) -> None:
+        self._node = node
         self._state = state
         self._engines = engines
         self._managers = managers
@@ -47,25 +50,25 @@ class WorkerLifecycle:
         """Wait until every engine is ready and a manager has welcomed the worker; take work from then on."""
         await self._state.engines_ready()
         await self._managers.registered()
-        self._state.activate()
+        self._node.activate()
         self._managers.beat()
 
-    async def drain(self, seconds_left: float, worker_id: str) -> None:
+    async def drain(self, seconds_left: float) -> None:
         """Take nothing new, stop what runs, deliver the results, end the engines."""
         deadline = asyncio.get_running_loop().time() + seconds_left
-        self._state.drain()
+        self._node.drain()
         self._managers.beat()
-        await self._stop_shards(seconds_left, worker_id)
+        await self._stop_shards(seconds_left)
         await self._deliver(deadline - asyncio.get_running_loop().time() - _CLOSING_SECONDS)
         await self._managers.stop()
         await self._engines.stop(_CLOSING_SECONDS)
 
-    async def _stop_shards(self, seconds_left: float, worker_id: str) -> None:
+    async def _stop_shards(self, seconds_left: float) -> None:
         limits = StopLimits(
             min(self._stop_limits.graceful_seconds, seconds_left * _GRACEFUL_SHARE),
             min(self._stop_limits.interrupt_seconds, seconds_left * _INTERRUPT_SHARE),
         )
-        reason = StopReason(ShardStopCause.BROKEN, f"worker {worker_id} was shut down")
+        reason = StopReason(ShardStopCause.BROKEN, f"worker {self._node.identity.node_id} was shut down")
         for shard_id in self._runs.active:
             self._runs.stop(shard_id, reason, limits)
         await self._runs.idle(seconds_left)

@@ -7,10 +7,13 @@ import asyncio
 from hyperscale.runtime.channels import ChannelPool
 from hyperscale.runtime.clock import SystemClock
 from hyperscale.runtime.endpoints import Endpoint
+from hyperscale.runtime.identity import NodeIdentity
+from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.runtime.process import NodeContext
 from hyperscale.runtime.server import NodeServer
 from hyperscale.runtime.supervisor import RestartPolicy
 from hyperscale.v1 import worker_service_pb2
+from hyperscale.v1.node_pb2 import NODE_ROLE_WORKER
 from hyperscale.v1.worker_service_pb2_grpc import add_WorkerServiceServicer_to_server
 from hyperscale.worker.config import WorkerConfig
 from hyperscale.worker.dispatch import ShardDesk
@@ -44,18 +47,19 @@ class _Node:
         config, supervisor, logger, clock = context.config, context.supervisor, context.logger, SystemClock()
         stop_limits = StopLimits(config.cancel_grace_seconds, config.interrupt_grace_seconds)
         self._channels = ChannelPool(supervisor)
-        self._state = WorkerState(config.cores, JobLedger(config.fence_retention_seconds, _REMEMBERED_JOBS))
-        pulse = Pulse(config, self._state)
-        engines = EnginePool(self._state, supervisor, logger, config.engine_start_timeout_seconds)
+        self._node = NodeLifecycle(NodeIdentity.of(config, NODE_ROLE_WORKER))
+        state = WorkerState(config.cores, JobLedger(config.fence_retention_seconds, _REMEMBERED_JOBS), self._node)
+        pulse = Pulse(self._node, state)
+        engines = EnginePool(state, supervisor, logger, config.engine_start_timeout_seconds)
         surroundings = LinkSurroundings(self._channels, supervisor, clock, logger, config.outbox_capacity)
         self._managers = ManagerLinks(config.managers, pulse, surroundings, config.heartbeat_interval_seconds)
         settings = ShardSettings(_execution_settings(config), stop_limits)
-        runs = ShardRuns(self._state, engines, settings, supervisor=supervisor, clock=clock, logger=logger)
+        runs = ShardRuns(state, engines, settings, supervisor=supervisor, clock=clock, logger=logger)
         self._orphans = OrphanWatch(runs, clock, config.orphan_grace_seconds)
         self._lifecycle = WorkerLifecycle(
-            self._state, engines, self._managers, runs, logger=logger, stop_limits=stop_limits
+            self._node, state, engines, self._managers, runs, logger=logger, stop_limits=stop_limits
         )
-        desk = ShardDesk(self._state, runs, self._managers, clock, logger)
+        desk = ShardDesk(state, runs, self._managers, clock, logger)
         self._server = NodeServer(Endpoint(config.host, config.port), logger, insecure=config.insecure)
         self._server.add(add_WorkerServiceServicer_to_server, WorkerService(desk, pulse), _SERVICE_NAME)
 
@@ -63,7 +67,7 @@ class _Node:
         """Serve until asked to drain, then drain."""
         context = self._context
         endpoint = await self._server.start()
-        self._state.listens_at(Endpoint(context.config.advertise_host or endpoint.host, endpoint.port))
+        self._node.listens_at(Endpoint(context.config.advertise_host or endpoint.host, endpoint.port))
         self._lifecycle.start()
         supervisor = context.supervisor
         _ = supervisor.start(self._managers.beat_forever, name="heartbeats", restart=RestartPolicy.ON_FAILURE)
@@ -73,7 +77,7 @@ class _Node:
         serving.cancel()
         await asyncio.wait({serving})
         await self._server.set_serving(False)
-        await self._lifecycle.drain(context.drain_seconds_left, context.config.node_id)
+        await self._lifecycle.drain(context.drain_seconds_left)
         await self._server.drain(context.drain_seconds_left)
         await self._channels.close()
 

@@ -5,35 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
+from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.v1.dispatch_pb2 import WorkflowDispatch, WorkflowDispatchAck
-from hyperscale.v1.node_pb2 import NodeState
 from hyperscale.worker.leases import JobLedger
 from hyperscale.worker.models.shards import EngineShare, ShardAdmission
 
 
 class WorkerState:
-    """Node state, engines that are ready or reserved, and the job ledger; times are monotonic seconds."""
+    """Engines that are ready or reserved, and the job ledger; times are monotonic seconds."""
 
-    def __init__(self, total_cores: int, jobs: JobLedger) -> None:
+    def __init__(self, total_cores: int, jobs: JobLedger, node: NodeLifecycle) -> None:
         self.total_cores = total_cores
         self._jobs = jobs
-        self._node_state: NodeState.ValueType = NodeState.NODE_STATE_SYNCING
-        self._endpoint: Endpoint | None = None
+        self._node = node
         self._ready: dict[int, int] = {}
         self._all_ready = asyncio.Event()
         self._reserved: dict[int, str] = {}
-
-    @property
-    def node_state(self) -> NodeState.ValueType:
-        """How far the worker is in its life."""
-        return self._node_state
-
-    @property
-    def is_draining(self) -> bool:
-        """Whether nothing new is taken any more."""
-        return self._node_state == NodeState.NODE_STATE_DRAINING
 
     @property
     def available_cores(self) -> int:
@@ -44,26 +32,6 @@ class WorkerState:
     def active_shards(self) -> list[str]:
         """Shards under way."""
         return self._jobs.active_shards
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """Where peers reach this worker."""
-        if self._endpoint is None:
-            raise RuntimeError("the worker does not listen yet")
-        return self._endpoint
-
-    def listens_at(self, endpoint: Endpoint) -> None:
-        """The server is up; peers are told this address."""
-        self._endpoint = endpoint
-
-    def activate(self) -> None:
-        """Take work from now on, unless the worker already drains."""
-        if not self.is_draining:
-            self._node_state = NodeState.NODE_STATE_ACTIVE
-
-    def drain(self) -> None:
-        """Take nothing new from now on."""
-        self._node_state = NodeState.NODE_STATE_DRAINING
 
     def engine_ready(self, slot: int, pid: int) -> None:
         """An engine is up and idle."""
@@ -82,14 +50,14 @@ class WorkerState:
     def admit(self, dispatch: WorkflowDispatch, now: float) -> ShardAdmission:
         """Reserve engines for a shard, or repeat the answer that this attempt already got.
 
-        Raises STALE_FENCE, DUPLICATE_SHARD, DRAINING, NOT_READY or INSUFFICIENT_CORES, and then changes nothing but the
+        Raises STALE_FENCE, DUPLICATE_SHARD, DRAINING, SYNCING or INSUFFICIENT_CORES, and then changes nothing but the
         fence seen.
         """
         self._jobs.check_fence(dispatch.job_id, dispatch.fence_token, now)
         answered = self._jobs.answered(dispatch, now)
         if answered is not None:
             return ShardAdmission(answered, ())
-        self._require_active()
+        self._node.require_active()
         slots = self._reserve(dispatch)
         ack = WorkflowDispatchAck(
             shard_id=dispatch.shard_id, cores_assigned=len(slots), available_cores=self.available_cores
@@ -112,12 +80,6 @@ class WorkerState:
         """A shard has ended: its engines are free again."""
         self._jobs.close(job_id, shard_id, now)
         self._reserved = {slot: holder for slot, holder in self._reserved.items() if holder != shard_id}
-
-    def _require_active(self) -> None:
-        if self.is_draining:
-            raise HyperscaleError(ErrorReason.DRAINING)
-        if self._node_state != NodeState.NODE_STATE_ACTIVE:
-            raise HyperscaleError(ErrorReason.NOT_READY)
 
     def _reserve(self, dispatch: WorkflowDispatch) -> tuple[int, ...]:
         free = self._free_slots()

@@ -8,9 +8,9 @@ from typing import Any
 
 import grpc.aio
 
-from hyperscale.gate.admission import GateAdmission
 from hyperscale.gate.registration import ManagerRegistrations
 from hyperscale.gate.sync import ReportIngestion
+from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.v1 import gate_ingest_service_pb2, progress_pb2
 from hyperscale.v1.gate_ingest_service_pb2_grpc import GateIngestServiceServicer
 
@@ -19,9 +19,9 @@ class GateIngestServiceHandler(GateIngestServiceServicer):
     """Translates calls of managers."""
 
     def __init__(
-        self, admission: GateAdmission, registration: ManagerRegistrations, ingestion: ReportIngestion
+        self, lifecycle: NodeLifecycle, registration: ManagerRegistrations, ingestion: ReportIngestion
     ) -> None:
-        self._admission = admission
+        self._lifecycle = lifecycle
         self._registration = registration
         self._ingestion = ingestion
 
@@ -29,9 +29,9 @@ class GateIngestServiceHandler(GateIngestServiceServicer):
         self, request: gate_ingest_service_pb2.ManagerRegistration, context: grpc.aio.ServicerContext[Any, Any]
     ) -> gate_ingest_service_pb2.ManagerRegistrationResponse:
         """Let a manager in."""
-        self._admission.require_active()
+        self._lifecycle.require_active()
         await self._registration.register(request.heartbeat)
-        return gate_ingest_service_pb2.ManagerRegistrationResponse(gate=self._admission.node)
+        return gate_ingest_service_pb2.ManagerRegistrationResponse(gate=self._lifecycle.info())
 
     async def StreamReports(
         self,
@@ -39,7 +39,7 @@ class GateIngestServiceHandler(GateIngestServiceServicer):
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> AsyncIterator[progress_pb2.ReportAck]:
         """Take reports over for as long as the stream lasts."""
-        self._admission.require_active()
+        self._lifecycle.require_active()
         with closing(self._ingestion.open()) as stream:
             async for report in request_iterator:
                 ack = stream.take(report)

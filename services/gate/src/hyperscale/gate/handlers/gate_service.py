@@ -8,11 +8,11 @@ from typing import Any
 
 import grpc.aio
 
-from hyperscale.gate.admission import GateAdmission
 from hyperscale.gate.job_desk import JobDesk
 from hyperscale.gate.models.orders import CallOrigin
 from hyperscale.gate.overview import GateViews, JobListing, WorkflowFanOut
 from hyperscale.gate.submission import JobSubmissions
+from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.v1 import dispatch_pb2, gate_service_pb2, job_pb2, node_pb2
 from hyperscale.v1.gate_service_pb2_grpc import GateServiceServicer
 from hyperscale.v1.protocol import FORWARDED_METADATA_KEY
@@ -24,14 +24,14 @@ class GateServiceHandler(GateServiceServicer):
     def __init__(
         self,
         *,
-        admission: GateAdmission,
+        lifecycle: NodeLifecycle,
         submissions: JobSubmissions,
         desk: JobDesk,
         listing: JobListing,
         queries: WorkflowFanOut,
         views: GateViews,
     ) -> None:
-        self._admission = admission
+        self._lifecycle = lifecycle
         self._submissions = submissions
         self._desk = desk
         self._listing = listing
@@ -48,21 +48,21 @@ class GateServiceHandler(GateServiceServicer):
         self, request: gate_service_pb2.GetJobRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> job_pb2.GlobalJobStatus:
         """Say how a job stands."""
-        self._admission.require_active()
+        self._lifecycle.require_active()
         return await self._desk.get(request, _origin(context))
 
     async def ListJobs(
         self, request: gate_service_pb2.ListJobsRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> gate_service_pb2.ListJobsResponse:
         """List jobs, newest first."""
-        self._admission.require_active()
+        self._lifecycle.require_active()
         return await self._listing.page(request)
 
     async def WatchJob(
         self, request: gate_service_pb2.WatchJobRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[gate_service_pb2.JobEvent]:
         """Stream what happens to a job."""
-        self._admission.require_active()
+        self._lifecycle.require_active()
         async with aclosing(self._desk.watch(request, _origin(context))) as events:
             async for event in events:
                 yield event
@@ -71,21 +71,21 @@ class GateServiceHandler(GateServiceServicer):
         self, request: dispatch_pb2.JobCancelRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> dispatch_pb2.JobCancelResponse:
         """Cancel a job, durably."""
-        self._admission.require_active()
+        self._lifecycle.require_active()
         return await self._desk.cancel(request, _origin(context))
 
     async def QueryWorkflows(
         self, request: gate_service_pb2.WorkflowQueryRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> gate_service_pb2.GateWorkflowQueryResponse:
         """Ask the datacenters about workflows."""
-        self._admission.require_active()
+        self._lifecycle.require_active()
         return await self._queries.query(request)
 
     async def ListDatacenters(
         self, request: gate_service_pb2.DatacenterListRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> gate_service_pb2.DatacenterListResponse:
         """List the datacenters."""
-        self._admission.require_active()
+        self._lifecycle.require_active()
         return self._views.datacenters()
 
     async def Ping(
