@@ -44,13 +44,16 @@ async def test_faulty_introductions_are_refused_with_the_path(gate: GateInMemory
 
 async def test_reports_before_registration_are_refused(start_gate: StartGate) -> None:
     gate = await start_gate()
-    for report in (
-        progress_pb2.ManagerReport(heartbeat=heartbeat("east")),
-        progress_pb2.ManagerReport(report_sequence=1, progress=progress_pb2.JobProgress()),
+    for report, reason in (
+        (progress_pb2.ManagerReport(heartbeat=heartbeat("east")), ErrorReason.NOT_REGISTERED),
+        (
+            progress_pb2.ManagerReport(report_sequence=1, progress=progress_pb2.JobProgress()),
+            ErrorReason.INVALID_ARGUMENT,
+        ),
     ):
         with pytest.raises(HyperscaleError) as caught:
             gate.node.ingestion.open().take(report)
-        assert caught.value.reason is ErrorReason.WRONG_CLUSTER
+        assert caught.value.reason is reason
 
 
 @pytest.mark.requirement("CLIENT.3")

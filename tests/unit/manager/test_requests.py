@@ -228,3 +228,8 @@ async def test_nothing_is_kept_of_jobs_that_have_ended(manager: ManagerInMemory)
     assert [status.reserved_cores for status in manager.workers.statuses()] == [0]
     await manager.until(lambda: set(manager.supervisor.running) == {"leadership", "scheduling"})
     assert not manager.supervisor.failures
+
+
+def test_a_worker_that_has_not_registered_here_cannot_open_a_stream(manager: ManagerInMemory) -> None:
+    with refusal(ErrorReason.NOT_REGISTERED):
+        manager.workers.connect("worker-1")

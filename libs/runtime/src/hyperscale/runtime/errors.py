@@ -33,6 +33,7 @@ class ErrorReason(StrEnum):
     STALE_FENCE = "STALE_FENCE"
     PROTOCOL_MISMATCH = "PROTOCOL_MISMATCH"
     WRONG_CLUSTER = "WRONG_CLUSTER"
+    NOT_REGISTERED = "NOT_REGISTERED"
     NOT_READY = "NOT_READY"
     SYNCING = "SYNCING"
     DRAINING = "DRAINING"
@@ -112,6 +113,9 @@ CATALOGUE: Mapping[ErrorReason, ErrorSpec] = MappingProxyType(
         ),
         _R.WRONG_CLUSTER: _spec(
             _S.FAILED_PRECONDITION, "the caller belongs to {caller_cluster}, this node belongs to {node_cluster}"
+        ),
+        _R.NOT_REGISTERED: _spec(
+            _S.FAILED_PRECONDITION, "{caller} must register with this process first", _A.AFTER_REFRESH
         ),
         _R.NOT_READY: _spec(_S.UNAVAILABLE, "this node is not ready to take work", _A.OTHER_NODE, 1.0),
         _R.SYNCING: _spec(_S.UNAVAILABLE, "this node is still loading state from its peers", _A.OTHER_NODE, 1.0),

@@ -13,7 +13,7 @@ from hyperscale.gate.registry import ManagerRegistry
 from hyperscale.gate.state import GateState
 from hyperscale.gate.store import JobStore
 from hyperscale.runtime.coordination import CoordinationUnavailableError
-from hyperscale.runtime.errors import ErrorReason, HyperscaleError
+from hyperscale.runtime.errors import ErrorReason, FieldViolation, HyperscaleError
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1 import progress_pb2
 from hyperscale.workload.histogram import HistogramError
@@ -117,7 +117,8 @@ class ReportStream:
     def take(self, report: progress_pb2.ManagerReport) -> progress_pb2.ReportAck | None:
         """Take over one frame; None when it needs no acknowledgement.
 
-        Raises WRONG_CLUSTER when the manager has not registered with this process.
+        Raises INVALID_ARGUMENT when the first frame is no heartbeat, and NOT_REGISTERED when the manager has not
+        registered with this process, or again since.
         """
         if report.WhichOneof("report") == "heartbeat":
             self._hear(report.heartbeat)
@@ -139,11 +140,8 @@ class ReportStream:
         self._registry.hear(heartbeat)
 
     def _check_registered(self) -> None:
-        if self._node_id is None or self._session is None or self._registry.session_of(self._node_id) != self._session:
-            raise _not_registered()
-
-
-def _not_registered() -> HyperscaleError:
-    return HyperscaleError(
-        ErrorReason.WRONG_CLUSTER, "the manager has not registered with this process of the gate, or again since"
-    )
+        if self._node_id is None:
+            fault = FieldViolation("heartbeat", "must be the first frame of a stream")
+            raise HyperscaleError(ErrorReason.INVALID_ARGUMENT, violations=[fault])
+        if self._session is None or self._registry.session_of(self._node_id) != self._session:
+            raise HyperscaleError(ErrorReason.NOT_REGISTERED, metadata={"caller": self._node_id})

@@ -60,11 +60,11 @@ class WorkerRegistry:
     def connect(self, worker_id: str) -> int:
         """A worker has opened its stream, which takes the place of an earlier one; returns the stream's number.
 
-        Raises NOT_READY when it has not registered here.
+        Raises NOT_REGISTERED when it has not registered here.
         """
         worker = self._workers.get(worker_id)
         if worker is None:
-            raise HyperscaleError(ErrorReason.WRONG_CLUSTER, f"worker {worker_id} has not registered here")
+            raise HyperscaleError(ErrorReason.NOT_REGISTERED, metadata={"caller": worker_id or "the worker"})
         self._last_connection += 1
         worker.connection = self._last_connection
         worker.away_since_seconds = None

@@ -31,7 +31,7 @@ class WorkerStreams:
     async def take(self, reports: AsyncIterator[WorkerReport]) -> AsyncIterator[int]:
         """Sequences of the frames that have been taken over, until the stream ends.
 
-        Raises INVALID_ARGUMENT when the first frame is no heartbeat, and WRONG_CLUSTER when its sender has not
+        Raises INVALID_ARGUMENT when the first frame is no heartbeat, and NOT_REGISTERED when its sender has not
         registered here.
         """
         first = await anext(reports, None)
