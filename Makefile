@@ -17,10 +17,10 @@ GENERATED := $(VENV)/.generated
 INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.developed
 
-.PHONY: help install demo test soak check fix bench compliance wheels lock clean
+.PHONY: help install demo test soak check fix bench bench-engine compliance wheels lock clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 install: $(INSTALLED) $(GENERATED) ## create .venv with every distribution, editable
 
@@ -39,6 +39,9 @@ check: install $(DEVELOPED) ## format, lint, types, import layers, protocol, dea
 fix: $(DEVELOPED) ## what can be mended automatically
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+bench-engine: install $(DEVELOPED) ## the load engine beside its targets, wrk and Locust; ARGS="--only memory" for one
+	@$(BIN)/python bench/bench_engine.py $(ARGS)
 
 bench: install $(DEVELOPED) ## every benchmark; each prints its ratios and appends JSON to bench/results
 	@shopt -s nullglob; for script in bench/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script"; done

@@ -19,7 +19,7 @@ daemon off;
 master_process off;
 pid {directory}/nginx.pid;
 error_log {directory}/error.log;
-events {{ worker_connections 4096; }}
+events {{ worker_connections {connections}; }}
 http {{
     access_log off;
     client_body_temp_path {directory}/body;
@@ -63,14 +63,18 @@ class Nginx:
 
 
 @contextmanager
-def running_nginx(*, keepalive_requests: int = 1000, core: int | None = None) -> Iterator[Nginx]:
+def running_nginx(
+    *, keepalive_requests: int = 1000, core: int | None = None, connections: int = 4096
+) -> Iterator[Nginx]:
     """Run nginx for the length of the block, pinned to one core when asked."""
     directory = Path(tempfile.mkdtemp(prefix="nginx-"))
     pin = "" if core is None else f"worker_cpu_affinity {1 << core:b};"
     port = _free_port()
     configuration = directory / "nginx.conf"
     configuration.write_text(
-        CONFIGURATION.format(directory=directory, port=port, keepalive_requests=keepalive_requests, pin=pin)
+        CONFIGURATION.format(
+            directory=directory, port=port, keepalive_requests=keepalive_requests, pin=pin, connections=connections
+        )
     )
     process = subprocess.Popen(["nginx", "-p", str(directory), "-c", str(configuration)], stderr=subprocess.PIPE)
     try:

@@ -1,0 +1,69 @@
+"""What processes cost: cores, CPU time and memory, as the kernel accounts for them."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterable
+from pathlib import Path
+
+TARGET_CORE = 0
+GENERATOR_CORE = 1
+
+
+def pin(pid: int, core: int) -> None:
+    """Keep a process on one core."""
+    os.sched_setaffinity(pid, {core})
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def children_cpu_seconds() -> float:
+    """User and system time of the processes waited for so far."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def machine_busy_seconds() -> float:
+    """Time that the cores have spent on anything but waiting, summed over the cores."""
+    user, nice, system, _, _, irq, softirq, *_ = (
+        int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+    )
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory that a process has in RAM."""
+    return _status_bytes(pid, "VmRSS")
+
+
+def most_resident_bytes(pid: int) -> int:
+    """The most memory that a process has had in RAM."""
+    return _status_bytes(pid, "VmHWM")
+
+
+def children_of(pids: Iterable[int]) -> list[int]:
+    """Processes whose parent is one of these."""
+    parents = set(pids)
+    return [
+        int(directory.name)
+        for directory in Path("/proc").iterdir()
+        if directory.name.isdigit() and _parent(directory) in parents
+    ]
+
+
+def _parent(directory: Path) -> int:
+    try:
+        return int((directory / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        # Ended in the meantime.
+        return 0
+
+
+def _status_bytes(pid: int, field: str) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))

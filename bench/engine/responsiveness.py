@@ -1,0 +1,67 @@
+"""Whether a worker's control process answers while its engines have every core busy."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+
+from bench.engine.machine import machine_busy_seconds, pin
+from bench.engine.rows import Bound, Row
+from bench.engine.settings import Settings
+from hyperscale.v1 import node_pb2, worker_service_pb2_grpc
+from tests.support.jobs import workflow, write_job
+from tests.support.local_cluster import local_cluster
+from tests.support.nginx import running_nginx
+
+USERS = 256
+PING_EVERY_SECONDS = 0.01
+RAMP_SECONDS = 2.0
+PING_ROUNDS = 3
+PING_TIMEOUT_SECONDS = 10.0
+
+
+def measure(settings: Settings) -> list[Row]:
+    """Ping of the worker, a hundred times a second, from a client on the same busy cores."""
+    with (
+        tempfile.TemporaryDirectory() as name,
+        running_nginx(keepalive_requests=1_000_000_000) as first,
+        running_nginx(keepalive_requests=1_000_000_000) as second,
+        local_cluster(Path(name)) as cluster,
+    ):
+        # A target on each core, and each user goes to both in turn, so that no engine waits while a core is free.
+        for core, target in enumerate((first, second)):
+            pin(target.pid, core)
+        job_id = cluster.submit(_write_endless_job(Path(name), (first.url, second.url)))
+        time.sleep(RAMP_SECONDS)
+        before = machine_busy_seconds()
+        pings_ms = asyncio.run(_ping(cluster.node("worker")["address"], PING_ROUNDS * settings.seconds))
+        busy = (machine_busy_seconds() - before) / (PING_ROUNDS * settings.seconds) / (os.cpu_count() or 1)
+        cluster.command("cancel", job_id)
+    p99_ms = sorted(pings_ms)[math.ceil(len(pings_ms) * 0.99) - 1]
+    note = f"{len(pings_ms)} pings, slowest {max(pings_ms):.0f} ms, cores busy {busy:.0%}"
+    return [Row("worker Ping p99 with all engines busy", p99_ms, Bound.AT_MOST, 50, "ms", note)]
+
+
+def _write_endless_job(directory: Path, urls: Sequence[str]) -> Path:
+    steps = [{"name": f"target{number}", "http": {"url": f"{url}/"}} for number, url in enumerate(urls)]
+    return write_job(directory, urls[0], workflow(steps=steps, constant_vus={"vus": USERS, "duration": "600s"}))
+
+
+async def _ping(address: str, seconds: float) -> list[float]:
+    """How long each took, for as long as asked."""
+    pings_ms = []
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = worker_service_pb2_grpc.WorkerServiceStub(channel)
+        end = time.perf_counter() + seconds
+        while (started := time.perf_counter()) < end:
+            _ = await stub.Ping(node_pb2.PingRequest(), timeout=PING_TIMEOUT_SECONDS)
+            pings_ms.append((time.perf_counter() - started) * 1000)
+            await asyncio.sleep(PING_EVERY_SECONDS)
+    return pings_ms
