@@ -4,13 +4,8 @@ from itertools import product
 
 import pytest
 
-from hyperscale.gate.job_lifecycle import (
-    TERMINAL,
-    TRANSITIONS,
-    IllegalJobStatusChangeError,
-    JobLifecycle,
-    job_outcome,
-)
+from hyperscale.gate.job_lifecycle import TERMINAL, TRANSITIONS, job_outcome
+from hyperscale.runtime.transitions import IllegalTransitionError, Lifecycle
 from hyperscale.v1.job_pb2 import JobStatus
 
 STATUSES = [status for name, status in JobStatus.items() if name != "JOB_STATUS_UNSPECIFIED"]
@@ -21,38 +16,38 @@ def status(name: str) -> JobStatus.ValueType:
 
 
 def test_every_status_has_its_row() -> None:
-    assert set(TRANSITIONS) == set(STATUSES)
+    assert TRANSITIONS.statuses == set(STATUSES)
 
 
 @pytest.mark.parametrize(("current", "wanted"), list(product(STATUSES, STATUSES)))
 def test_a_change_happens_exactly_when_the_table_allows_it(
     current: JobStatus.ValueType, wanted: JobStatus.ValueType
 ) -> None:
-    lifecycle = JobLifecycle(current)
-    if wanted in TRANSITIONS[current]:
-        lifecycle.advance(wanted)
+    lifecycle = Lifecycle(TRANSITIONS, "job-1", current)
+    if wanted in TRANSITIONS.following(current):
+        lifecycle.move(wanted)
         assert lifecycle.status == wanted
         return
-    with pytest.raises(IllegalJobStatusChangeError, match=JobStatus.Name(wanted)):
-        lifecycle.advance(wanted)
+    with pytest.raises(IllegalTransitionError, match=JobStatus.Name(wanted)):
+        lifecycle.move(wanted)
     assert lifecycle.status == current
 
 
 def test_terminal_statuses_never_change() -> None:
     assert {status(name) for name in ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED")} == TERMINAL
-    assert not any(TRANSITIONS[terminal] for terminal in TERMINAL)
+    assert not any(TRANSITIONS.following(terminal) for terminal in TERMINAL)
 
 
 def test_an_acknowledged_cancellation_never_completes() -> None:
     reachable = {status("CANCELLING")}
-    while new := {after for before in reachable for after in TRANSITIONS[before]} - reachable:
+    while new := {after for before in reachable for after in TRANSITIONS.following(before)} - reachable:
         reachable |= new
     assert status("COMPLETED") not in reachable
 
 
 @pytest.mark.parametrize("name", ["SUBMITTED", "DISPATCHING", "QUEUED", "RUNNING", "COMPLETING"])
 def test_every_unfinished_job_can_fail_time_out_and_be_cancelled(name: str) -> None:
-    assert {status("FAILED"), status("TIMEOUT"), status("CANCELLING")} <= TRANSITIONS[status(name)]
+    assert {status("FAILED"), status("TIMEOUT"), status("CANCELLING")} <= TRANSITIONS.following(status(name))
 
 
 @pytest.mark.parametrize(

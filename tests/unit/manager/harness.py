@@ -198,7 +198,6 @@ class ManagerInMemory:
             leadership=self.leadership,
             ledger=self.ledger,
             reports=self.reports,
-            clock=self.clock,
             supervisor=self.supervisor,
         )
         for observer in (self.stopper, self.scheduler, self.reporter, completion):

@@ -5,10 +5,10 @@ Laws: a status changes only along the table; a terminal status never changes; af
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable
 from typing import TypeAlias
 
+from hyperscale.runtime.transitions import TransitionTable
 from hyperscale.v1 import job_pb2
 
 JobStatusValue: TypeAlias = job_pb2.JobStatus.ValueType
@@ -26,66 +26,27 @@ _CANCELLED = job_pb2.JOB_STATUS_CANCELLED
 
 _ALWAYS = frozenset({_FAILED, _TIMEOUT, _CANCELLING})
 
-TRANSITIONS: Mapping[JobStatusValue, frozenset[JobStatusValue]] = MappingProxyType(
+TRANSITIONS: TransitionTable[JobStatusValue] = TransitionTable(
     {
         _SUBMITTED: _ALWAYS | {_DISPATCHING},
         _DISPATCHING: _ALWAYS | {_QUEUED, _RUNNING, _COMPLETING},
         _QUEUED: _ALWAYS | {_RUNNING, _COMPLETING},
         _RUNNING: _ALWAYS | {_COMPLETING},
         _COMPLETING: _ALWAYS | {_COMPLETED, _CANCELLED},
-        _CANCELLING: frozenset({_CANCELLED, _FAILED}),
-        _COMPLETED: frozenset(),
-        _FAILED: frozenset(),
-        _TIMEOUT: frozenset(),
-        _CANCELLED: frozenset(),
-    }
+        _CANCELLING: {_CANCELLED, _FAILED},
+        _COMPLETED: (),
+        _FAILED: (),
+        _TIMEOUT: (),
+        _CANCELLED: (),
+    },
+    job_pb2.JobStatus.Name,
 )
 """Every allowed change. COMPLETING → CANCELLED: a datacenter stopped the job without being asked by this gate."""
 
-TERMINAL = frozenset(status for status, following in TRANSITIONS.items() if not following)
+TERMINAL = TRANSITIONS.terminal
 """Statuses that never change."""
 
 _OUTCOME_ORDER = (_FAILED, _CANCELLED, _TIMEOUT, _COMPLETED)
-
-
-class IllegalJobStatusChangeError(Exception):
-    """A change that the table does not allow; a defect of the gate, never of its input."""
-
-    def __init__(self, current: JobStatusValue, wanted: JobStatusValue) -> None:
-        names = job_pb2.JobStatus.Name(current), job_pb2.JobStatus.Name(wanted)
-        super().__init__(f"{names[0]} cannot become {names[1]}")
-
-
-class JobLifecycle:
-    """The status of one job."""
-
-    def __init__(self, status: JobStatusValue = _SUBMITTED) -> None:
-        self._status = status
-
-    @property
-    def status(self) -> JobStatusValue:
-        """Current status."""
-        return self._status
-
-    @property
-    def is_terminal(self) -> bool:
-        """Whether the job has ended."""
-        return self._status in TERMINAL
-
-    @property
-    def is_cancelling(self) -> bool:
-        """Whether a cancellation is durable."""
-        return self._status == _CANCELLING
-
-    def allows(self, status: JobStatusValue) -> bool:
-        """Whether the status may come next."""
-        return status in TRANSITIONS[self._status]
-
-    def advance(self, status: JobStatusValue) -> None:
-        """Change the status; raises `IllegalJobStatusChangeError`."""
-        if not self.allows(status):
-            raise IllegalJobStatusChangeError(self._status, status)
-        self._status = status
 
 
 def job_outcome(statuses: Iterable[JobStatusValue]) -> JobStatusValue:

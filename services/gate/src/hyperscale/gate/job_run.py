@@ -11,14 +11,16 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from hyperscale.gate.events import JobEventLog
-from hyperscale.gate.job_lifecycle import TERMINAL, JobLifecycle, JobStatusValue
-from hyperscale.gate.live_view import WindowView, job_status, stored_job_status
-from hyperscale.gate.models.orders import JobLimits, StopOrder
+from hyperscale.gate.job_lifecycle import TERMINAL, TRANSITIONS, JobStatusValue
+from hyperscale.gate.live_view import LiveMetrics, WindowView, elapsed_seconds, job_status, stored_job_status
+from hyperscale.gate.models.orders import JobLimits, StopCause, StopOrder
 from hyperscale.gate.models.part import DatacenterPart
 from hyperscale.gate.stats import GlobalStatistics
+from hyperscale.gate.thresholds import JobThresholds, reason_of
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.coordination import Lease
 from hyperscale.runtime.errors import HyperscaleError
+from hyperscale.runtime.transitions import Lifecycle
 from hyperscale.v1 import gate_service_pb2, job_pb2, progress_pb2, record_pb2
 from hyperscale.workload.histogram import HistogramError
 from hyperscale.workload.timestamps import seconds_of, timestamp
@@ -48,9 +50,11 @@ class JobRun:
         self._limits = limits
         self._clock = clock
         self._accepted_at_seconds = clock.monotonic()
-        self._lifecycle = JobLifecycle(record.status)
+        self._lifecycle = Lifecycle(TRANSITIONS, f"job {record.job_id}", record.status)
         self._parts = {name: DatacenterPart(name) for name in record.datacenters}
         self._statistics = GlobalStatistics(record.datacenters, limits.window_tolerance_seconds)
+        self._thresholds = JobThresholds(record.submission.thresholds)
+        self._has_news = False
         self._stop: StopOrder | None = None
         self._is_abandoned = False
         self._changed = asyncio.Event()
@@ -92,7 +96,7 @@ class JobRun:
     @property
     def is_cancelling(self) -> bool:
         """Whether a cancellation is durable."""
-        return self._lifecycle.is_cancelling
+        return self.status == job_pb2.JOB_STATUS_CANCELLING
 
     @property
     def is_terminal(self) -> bool:
@@ -133,7 +137,7 @@ class JobRun:
         self._record = record
         if record.status == self.status:
             return
-        self._lifecycle.advance(record.status)
+        self._lifecycle.move(record.status)
         if not self.is_terminal:
             self._push_status(record.cancel_reason)
         self._wake()
@@ -141,7 +145,7 @@ class JobRun:
     def advance(self, status: JobStatusValue) -> None:
         """Change the status in memory, where the table allows it."""
         if self._lifecycle.allows(status):
-            self._lifecycle.advance(status)
+            self._lifecycle.move(status)
             self._push_status("")
 
     def order_stop(self, order: StopOrder) -> None:
@@ -149,6 +153,19 @@ class JobRun:
         if self._stop is None:
             self._stop = order
             self._wake()
+
+    def enforce_thresholds(self) -> None:
+        """Have the job stopped when a threshold with abort_on_fail does not hold on what was measured since last asked."""
+        if not self._has_news or self._stop is not None or self.is_done:
+            return
+        self._has_news = False
+        now_seconds = self._clock.wall()
+        live = LiveMetrics(self._parts, self._statistics).at(now_seconds)
+        broken = self._thresholds.broken(live, elapsed_seconds(self._parts.values(), now_seconds))
+        if broken is not None:
+            self.order_stop(
+                StopOrder(StopCause.THRESHOLD, reason_of(broken), self._clock.monotonic(), broken.threshold)
+            )
 
     def abandon(self, error: HyperscaleError) -> None:
         """Stop acting as the owner; watchers get the error."""
@@ -172,6 +189,7 @@ class JobRun:
             progress.datacenter, progress.progress_sequence, progress.statistics
         ):
             return
+        self._has_news = True
         part.is_accepted = True
         part.workflows = tuple(progress.workflows)
         if progress.HasField("started_at"):
@@ -219,7 +237,7 @@ class JobRun:
         closed = self._statistics.close_windows(now_seconds, expected)
         if not closed:
             return
-        view = WindowView(self._parts, self._statistics)
+        view = WindowView(self._parts, self._statistics, self._thresholds)
         for window in closed:
             self.events.append_window(view.of(window))
 
@@ -261,6 +279,7 @@ class JobRun:
         return result
 
     def _end_part(self, part: DatacenterPart, result: job_pb2.JobFinalResult) -> None:
+        self._has_news = True
         part.is_accepted = True
         part.result = result
         part.workflows = tuple(result.workflows)

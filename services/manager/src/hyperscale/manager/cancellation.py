@@ -139,7 +139,7 @@ class JobCancellation:
             return await self._cancel_absent(request, lease)
         _check_sender(request, job.dispatch.fence_token)
         reason = request.reason or _DEFAULT_REASON
-        self._progression.cancel(job, reason)
+        self._progression.cancel(job)
         await self._ledger.save(job)
         if self._state.holds(job):
             self._progression.stop_shards(job, reason, self._deadline_seconds(job))

@@ -11,7 +11,6 @@ from hyperscale.manager.models.job import AssignedShard, DatacenterJob
 from hyperscale.manager.reporting import GateReports
 from hyperscale.manager.state import ManagerState
 from hyperscale.manager.views import final_result, job_record
-from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.errors import CoordinationUnavailableError, LeaseLostError
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1.job_pb2 import (
@@ -36,14 +35,12 @@ class JobCompletion:
         leadership: Leadership,
         ledger: DatacenterLedger,
         reports: GateReports,
-        clock: Clock,
         supervisor: Supervisor,
     ) -> None:
         self._state = state
         self._leadership = leadership
         self._ledger = ledger
         self._reports = reports
-        self._clock = clock
         self._supervisor = supervisor
 
     def job_changed(self, job: DatacenterJob) -> None:
@@ -58,7 +55,7 @@ class JobCompletion:
 
     async def _end(self, job: DatacenterJob) -> None:
         async with job.commit_lock:
-            job.lifecycle.move(_outcome(job), self._clock.wall())
+            job.lifecycle.move(_outcome(job))
             result = final_result(job, self._reports.datacenter)
             try:
                 await self._commit(job, result)

@@ -50,7 +50,7 @@ class JobProgression:
 
     def begin(self, job: DatacenterJob) -> None:
         """The job is durable: it waits for cores, unless it needs none."""
-        job.lifecycle.move(JOB_STATUS_QUEUED, self._clock.wall())
+        job.lifecycle.move(JOB_STATUS_QUEUED)
         self._advance(job)
 
     def wait(self, job: DatacenterJob, run: WorkflowRun, reason: str) -> None:
@@ -123,11 +123,11 @@ class JobProgression:
         self._fail(job, run)
         self._advance(job)
 
-    def cancel(self, job: DatacenterJob, reason: str) -> None:
+    def cancel(self, job: DatacenterJob) -> None:
         """The job is to end CANCELLED; the shards' owners are told by `stop_shards` once that is durable."""
         if job.lifecycle.status == JOB_STATUS_CANCELLING or job.lifecycle.is_terminal:
             return
-        job.lifecycle.move(JOB_STATUS_CANCELLING, self._clock.wall(), reason)
+        job.lifecycle.move(JOB_STATUS_CANCELLING)
 
     def stop_shards(self, job: DatacenterJob, reason: str, deadline_seconds: float) -> None:
         """Stop whatever of the job has not ended, and give up after the deadline (from now) what does not confirm."""
@@ -185,7 +185,7 @@ class JobProgression:
         if run.lifecycle.status == WORKFLOW_STATUS_PENDING:
             run.lifecycle.move(WORKFLOW_STATUS_DISPATCHED, now)
         if job.lifecycle.status == JOB_STATUS_QUEUED:
-            job.lifecycle.move(JOB_STATUS_DISPATCHING, now)
+            job.lifecycle.move(JOB_STATUS_DISPATCHING)
 
     def _note_running(self, job: DatacenterJob, run: WorkflowRun) -> None:
         self._note_dispatched(job, run)
@@ -193,7 +193,7 @@ class JobProgression:
         if run.lifecycle.status == WORKFLOW_STATUS_DISPATCHED:
             run.lifecycle.move(WORKFLOW_STATUS_RUNNING, now)
         if job.lifecycle.status == JOB_STATUS_DISPATCHING:
-            job.lifecycle.move(JOB_STATUS_RUNNING, now)
+            job.lifecycle.move(JOB_STATUS_RUNNING)
 
     def _fail(self, job: DatacenterJob, run: WorkflowRun) -> None:
         """Fail the dependents and stop the rest."""
@@ -224,7 +224,7 @@ class JobProgression:
         settles = not job.settled and self._is_settled(job)
         job.settled = job.settled or settles
         if settles and job.lifecycle.status == JOB_STATUS_RUNNING and not job.failing:
-            job.lifecycle.move(JOB_STATUS_COMPLETING, self._clock.wall())
+            job.lifecycle.move(JOB_STATUS_COMPLETING)
         self._events.job_changed(job)
         if settles:
             self._events.job_settled(job)

@@ -113,7 +113,6 @@ class ManagerNode:
             leadership=core.leadership,
             ledger=core.ledger,
             reports=core.reports,
-            clock=clock,
             supervisor=supervisor,
         )
         for observer in (self._stopper, self._scheduler, self._reporter, completion):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hyperscale.manager.admission import check_dispatch, check_fence
-from hyperscale.manager.job_lifecycle import DatacenterJobLifecycle
+from hyperscale.manager.job_lifecycle import TRANSITIONS
 from hyperscale.manager.leadership import Leadership
 from hyperscale.manager.ledger import DatacenterLedger
 from hyperscale.manager.models.allocation import WorkflowKey
@@ -17,8 +17,9 @@ from hyperscale.manager.workflow_lifecycle import WorkflowLifecycle
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.coordination import ConflictError, Lease
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
+from hyperscale.runtime.transitions import Lifecycle
 from hyperscale.v1.dispatch_pb2 import JobDispatch
-from hyperscale.v1.job_pb2 import JobAck
+from hyperscale.v1.job_pb2 import JOB_STATUS_SUBMITTED, JobAck
 from hyperscale.v1.record_pb2 import DcJobRecord
 from hyperscale.v1.workflow_pb2 import Workflow
 from hyperscale.workload.defaults import load_iterations, load_vus
@@ -112,7 +113,7 @@ class JobIntake:
             dispatch=dispatch,
             leadership_token=lease.token,
             accepted_at_seconds=now,
-            lifecycle=DatacenterJobLifecycle(dispatch.job_id, now),
+            lifecycle=Lifecycle(TRANSITIONS, f"job {dispatch.job_id}", JOB_STATUS_SUBMITTED),
             graph=WorkflowGraph(workflows),
             workflows={workflow.name: _run(dispatch.job_id, workflow, now) for workflow in workflows},
             statistics=statistics,

@@ -6,11 +6,10 @@ from here: whoever moves a workflow tells the interested when the whole step is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
-from hyperscale.manager.models.lifecycle import IllegalTransitionError, StatusChange
+from hyperscale.manager.models.lifecycle import StatusChange
+from hyperscale.runtime.transitions import TransitionTable
 from hyperscale.v1.job_pb2 import (
     WORKFLOW_STATUS_AGGREGATED,
     WORKFLOW_STATUS_AGGREGATION_FAILED,
@@ -24,24 +23,19 @@ from hyperscale.v1.job_pb2 import (
     WorkflowStatus,
 )
 
-TRANSITIONS: Final[Mapping[WorkflowStatus.ValueType, frozenset[WorkflowStatus.ValueType]]] = MappingProxyType(
+TRANSITIONS: Final[TransitionTable[WorkflowStatus.ValueType]] = TransitionTable(
     {
-        WORKFLOW_STATUS_PENDING: frozenset(
-            {WORKFLOW_STATUS_DISPATCHED, WORKFLOW_STATUS_CANCELLING, WORKFLOW_STATUS_FAILED}
-        ),
-        WORKFLOW_STATUS_DISPATCHED: frozenset(
-            {WORKFLOW_STATUS_RUNNING, WORKFLOW_STATUS_CANCELLING, WORKFLOW_STATUS_FAILED}
-        ),
-        WORKFLOW_STATUS_RUNNING: frozenset(
-            {WORKFLOW_STATUS_COMPLETED, WORKFLOW_STATUS_FAILED, WORKFLOW_STATUS_CANCELLING}
-        ),
-        WORKFLOW_STATUS_COMPLETED: frozenset({WORKFLOW_STATUS_AGGREGATED, WORKFLOW_STATUS_AGGREGATION_FAILED}),
-        WORKFLOW_STATUS_FAILED: frozenset({WORKFLOW_STATUS_CANCELLED}),
-        WORKFLOW_STATUS_CANCELLING: frozenset({WORKFLOW_STATUS_CANCELLED}),
-        WORKFLOW_STATUS_AGGREGATED: frozenset(),
-        WORKFLOW_STATUS_AGGREGATION_FAILED: frozenset(),
-        WORKFLOW_STATUS_CANCELLED: frozenset(),
-    }
+        WORKFLOW_STATUS_PENDING: {WORKFLOW_STATUS_DISPATCHED, WORKFLOW_STATUS_CANCELLING, WORKFLOW_STATUS_FAILED},
+        WORKFLOW_STATUS_DISPATCHED: {WORKFLOW_STATUS_RUNNING, WORKFLOW_STATUS_CANCELLING, WORKFLOW_STATUS_FAILED},
+        WORKFLOW_STATUS_RUNNING: {WORKFLOW_STATUS_COMPLETED, WORKFLOW_STATUS_FAILED, WORKFLOW_STATUS_CANCELLING},
+        WORKFLOW_STATUS_COMPLETED: {WORKFLOW_STATUS_AGGREGATED, WORKFLOW_STATUS_AGGREGATION_FAILED},
+        WORKFLOW_STATUS_FAILED: {WORKFLOW_STATUS_CANCELLED},
+        WORKFLOW_STATUS_CANCELLING: {WORKFLOW_STATUS_CANCELLED},
+        WORKFLOW_STATUS_AGGREGATED: (),
+        WORKFLOW_STATUS_AGGREGATION_FAILED: (),
+        WORKFLOW_STATUS_CANCELLED: (),
+    },
+    WorkflowStatus.Name,
 )
 
 ENDED: Final = frozenset(
@@ -75,7 +69,7 @@ class WorkflowLifecycle:
         return self._history[-1].reason
 
     @property
-    def history(self) -> tuple[StatusChange[WorkflowStatus.ValueType], ...]:
+    def history(self) -> tuple[StatusChange, ...]:
         """Every accepted change, oldest first; as long as the longest path through the table at most."""
         return tuple(self._history)
 
@@ -86,8 +80,5 @@ class WorkflowLifecycle:
 
     def move(self, status: WorkflowStatus.ValueType, at_seconds: float, reason: str = "") -> None:
         """Change the status; raises `IllegalTransitionError`."""
-        if status not in TRANSITIONS[self.status]:
-            raise IllegalTransitionError(
-                f"workflow {self._name}", WorkflowStatus.Name(self.status), WorkflowStatus.Name(status)
-            )
+        TRANSITIONS.check(f"workflow {self._name}", self.status, status)
         self._history.append(StatusChange(status, at_seconds, reason))

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
-from hyperscale.manager.job_lifecycle import DatacenterJobLifecycle
 from hyperscale.manager.models.allocation import WorkflowKey
 from hyperscale.manager.stats import JobStatistics
 from hyperscale.manager.workflow_lifecycle import WorkflowLifecycle
+from hyperscale.runtime.transitions import Lifecycle
 from hyperscale.v1.dispatch_pb2 import JobDispatch
+from hyperscale.v1.job_pb2 import JobStatus
 from hyperscale.v1.workflow_pb2 import Workflow
 from hyperscale.workload.graph import WorkflowGraph
 
@@ -130,7 +131,7 @@ class DatacenterJob:
     dispatch: JobDispatch
     leadership_token: int
     accepted_at_seconds: float
-    lifecycle: DatacenterJobLifecycle
+    lifecycle: Lifecycle[JobStatus.ValueType]
     graph: WorkflowGraph
     workflows: dict[str, WorkflowRun]
     statistics: JobStatistics

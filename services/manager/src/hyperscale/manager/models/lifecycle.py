@@ -1,15 +1,14 @@
-"""Changes of status, and what is said when one is not allowed."""
+"""What is kept of a workflow's life."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
-StatusT = TypeVar("StatusT", bound=int)
+from hyperscale.v1.job_pb2 import WorkflowStatus
 
 
 @dataclass(frozen=True, slots=True)
-class StatusChange(Generic[StatusT]):
+class StatusChange:
     """One accepted change.
 
     Attributes
@@ -20,13 +19,6 @@ class StatusChange(Generic[StatusT]):
         For people; may be empty.
     """
 
-    status: StatusT
+    status: WorkflowStatus.ValueType
     at_seconds: float
     reason: str
-
-
-class IllegalTransitionError(Exception):
-    """A status was to change in a way that its table does not have: a fault of the program, never of a caller."""
-
-    def __init__(self, subject: str, current: str, wanted: str) -> None:
-        super().__init__(f"{subject} cannot go from {current} to {wanted}")
