@@ -1,19 +1,15 @@
-"""Metrics and thresholds: k6's names, nothing invented, helpful refusals."""
+"""Metrics: k6's names, nothing invented."""
 
-from contextlib import suppress
 from dataclasses import fields
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.workload.metric_catalogue import METRICS, Aggregation, MetricLevel, Percentile, SimpleAggregation
-from hyperscale.workload.metrics import STEP_METRICS, WORKFLOW_METRICS, MetricSource, errors_of, metrics_of
+from hyperscale.workload.metrics import STEP_METRICS, WORKFLOW_METRICS, MetricSource, errors_of, metrics_of, steps_of
 from hyperscale.workload.metrics import to_proto as metrics_to_proto
 from hyperscale.workload.statistics import HttpPhases, WorkflowStatistics
-from hyperscale.workload.thresholds import ThresholdSyntaxError, UnknownMetricError, parse_threshold
 
 
 def measured() -> WorkflowStatistics:
@@ -103,66 +99,12 @@ def test_an_aggregation_that_a_metric_does_not_have_is_an_error(metric: str, agg
         MetricSource([measured()], 1.0).aggregate(metric, aggregation)
 
 
-@pytest.mark.parametrize(
-    ("metric", "expression", "observed", "passed"),
-    [
-        ("http_req_duration", "p(95) < 300ms", 86, True),
-        ("http_req_duration", "p(95)<0.05s", 86, False),
-        ("http_req_duration", " p( 99.9 ) <= 1m ", 90, True),
-        ("http_req_duration", "avg < 45", 45.5, False),
-        ("http_req_duration", "min >= 1", 1, True),
-        ("http_req_duration", "max > 90000us", 90, False),
-        ("http_req_duration", "med != 0", 45, True),
-        ("http_req_failed", "rate < 1%", 0.1, False),
-        ("http_req_failed", "rate<=10%", 0.1, True),
-        ("http_req_failed", "rate<0.2", 0.1, True),
-        ("http_req_failed", "count == 10", 10, True),
-        ("http_reqs", "count >= 100", 100, True),
-        ("http_reqs", "rate > 10", 10, False),
-        ("vus_max", "value == 5", 5, True),
-    ],
-)
-def test_thresholds(metric: str, expression: str, observed: float, passed: bool) -> None:
-    value, held = parse_threshold(metric, expression).evaluate(MetricSource([measured()], 10.0))
-    assert value == pytest.approx(observed, rel=0.0055)
-    assert held is passed
-
-
-@pytest.mark.parametrize("metric", ["http_req_duration", "http_req_failed", "iteration_duration"])
-def test_a_threshold_without_any_sample_does_not_hold(metric: str) -> None:
-    expression = "rate < 1%" if metric == "http_req_failed" else "p(95) < 300ms"
-    assert parse_threshold(metric, expression).evaluate(MetricSource([], 10.0)) == (0.0, False)
-
-
-@pytest.mark.parametrize(
-    ("metric", "expression", "message"),
-    [
-        ("http_reqs", "p(95) < 3", r"http_reqs has no 'p\(95\)', only count, rate"),
-        ("http_req_duration", "rate < 1", r"http_req_duration has no 'rate', only avg, min, med, max, p\(N\)"),
-        ("http_req_duration", "p < 1", "has no 'p'"),
-        ("http_req_duration", "p(101) < 1", r"from p\(0\) to p\(100\)"),
-        ("http_req_duration", "p(95) < 300kg", "no unit 'kg'; its units are"),
-        ("http_reqs", "rate < 1%", "no unit '%'; it takes a plain number"),
-        ("http_req_failed", "rate 1", "such as 'rate < 1%'"),
-        ("http_req_failed", "", "such as 'rate < 1%'"),
-        ("http_req_failed", "rate < -1", "such as"),
-        ("http_req_duration", "p(95) < nan", "such as"),
-        ("http_req_duration", "p(95) < " + "9" * 1000, "such as"),
-    ],
-)
-def test_a_bad_expression_says_what_would_be_valid(metric: str, expression: str, message: str) -> None:
-    with pytest.raises(ThresholdSyntaxError, match=message):
-        parse_threshold(metric, expression)
-
-
-def test_an_unknown_metric_is_told_with_the_known_ones() -> None:
-    with pytest.raises(UnknownMetricError, match=r"did you mean 'http_req_duration'\?\); there are http_reqs, "):
-        parse_threshold("http_reqs_duration", "p(95) < 1")
-
-
-@given(st.sampled_from([*METRICS, "nope"]), st.text(max_size=40))
-def test_any_text_is_read_or_refused(metric: str, expression: str) -> None:
-    source = MetricSource([measured()], 1.0)
-    with suppress(ThresholdSyntaxError):
-        observed, _ = parse_threshold(metric, expression).evaluate(source)
-        assert observed >= 0.0
+def test_each_step_has_its_own_metrics_in_the_order_of_the_workflow() -> None:
+    idle = WorkflowStatistics("idle")
+    steps = steps_of([measured(), idle], elapsed_seconds=10.0)
+    assert [(entry.workflow_name, entry.step_name) for entry in steps] == [("browse", "home"), ("browse", "cart")]
+    home, cart = (entry.metrics for entry in steps)
+    assert dict(home["http_reqs"].values) == {"count": 60, "rate": 6.0}
+    assert dict(cart["http_req_failed"].values) == {"count": 6, "rate": 0.15}
+    assert (home["http_req_duration"].values["max"], cart["http_req_duration"].values["min"]) == (56.0, 57.0)
+    assert not {"iterations", "iteration_duration", "vus"} & set(home)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -18,6 +18,7 @@ from hyperscale.workload.metric_catalogue import (
     Percentile,
     SimpleAggregation,
 )
+from hyperscale.workload.metric_selector import MetricSelector
 from hyperscale.workload.statistics import StepStatistics, WorkflowStatistics
 
 MeasuredT = TypeVar("MeasuredT")
@@ -35,6 +36,7 @@ Sample = int | Share | Histogram
 """What a metric is made of: a count or a level, a share, or a distribution. Samples of one metric add up."""
 
 STEP_METRICS: Final[Mapping[str, Callable[[StepStatistics], Sample | None]]] = {
+    "checks": lambda step: Share(step.checks.passes, step.checks.total) if step.checks.by_name else None,
     "http_reqs": lambda step: step.total_count,
     "http_req_duration": lambda step: step.duration_ms,
     "http_req_failed": lambda step: Share(step.failed_count, step.total_count),
@@ -67,12 +69,19 @@ class MetricSource:
         Totals of each workflow, or of each place of each workflow; they are added up. Not to be changed meanwhile.
     elapsed_seconds
         Time in which they were measured, for rates; a rate over no time is 0.
+    step_name
+        Only steps of this name count, and no metric of whole workflows; empty: everything counts.
     """
 
-    def __init__(self, workflows: Iterable[WorkflowStatistics], elapsed_seconds: float) -> None:
+    def __init__(self, workflows: Iterable[WorkflowStatistics], elapsed_seconds: float, step_name: str = "") -> None:
         self._workflows = tuple(workflows)
         self._elapsed_seconds = elapsed_seconds
-        self._steps = [step for workflow in self._workflows for step in workflow.steps.values()]
+        self._step_name = step_name
+
+    def narrowed(self, workflow_name: str, step_name: str) -> MetricSource:
+        """The part of it that was measured of a workflow, and of steps of a name; an empty name narrows nothing."""
+        chosen = (entry for entry in self._workflows if workflow_name in {"", entry.workflow_name})
+        return MetricSource(chosen, self._elapsed_seconds, step_name or self._step_name)
 
     def aggregate(self, metric: str, aggregation: Aggregation) -> float | None:
         """One value of a metric; None when the metric has no sample.
@@ -95,11 +104,15 @@ class MetricSource:
 
     def _sample(self, metric: str) -> Sample | None:
         """The sum of what every step or workflow has of the metric; None when nothing produced it."""
-        if METRICS[metric].level is MetricLevel.WORKFLOW:
-            return _sum(_samples(WORKFLOW_METRICS[metric], self._workflows))
-        return _sum(
-            _samples(STEP_METRICS[metric], (step for workflow in self._workflows for step in workflow.steps.values()))
-        )
+        if METRICS[metric].level is MetricLevel.STEP:
+            return _sum(_samples(STEP_METRICS[metric], self._steps()))
+        return None if self._step_name else _sum(_samples(WORKFLOW_METRICS[metric], self._workflows))
+
+    def _steps(self) -> Iterator[StepStatistics]:
+        for workflow in self._workflows:
+            for name, step in workflow.steps.items():
+                if self._step_name in {"", name}:
+                    yield step
 
     def _value(self, kind: MetricKind, sample: Sample | None, aggregation: Aggregation) -> float | None:
         match sample:
@@ -184,12 +197,42 @@ def _trend_value(histogram: Histogram, aggregation: Aggregation) -> float | None
             raise ValueError(f"a trend has no {aggregation}")
 
 
+_NOTHING: Final = MetricSource((), 0.0)
+
+
 def metrics_of(workflows: Iterable[WorkflowStatistics], elapsed_seconds: float) -> dict[str, dict[str, float]]:
     """Metrics by name, then by aggregation.
 
     A metric that nothing produced, or that has no sample, is left out: nobody shall read an invented 0.
     """
     return MetricSource(workflows, elapsed_seconds).values()
+
+
+@dataclass(frozen=True, slots=True)
+class JobMetrics:
+    """Metrics of a job, as a whole and by datacenter: what thresholds are asked of."""
+
+    total: MetricSource
+    datacenters: Mapping[str, MetricSource]
+
+    def aggregate(self, selector: MetricSelector, aggregation: Aggregation) -> float | None:
+        """One value of a metric where the selector says; None when there is no sample."""
+        source = self.datacenters.get(selector.datacenter, _NOTHING) if selector.datacenter else self.total
+        return source.narrowed(selector.workflow, selector.step).aggregate(selector.metric, aggregation)
+
+
+def steps_of(workflows: Iterable[WorkflowStatistics], elapsed_seconds: float) -> list[pb.StepMetrics]:
+    """Metrics of each step of each workflow, in their order; steps without any sample are left out."""
+    found = (
+        pb.StepMetrics(
+            workflow_name=workflow.workflow_name,
+            step_name=step_name,
+            metrics=to_proto(MetricSource([workflow], elapsed_seconds, step_name).values()),
+        )
+        for workflow in workflows
+        for step_name in workflow.steps
+    )
+    return [entry for entry in found if entry.metrics]
 
 
 def to_proto(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, pb.MetricValues]:

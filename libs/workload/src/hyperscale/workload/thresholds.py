@@ -1,24 +1,27 @@
-"""Conditions on merged metrics, for example ``http_req_duration: p(95) < 300ms``."""
+"""Conditions on merged metrics, for example ``http_req_duration{step:login}: p(95) < 300ms``.
+
+Limits are read exactly and rounded once, as the observed values are: a share of exactly 7 % is not below 7 %.
+"""
 
 from __future__ import annotations
 
-import difflib
 import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from fractions import Fraction
+from typing import Final, Protocol
 
 from hyperscale.workload.metric_catalogue import (
     AGGREGATIONS,
     METRICS,
     Aggregation,
     MetricKind,
-    MetricValueSource,
     Percentile,
     SimpleAggregation,
 )
+from hyperscale.workload.metric_selector import MetricSelector, parse_selector
 
 MAX_EXPRESSION_LENGTH: Final = 128
 
@@ -28,19 +31,19 @@ _EXPRESSION: Final = re.compile(
     r"\s*(?P<limit>\d+(?:\.\d+)?)\s*(?P<unit>[a-zA-Zµ%]*)\s*",
     re.ASCII,
 )
-_MILLISECONDS: Final[Mapping[str, float]] = {
-    "": 1.0,
-    "us": 0.001,
-    "µs": 0.001,
-    "ms": 1.0,
-    "s": 1000.0,
-    "m": 60_000.0,
-    "h": 3_600_000.0,
+_MILLISECONDS: Final[Mapping[str, Fraction]] = {
+    "": Fraction(1),
+    "us": Fraction(1, 1000),
+    "µs": Fraction(1, 1000),
+    "ms": Fraction(1),
+    "s": Fraction(1000),
+    "m": Fraction(60_000),
+    "h": Fraction(3_600_000),
 }
-_PLAIN: Final[Mapping[str, float]] = {"": 1.0}
-_FACTORS: Final[Mapping[MetricKind, Mapping[str, float]]] = {
+_PLAIN: Final[Mapping[str, Fraction]] = {"": Fraction(1)}
+_FACTORS: Final[Mapping[MetricKind, Mapping[str, Fraction]]] = {
     MetricKind.TREND: _MILLISECONDS,
-    MetricKind.SHARE: {"": 1.0, "%": 0.01},
+    MetricKind.SHARE: {"": Fraction(1), "%": Fraction(1, 100)},
     MetricKind.COUNTER: _PLAIN,
     MetricKind.GAUGE: _PLAIN,
 }
@@ -50,8 +53,12 @@ class ThresholdSyntaxError(ValueError):
     """A threshold that cannot be read; the message says what would be valid."""
 
 
-class UnknownMetricError(ThresholdSyntaxError):
-    """A threshold on a metric that does not exist."""
+class MetricValueSource(Protocol):
+    """Where an aggregation of a metric is asked."""
+
+    def aggregate(self, selector: MetricSelector, aggregation: Aggregation) -> float | None:
+        """One value of a metric; None when the metric has no sample."""
+        ...
 
 
 class Comparison(Enum):
@@ -77,43 +84,41 @@ _HOLDS: Final[Mapping[Comparison, Callable[[float, float], bool]]] = {
 
 @dataclass(frozen=True, slots=True)
 class ThresholdRule:
-    """A threshold that was read: `aggregation` of `metric` stands in `comparison` to `limit`."""
+    """A threshold that was read: `aggregation` of the metric stands in `comparison` to `limit`."""
 
-    metric: str
+    selector: MetricSelector
     aggregation: Aggregation
     comparison: Comparison
     limit: float
     """In the unit of the metric: milliseconds, a share from 0 to 1, a number, or a number per second."""
 
-    def evaluate(self, source: MetricValueSource) -> tuple[float, bool]:
-        """Value observed, and whether the condition holds. Without any sample it does not, and 0 is returned."""
-        observed = source.aggregate(self.metric, self.aggregation)
+    def evaluate(self, source: MetricValueSource) -> tuple[float | None, bool]:
+        """Value observed, and whether the condition holds. Without any sample there is no value, and it does not hold."""
+        observed = source.aggregate(self.selector, self.aggregation)
         if observed is None:
-            return 0.0, False
+            return None, False
         return observed, _HOLDS[self.comparison](observed, self.limit)
 
 
 def parse_threshold(metric: str, expression: str) -> ThresholdRule:
     """Read a threshold.
 
-    Durations without a unit are milliseconds; ``rate < 1%`` and ``rate < 0.01`` are the same. Raises UnknownMetricError
-    or ThresholdSyntaxError.
+    Durations without a unit are milliseconds; ``rate < 1%`` and ``rate < 0.01`` are the same. Raises MetricSelectorError
+    for the metric, ThresholdSyntaxError for the expression.
     """
-    known = METRICS.get(metric)
-    if known is None:
-        raise UnknownMetricError(_unknown_metric(metric))
-    kind = known.kind
+    selector = parse_selector(metric)
+    name, kind = selector.metric, METRICS[selector.metric].kind
     parsed = _EXPRESSION.fullmatch(expression) if len(expression) <= MAX_EXPRESSION_LENGTH else None
     if parsed is None:
         raise ThresholdSyntaxError(
             f"must be an aggregation, a comparison and a limit, such as {_example(kind)!r}; "
-            f"{metric} has {_valid_aggregations(kind)}"
+            f"{name} has {_valid_aggregations(kind)}"
         )
     return ThresholdRule(
-        metric=metric,
-        aggregation=_aggregation(metric, kind, parsed["aggregation"], parsed["percent"]),
+        selector=selector,
+        aggregation=_aggregation(name, kind, parsed["aggregation"], parsed["percent"]),
         comparison=Comparison(parsed["comparison"]),
-        limit=float(parsed["limit"]) * _factor(metric, kind, parsed["unit"]),
+        limit=float(Fraction(parsed["limit"]) * _factor(name, kind, parsed["unit"])),
     )
 
 
@@ -129,7 +134,7 @@ def _aggregation(metric: str, kind: MetricKind, name: str, percent: str | None) 
     return simple[name]
 
 
-def _factor(metric: str, kind: MetricKind, unit: str) -> float:
+def _factor(metric: str, kind: MetricKind, unit: str) -> Fraction:
     factors = _FACTORS[kind]
     if unit in factors:
         return factors[unit]
@@ -151,9 +156,3 @@ def _example(kind: MetricKind) -> str:
         MetricKind.GAUGE: "value > 10",
     }
     return examples[kind]
-
-
-def _unknown_metric(metric: str) -> str:
-    close = difflib.get_close_matches(metric[:MAX_EXPRESSION_LENGTH], METRICS, n=1)
-    suggestion = f" (did you mean {close[0]!r}?)" if close else ""
-    return f"no metric {metric[:MAX_EXPRESSION_LENGTH]!r}{suggestion}; there are {', '.join(METRICS)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -89,7 +89,7 @@ class _Judge:
         self._datacenters(submission)
         self._known_enum("distribution", submission.distribution, job_pb2.Distribution.values())
         self._workflows(submission)
-        self._thresholds(submission.thresholds)
+        self._thresholds(submission)
         if submission.HasField("timeout"):
             check_duration(self._faults, "timeout", submission.timeout, longest_seconds=MAX_JOB_TIMEOUT_SECONDS)
         HttpOptionsJudge(self._faults).judge("http_options", submission.http_options)
@@ -187,14 +187,24 @@ class _Judge:
             else:
                 self._faults.add(f"{path}.steps[{index}]", "needs an action: http")
 
-    def _thresholds(self, thresholds: Sequence[job_pb2.Threshold]) -> None:
-        for index, threshold in enumerate(at_most(self._faults, "thresholds", thresholds, MAX_THRESHOLDS)):
-            try:
-                parse_threshold(threshold.metric, threshold.expression)
-            except UnknownMetricError as error:
-                self._faults.add(f"thresholds[{index}].metric", str(error))
-            except ThresholdSyntaxError as error:
-                self._faults.add(f"thresholds[{index}].expression", str(error))
+    def _thresholds(self, submission: job_pb2.JobSubmission) -> None:
+        for index, threshold in enumerate(at_most(self._faults, "thresholds", submission.thresholds, MAX_THRESHOLDS)):
+            self._threshold(f"thresholds[{index}]", threshold, submission)
+
+    def _threshold(self, path: str, threshold: job_pb2.Threshold, submission: job_pb2.JobSubmission) -> None:
+        try:
+            rule = parse_threshold(threshold.metric, threshold.expression)
+        except MetricSelectorError as error:
+            self._faults.add(f"{path}.metric", str(error))
+        except ThresholdSyntaxError as error:
+            self._faults.add(f"{path}.expression", str(error))
+        else:
+            for fault in selection_faults(rule.selector, submission):
+                self._faults.add(f"{path}.metric", fault)
+        if threshold.HasField("abort_delay"):
+            self._zero_or_duration(f"{path}.abort_delay", threshold.abort_delay, DAY_SECONDS)
+            if not threshold.abort_on_fail:
+                self._faults.add(f"{path}.abort_delay", "needs abort_on_fail: true")
 
     def _unique_names(self, path: str, names: Iterable[str], path_of: Callable[[int], str]) -> None:
         first: dict[str, int] = {}

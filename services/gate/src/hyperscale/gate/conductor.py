@@ -98,6 +98,7 @@ class JobSteering:
         running = [name for name, part in run.parts.items() if part.status == job_pb2.JOB_STATUS_RUNNING]
         run.close_windows(self._clock.wall(), running)
         self._deadlines.enforce(run)
+        run.enforce_thresholds()
         self._notify_given_up(run, notified)
         failed = [part for part in run.parts.values() if part.status == job_pb2.JOB_STATUS_FAILED]
         if failed and run.stop is None:

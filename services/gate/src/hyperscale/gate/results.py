@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 
 from hyperscale.gate.job_lifecycle import JobStatusValue, job_outcome
 from hyperscale.gate.models.orders import StopCause, StopOrder
+from hyperscale.gate.thresholds import JobThresholds
 from hyperscale.v1 import job_pb2
-from hyperscale.workload.metrics import MetricSource, errors_of, metrics_of, to_proto
+from hyperscale.workload.metrics import JobMetrics, MetricSource, errors_of, steps_of, to_proto
 from hyperscale.workload.statistics import merge_by_workflow
-from hyperscale.workload.thresholds import parse_threshold
 from hyperscale.workload.timestamps import duration, seconds_of, timestamp
 
 
@@ -35,20 +35,23 @@ def merged_result(
     """
     statistics = merge_by_workflow(final.statistics for final in finals)
     elapsed_seconds = _elapsed_seconds(finals)
-    source = MetricSource(statistics.values(), elapsed_seconds)
+    metrics = JobMetrics(
+        MetricSource(statistics.values(), elapsed_seconds), {final.datacenter: _metrics(final) for final in finals}
+    )
     status = _outcome(finals, stop, is_cancelled)
-    thresholds = [_judged(threshold, source) for threshold in submission.thresholds]
+    thresholds = _judged(submission, metrics, stop)
     result = job_pb2.GlobalJobResult(
         status=status,
         verdict=_verdict(status, thresholds),
         errors=_errors(finals, stop),
         finished_at=timestamp(now_seconds),
         elapsed=duration(elapsed_seconds),
-        datacenters=[_datacenter_result(final) for final in finals],
+        datacenters=[_datacenter_result(final, metrics.datacenters[final.datacenter]) for final in finals],
         statistics=[entry.to_proto() for entry in statistics.values()],
-        metrics=to_proto(source.values()),
+        metrics=to_proto(metrics.total.values()),
         thresholds=thresholds,
         request_errors=errors_of(statistics.values()),
+        steps=steps_of(statistics.values(), elapsed_seconds),
     )
     starts = _starts(finals)
     if starts:
@@ -72,6 +75,8 @@ def unjudged_result(
 
 def _outcome(finals: Iterable[job_pb2.JobFinalResult], stop: StopOrder | None, is_cancelled: bool) -> JobStatusValue:
     statuses = {final.status for final in finals}
+    if stop is not None and stop.cause is StopCause.THRESHOLD:
+        statuses.add(job_pb2.JOB_STATUS_FAILED)
     if is_cancelled:
         statuses.add(job_pb2.JOB_STATUS_CANCELLED)
     elif stop is not None and stop.cause is StopCause.TIMEOUT:
@@ -92,14 +97,22 @@ def _verdict(status: JobStatusValue, thresholds: Iterable[job_pb2.ThresholdResul
     return job_pb2.VERDICT_PASSED if passed else job_pb2.VERDICT_FAILED
 
 
-def _judged(threshold: job_pb2.Threshold, source: MetricSource) -> job_pb2.ThresholdResult:
-    observed, passed = parse_threshold(threshold.metric, threshold.expression).evaluate(source)
-    return job_pb2.ThresholdResult(threshold=threshold, observed=observed, passed=passed)
+def _judged(
+    submission: job_pb2.JobSubmission, metrics: JobMetrics, stop: StopOrder | None
+) -> list[job_pb2.ThresholdResult]:
+    results = JobThresholds(submission.thresholds).judged(metrics)
+    for result in results:
+        # What was measured while the job was being stopped acquits nobody.
+        result.passed = result.passed and (stop is None or stop.threshold != result.threshold)
+    return results
 
 
-def _datacenter_result(final: job_pb2.JobFinalResult) -> job_pb2.DatacenterResult:
-    statistics = merge_by_workflow([final.statistics]).values()
-    return job_pb2.DatacenterResult(result=final, metrics=to_proto(metrics_of(statistics, _elapsed_seconds([final]))))
+def _metrics(final: job_pb2.JobFinalResult) -> MetricSource:
+    return MetricSource(merge_by_workflow([final.statistics]).values(), _elapsed_seconds([final]))
+
+
+def _datacenter_result(final: job_pb2.JobFinalResult, metrics: MetricSource) -> job_pb2.DatacenterResult:
+    return job_pb2.DatacenterResult(result=final, metrics=to_proto(metrics.values()))
 
 
 def _starts(finals: Iterable[job_pb2.JobFinalResult]) -> list[float]:

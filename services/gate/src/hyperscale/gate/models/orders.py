@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from hyperscale.v1 import job_pb2
+
 
 class StopCause(Enum):
     """Why a job is stopped before it is done."""
@@ -12,6 +14,8 @@ class StopCause(Enum):
     CANCELLED = "cancelled"
     TIMEOUT = "timeout"
     DATACENTER_FAILED = "datacenter failed"
+    THRESHOLD = "threshold"
+    """One with `abort_on_fail` did not hold on what had been measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +28,14 @@ class StopOrder:
         For people.
     given_at_seconds
         Monotonic clock.
+    threshold
+        The one that did not hold, when that is the cause.
     """
 
     cause: StopCause
     reason: str
     given_at_seconds: float
+    threshold: job_pb2.Threshold | None = None
 
 
 @dataclass(frozen=True, slots=True)

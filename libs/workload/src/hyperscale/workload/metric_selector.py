@@ -1,0 +1,117 @@
+"""Names of metrics as thresholds write them: ``http_req_duration{workflow:browse,step:login}``."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from hyperscale.v1 import job_pb2
+from hyperscale.workload.metric_catalogue import METRICS, MetricLevel
+
+MAX_SELECTOR_LENGTH: Final = 512
+
+_SELECTOR: Final = re.compile(r"\s*(?P<metric>[^\s{}]+)\s*(?:\{(?P<tags>[^{}]*)\}\s*)?")
+_EXAMPLE: Final = "http_req_duration{step:login}"
+_SHOWN_NAME_LENGTH: Final = 80
+_SHOWN_NAMES: Final = 10
+
+
+class MetricSelectorError(ValueError):
+    """A name of a metric that cannot be read; the message says what would be valid."""
+
+
+class MetricTag(Enum):
+    """What a metric can be narrowed to; the value is how it is written."""
+
+    DATACENTER = "datacenter"
+    WORKFLOW = "workflow"
+    STEP = "step"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSelector:
+    """A metric over everything, or narrowed to a datacenter, a workflow, steps of one name, or several of these.
+
+    An empty name narrows nothing.
+    """
+
+    metric: str
+    datacenter: str = ""
+    workflow: str = ""
+    step: str = ""
+
+
+def parse_selector(text: str) -> MetricSelector:
+    """Read a metric with its tags; raises MetricSelectorError."""
+    parsed = _SELECTOR.fullmatch(text) if len(text) <= MAX_SELECTOR_LENGTH else None
+    if parsed is None:
+        raise MetricSelectorError(f"must be a metric, or a metric with tags such as {_EXAMPLE!r}")
+    metric, tags = parsed["metric"], _tags(parsed["tags"])
+    known = METRICS.get(metric)
+    if known is None:
+        raise MetricSelectorError(f"no metric {_shown(metric)}{_suggestion(metric, METRICS)}")
+    if MetricTag.STEP in tags and known.level is not MetricLevel.STEP:
+        raise MetricSelectorError(f"{metric} is measured of workflows, not of steps")
+    return MetricSelector(
+        metric,
+        datacenter=tags.get(MetricTag.DATACENTER, ""),
+        workflow=tags.get(MetricTag.WORKFLOW, ""),
+        step=tags.get(MetricTag.STEP, ""),
+    )
+
+
+def selection_faults(selector: MetricSelector, submission: job_pb2.JobSubmission) -> Iterator[str]:
+    """What the selector names that the job does not have.
+
+    Datacenters are known only when the job requires some.
+    """
+    workflows = {workflow.name: workflow for workflow in submission.workflows}
+    if selector.workflow and selector.workflow not in workflows:
+        yield _unknown(MetricTag.WORKFLOW, selector.workflow, workflows)
+    elif selector.step:
+        chosen = [workflows[selector.workflow]] if selector.workflow else submission.workflows
+        steps = dict.fromkeys(step.name for workflow in chosen for step in workflow.steps)
+        if selector.step not in steps:
+            yield _unknown(MetricTag.STEP, selector.step, steps)
+    datacenters = submission.datacenters.required
+    if selector.datacenter and datacenters and selector.datacenter not in datacenters:
+        yield _unknown(MetricTag.DATACENTER, selector.datacenter, datacenters)
+
+
+def _tags(text: str | None) -> dict[MetricTag, str]:
+    tags: dict[MetricTag, str] = {}
+    for entry in text.split(",") if text is not None else ():
+        name, _, value = (part.strip() for part in entry.partition(":"))
+        tag = _tag(name, value)
+        if tag in tags:
+            raise MetricSelectorError(f"the tag {name} is given twice")
+        tags[tag] = value
+    return tags
+
+
+def _tag(name: str, value: str) -> MetricTag:
+    tags = {tag.value: tag for tag in MetricTag}
+    if not value:
+        raise MetricSelectorError(f"tags are name:value pairs, as in {_EXAMPLE!r}")
+    if name not in tags:
+        raise MetricSelectorError(f"no tag {_shown(name)}{_suggestion(name, tags)}")
+    return tags[name]
+
+
+def _unknown(tag: MetricTag, name: str, known: Iterable[str]) -> str:
+    return f"the job has no {tag.value} {_shown(name)}{_suggestion(name, known)}"
+
+
+def _shown(name: str) -> str:
+    return repr(name[:_SHOWN_NAME_LENGTH])
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    close = difflib.get_close_matches(name[:_SHOWN_NAME_LENGTH], names, n=1)
+    more = ", …" if len(names) > _SHOWN_NAMES else ""
+    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(names[:_SHOWN_NAMES])}{more}"

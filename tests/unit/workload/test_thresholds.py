@@ -1,0 +1,211 @@
+"""Thresholds: exact, over everything or narrowed by tags, with helpful refusals."""
+
+from contextlib import suppress
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyperscale.v1 import job_pb2, statistics_pb2, workflow_pb2
+from hyperscale.workload.metric_catalogue import METRICS
+from hyperscale.workload.metric_selector import MetricSelector, MetricSelectorError, parse_selector
+from hyperscale.workload.metrics import JobMetrics, MetricSource
+from hyperscale.workload.statistics import WorkflowStatistics
+from hyperscale.workload.thresholds import ThresholdSyntaxError, parse_threshold
+from hyperscale.workload.validation import validate_submission
+from tests.unit.workload.test_metrics import measured
+
+
+def judge(metric: str, expression: str, *workflows: WorkflowStatistics) -> tuple[float | None, bool]:
+    source = MetricSource(workflows, 10.0)
+    return parse_threshold(metric, expression).evaluate(JobMetrics(source, {"dc-1": source}))
+
+
+def requests(failed: int, total: int, workflow: str = "shop", step: str = "home") -> WorkflowStatistics:
+    statistics = WorkflowStatistics(workflow)
+    statistics.step(step).total_count = total
+    statistics.step(step).failures[statistics_pb2.ERROR_CLASS_STATUS] = failed
+    return statistics
+
+
+@pytest.mark.parametrize(
+    ("metric", "expression", "observed", "passed"),
+    [
+        ("http_req_duration", "p(95) < 300ms", 86, True),
+        ("http_req_duration", "p(95)<0.05s", 86, False),
+        ("http_req_duration", " p( 99.9 ) <= 1m ", 90, True),
+        ("http_req_duration", "avg < 45", 45.5, False),
+        ("http_req_duration", "min >= 1", 1, True),
+        ("http_req_duration", "max > 90000us", 90, False),
+        ("http_req_duration", "med != 0", 45, True),
+        ("http_req_failed", "rate < 1%", 0.1, False),
+        ("http_req_failed", "rate<=10%", 0.1, True),
+        ("http_req_failed", "rate<0.2", 0.1, True),
+        ("http_req_failed", "count == 10", 10, True),
+        ("http_reqs", "count >= 100", 100, True),
+        ("http_reqs", "rate > 10", 10, False),
+        ("vus_max", "value == 5", 5, True),
+        ("http_req_duration{step:home}", "max < 57", 56, True),
+        ("http_req_duration{step:cart}", "max < 57", 90, False),
+        ("http_req_failed{ workflow : browse , step : cart }", "rate < 15.1%", 0.15, True),
+        ("iterations{workflow:browse}", "count == 50", 50, True),
+        ("http_reqs{datacenter:dc-1,step:home}", "rate == 6", 6, True),
+    ],
+)
+def test_thresholds(metric: str, expression: str, observed: float, passed: bool) -> None:
+    value, held = judge(metric, expression, measured())
+    assert value == pytest.approx(observed, rel=0.0055)
+    assert held is passed
+
+
+@pytest.mark.parametrize(
+    ("metric", "observed"),
+    [
+        ("http_reqs", 240),
+        ("http_reqs{datacenter:east}", 40),
+        ("http_reqs{datacenter:west}", 200),
+        ("http_reqs{workflow:shop}", 110),
+        ("http_reqs{step:home}", 210),
+        ("http_reqs{workflow:shop,step:home}", 80),
+        ("http_reqs{workflow:shop,step:home,datacenter:east}", 10),
+        ("http_reqs{datacenter:north}", 0),
+    ],
+)
+def test_tags_choose_what_is_counted(metric: str, observed: float) -> None:
+    east = [requests(0, 10), requests(0, 30, step="cart")]
+    west = [requests(0, 70), requests(0, 130, workflow="admin")]
+    parts = {"east": MetricSource(east, 1.0), "west": MetricSource(west, 1.0)}
+    metrics = JobMetrics(MetricSource([*east, *west], 1.0), parts)
+    assert parse_threshold(metric, "count >= 0").evaluate(metrics) == (observed, True)
+
+
+@pytest.mark.parametrize(
+    "metric", ["http_req_duration", "http_req_failed", "iteration_duration", "vus", "http_req_duration{datacenter:x}"]
+)
+def test_a_threshold_without_any_sample_does_not_hold(metric: str) -> None:
+    expression = {"http_req_failed": "rate < 1%", "vus": "value >= 0"}.get(metric, "p(95) < 300ms")
+    assert judge(metric, expression) == (None, False)
+
+
+def test_what_nobody_counted_did_not_happen() -> None:
+    assert judge("http_reqs", "count < 1") == (0.0, True)
+
+
+@given(st.integers(0, 1000), st.integers(1, 1000), st.integers(0, 10_000))
+def test_a_share_is_compared_as_if_exactly(failed: int, total: int, hundredths: int) -> None:
+    failed = min(failed, total)
+    limit = Fraction(hundredths, 10_000)
+    for comparison, holds in (("<", Fraction(failed, total) < limit), ("<=", Fraction(failed, total) <= limit)):
+        for text in (f"{hundredths / 100:.2f}%", f"{hundredths / 10_000:.4f}"):
+            assert judge("http_req_failed", f"rate {comparison} {text}", requests(failed, total))[1] is holds
+
+
+@pytest.mark.parametrize("percent", range(1, 100))
+def test_exactly_at_the_limit_is_not_below_it(percent: int) -> None:
+    assert judge("http_req_failed", f"rate < {percent}%", requests(percent, 100)) == (percent / 100, False)
+    assert judge("http_req_failed", f"rate >= {percent}%", requests(percent, 100)) == (percent / 100, True)
+
+
+@pytest.mark.parametrize(
+    ("metric", "expression", "message"),
+    [
+        ("http_reqs", "p(95) < 3", r"http_reqs has no 'p\(95\)', only count, rate"),
+        ("http_req_duration", "rate < 1", r"http_req_duration has no 'rate', only avg, min, med, max, p\(N\)"),
+        ("http_req_duration{step:home}", "p < 1", "http_req_duration has no 'p'"),
+        ("http_req_duration", "p(101) < 1", r"from p\(0\) to p\(100\)"),
+        ("http_req_duration", "p(95) < 300kg", "no unit 'kg'; its units are"),
+        ("http_reqs", "rate < 1%", "no unit '%'; it takes a plain number"),
+        ("http_req_failed", "rate 1", "such as 'rate < 1%'"),
+        ("http_req_failed", "", "such as 'rate < 1%'"),
+        ("http_req_failed", "rate < -1", "such as"),
+        ("http_req_duration", "p(95) < nan", "such as"),
+        ("http_req_duration", "p(95) < " + "9" * 1000, "such as"),
+    ],
+)
+def test_a_bad_expression_says_what_would_be_valid(metric: str, expression: str, message: str) -> None:
+    with pytest.raises(ThresholdSyntaxError, match=message):
+        parse_threshold(metric, expression)
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        ("http_reqs_duration", "no metric 'http_reqs_duration'; did you mean 'http_req_duration'?"),
+        ("nope", "no metric 'nope'; there are http_reqs, "),
+        ("", "must be a metric"),
+        ("http_reqs{", "must be a metric"),
+        ("http_reqs{step:a}{step:b}", "must be a metric"),
+        ("http_reqs{}", "tags are name:value pairs"),
+        ("http_reqs{step}", "tags are name:value pairs"),
+        ("http_reqs{step:a,}", "tags are name:value pairs"),
+        ("http_reqs{stepp:a}", "no tag 'stepp'; did you mean 'step'?"),
+        ("http_reqs{step:a,step:b}", "the tag step is given twice"),
+        ("vus{step:a}", "vus is measured of workflows, not of steps"),
+        ("http_reqs{step:" + "a" * 1000 + "}", "must be a metric"),
+    ],
+)
+def test_a_bad_metric_says_what_would_be_valid(metric: str, message: str) -> None:
+    with pytest.raises(MetricSelectorError) as refusal:
+        parse_threshold(metric, "count < 1")
+    assert str(refusal.value).startswith(message)
+
+
+def test_tags_are_read_in_any_order() -> None:
+    expected = MetricSelector("http_reqs", datacenter="us-east", workflow="browse", step="log.in")
+    assert parse_selector("http_reqs{step:log.in,datacenter:us-east,workflow:browse}") == expected
+
+
+def job(*metrics: str, required: tuple[str, ...] = ()) -> job_pb2.JobSubmission:
+    """Workflow browse with the steps login and home, workflow admin with the step home."""
+    workflows = [
+        workflow_pb2.Workflow(
+            name=name,
+            steps=[workflow_pb2.Step(name=step, http=workflow_pb2.HttpRequest(url="/")) for step in steps],
+            shared_iterations=workflow_pb2.SharedIterations(vus=1, iterations=1),
+        )
+        for name, steps in (("browse", ("login", "home")), ("admin", ("home",)))
+    ]
+    thresholds = [job_pb2.Threshold(metric=metric, expression="count >= 0") for metric in metrics]
+    submission = job_pb2.JobSubmission(target="http://127.0.0.1:1", workflows=workflows, thresholds=thresholds)
+    submission.datacenters.required.extend(required)
+    return submission
+
+
+def test_tags_must_name_what_the_job_has() -> None:
+    unknown = ["http_reqs{step:lgoin}", "http_reqs{workflow:shop}", "http_reqs{workflow:admin,step:login}"]
+    fine = ["http_reqs{step:login}", "http_reqs{workflow:admin,step:home}", "http_reqs{datacenter:anywhere}"]
+    faults = validate_submission(job(*fine, *unknown))
+    assert [(fault.path, fault.message) for fault in faults] == [
+        ("thresholds[3].metric", "the job has no step 'lgoin'; did you mean 'login'?"),
+        ("thresholds[4].metric", "the job has no workflow 'shop'; there are browse, admin"),
+        ("thresholds[5].metric", "the job has no step 'login'; there are home"),
+    ]
+
+
+def test_a_datacenter_is_known_when_the_job_requires_some() -> None:
+    metrics = ("http_reqs{datacenter:east}", "http_reqs{datacenter:north}")
+    (fault,) = validate_submission(job(*metrics, required=("east", "west")))
+    assert (fault.path, fault.message) == (
+        "thresholds[1].metric",
+        "the job has no datacenter 'north'; there are east, west",
+    )
+
+
+def test_a_delay_belongs_to_abort_on_fail() -> None:
+    submission = job("http_reqs", "http_reqs", "http_reqs")
+    for threshold, seconds in zip(submission.thresholds, (0, 10, 25 * 3600), strict=True):
+        threshold.abort_delay.FromSeconds(seconds)
+        threshold.abort_on_fail = seconds != 10
+    assert [(fault.path, fault.message) for fault in validate_submission(submission)] == [
+        ("thresholds[1].abort_delay", "needs abort_on_fail: true"),
+        ("thresholds[2].abort_delay", "must be above 0s and at most 24h, not 90000s"),
+    ]
+
+
+@given(st.sampled_from([*METRICS, "nope", "http_reqs{step:home}"]), st.text(max_size=40), st.text(max_size=40))
+def test_any_text_is_read_or_refused(metric: str, tags: str, expression: str) -> None:
+    for name in (metric, f"{metric}{{{tags}}}", tags):
+        with suppress(MetricSelectorError, ThresholdSyntaxError):
+            observed, _ = judge(name, expression, measured())
+            assert observed is None or observed >= 0.0
