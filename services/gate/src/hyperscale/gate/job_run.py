@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from hyperscale.gate.events import JobEventLog
-from hyperscale.gate.job_lifecycle import TERMINAL, JobLifecycle, JobStatusValue
+from hyperscale.gate.job_lifecycle import TERMINAL, TRANSITIONS, JobStatusValue
 from hyperscale.gate.live_view import LiveMetrics, WindowView, elapsed_seconds, job_status, stored_job_status
 from hyperscale.gate.models.orders import JobLimits, StopCause, StopOrder
 from hyperscale.gate.models.part import DatacenterPart
