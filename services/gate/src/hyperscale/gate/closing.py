@@ -53,7 +53,7 @@ class JobCloser:
             )
             for name in record.datacenters
         ]
-        ended = _ended(record, unjudged_result(status, reason, parts, self._clock.wall()))
+        ended = _ended(record, unjudged_result(record.submission, status, reason, parts, self._clock.wall()))
         ended.fence_token = lease.token
         await self._store.finish(ended, lease)
         await self._leases.release(lease)

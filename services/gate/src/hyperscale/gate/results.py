@@ -60,9 +60,13 @@ def merged_result(
 
 
 def unjudged_result(
-    status: JobStatusValue, reason: str, parts: Iterable[job_pb2.JobFinalResult], now_seconds: float
+    submission: job_pb2.JobSubmission,
+    status: JobStatusValue,
+    reason: str,
+    parts: Iterable[job_pb2.JobFinalResult],
+    now_seconds: float,
 ) -> job_pb2.GlobalJobResult:
-    """The result of a job that ends without what its datacenters have measured."""
+    """The result of a job that ends without what its datacenters have measured: no threshold has a value, none holds."""
     return job_pb2.GlobalJobResult(
         status=status,
         verdict=job_pb2.VERDICT_FAILED,
@@ -70,6 +74,7 @@ def unjudged_result(
         finished_at=timestamp(now_seconds),
         elapsed=duration(0),
         datacenters=[job_pb2.DatacenterResult(result=part) for part in parts],
+        thresholds=[job_pb2.ThresholdResult(threshold=threshold) for threshold in submission.thresholds],
     )
 
 

@@ -26,6 +26,7 @@ from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.v1 import job_pb2, record_pb2
 from hyperscale.v1.protocol import MAX_SUBMISSION_BYTES
 from hyperscale.workload.faults import Fault
+from hyperscale.workload.metric_selector import parse_selector
 from hyperscale.workload.timestamps import timestamp
 from hyperscale.workload.validation import validate_submission
 
@@ -77,10 +78,15 @@ class DatacenterChoice:
         self._store = store
 
     async def choose(self, submission: job_pb2.JobSubmission) -> list[str]:
-        """The datacenters that the job names, or all that are present; raises UNKNOWN_DATACENTER or NOT_READY."""
+        """The datacenters that the job names, or all that are present.
+
+        Raises UNKNOWN_DATACENTER, NOT_READY, or INVALID_ARGUMENT for a threshold on a datacenter that is not among them.
+        """
         required = list(submission.datacenters.required)
         if not required:
-            return self._present()
+            present = self._present()
+            _check_thresholds(submission, present)
+            return present
         if not set(required) <= set(self._registry.datacenter_names):
             # Another gate may know it already.
             self._registry.restore(await self._store.datacenters())
@@ -194,6 +200,19 @@ def _check_size(submission: job_pb2.JobSubmission) -> None:
     if size_bytes > MAX_SUBMISSION_BYTES:
         facts = {"size_bytes": str(size_bytes), "limit_bytes": str(MAX_SUBMISSION_BYTES)}
         raise HyperscaleError(ErrorReason.SUBMISSION_TOO_LARGE, metadata=facts)
+
+
+def _check_thresholds(submission: job_pb2.JobSubmission, datacenters: list[str]) -> None:
+    """Refuse thresholds that could never hold, since their datacenter does not run the job."""
+    selectors = [parse_selector(threshold.metric) for threshold in submission.thresholds]
+    violations = [
+        FieldViolation(f"thresholds[{index}].metric", f"the job runs in no datacenter {selector.datacenter!r}")
+        for index, selector in enumerate(selectors)
+        if selector.datacenter and selector.datacenter not in datacenters
+    ]
+    if violations:
+        message = f"the job would run in {', '.join(datacenters)} only"
+        raise HyperscaleError(ErrorReason.INVALID_ARGUMENT, message, violations=violations)
 
 
 def _check_content(submission: job_pb2.JobSubmission) -> None:
