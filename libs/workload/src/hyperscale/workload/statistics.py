@@ -8,7 +8,10 @@ from dataclasses import dataclass, field, fields
 from typing import Final
 
 from hyperscale.v1 import statistics_pb2 as pb
+from hyperscale.workload.check_outcomes import CheckOutcomes
+from hyperscale.workload.generator import GeneratorStatistics
 from hyperscale.workload.histogram import Histogram
+from hyperscale.workload.totals import ErrorSamples, ProtocolStatistics, TotalsByName
 
 
 @dataclass(slots=True)
@@ -59,11 +62,18 @@ class StepStatistics:
     duration_ms: Histogram = field(default_factory=Histogram)
     """From the first byte sent to the last byte received, of requests that got a whole response."""
     phases: HttpPhases = field(default_factory=HttpPhases)
+    checks: CheckOutcomes = field(default_factory=CheckOutcomes)
+    protocols: dict[str, ProtocolStatistics] = field(default_factory=dict)
+    """Calls that are not HTTP requests, by protocol; only their bytes are counted above too."""
 
     @property
     def failed_count(self) -> int:
         """Failed requests of every class."""
         return self.failures.total()
+
+    def protocol(self, name: str) -> ProtocolStatistics:
+        """The calls over a protocol, begun when there are none."""
+        return self.protocols.setdefault(name, ProtocolStatistics())
 
     def merge(self, other: StepStatistics) -> None:
         """Add another measurement of the step to this one."""
@@ -73,6 +83,9 @@ class StepStatistics:
         self.bytes_received += other.bytes_received
         self.duration_ms.merge(other.duration_ms)
         self.phases.merge(other.phases)
+        self.checks.merge(other.checks)
+        for name, protocol in other.protocols.items():
+            self.protocol(name).merge(protocol)
 
     def copy(self) -> StepStatistics:
         """The same measurement, changing by itself."""
@@ -93,8 +106,10 @@ class StepStatistics:
             bytes_sent=self.bytes_sent,
             bytes_received=self.bytes_received,
             duration_ms=self.duration_ms.to_proto(),
+            checks=self.checks.to_proto(),
         )
         self.phases.to_proto(message)
+        message.protocols.extend(protocol.to_proto(name) for name, protocol in sorted(self.protocols.items()))
         return message
 
     @staticmethod
@@ -110,6 +125,8 @@ class StepStatistics:
             bytes_received=message.bytes_received,
             duration_ms=Histogram.from_proto(message.duration_ms),
             phases=HttpPhases.from_proto(message),
+            checks=CheckOutcomes.from_proto(message.checks),
+            protocols={entry.protocol: ProtocolStatistics.from_proto(entry) for entry in message.protocols},
         )
 
 
@@ -127,6 +144,11 @@ class WorkflowStatistics:
     """Users running at the time of sending; merging adds those of different places."""
     vus_max: int = 0
     """Most users running at once; merging adds, since the places run at the same time."""
+    generator: GeneratorStatistics = field(default_factory=GeneratorStatistics)
+    custom_metrics: TotalsByName = field(default_factory=TotalsByName)
+    """What the workflow's code has measured."""
+    error_samples: ErrorSamples = field(default_factory=ErrorSamples)
+    """What went wrong in the workflow's code."""
 
     def step(self, name: str) -> StepStatistics:
         """The statistics of a step, begun when there are none."""
@@ -142,6 +164,9 @@ class WorkflowStatistics:
         self.iteration_duration_ms.merge(other.iteration_duration_ms)
         self.vus += other.vus
         self.vus_max += other.vus_max
+        self.generator.merge(other.generator)
+        self.custom_metrics.merge(other.custom_metrics)
+        self.error_samples.merge(other.error_samples)
 
     def copy(self) -> WorkflowStatistics:
         """The same measurement, changing by itself."""
@@ -151,14 +176,18 @@ class WorkflowStatistics:
 
     def to_proto(self) -> pb.WorkflowStats:
         """The message."""
-        return pb.WorkflowStats(
+        message = pb.WorkflowStats(
             workflow_name=self.workflow_name,
             steps=[step.to_proto(name) for name, step in self.steps.items()],
             iterations=self.iterations,
             iteration_duration_ms=self.iteration_duration_ms.to_proto(),
             vus=self.vus,
             vus_max=self.vus_max,
+            custom_metrics=self.custom_metrics.to_proto(),
+            error_samples=self.error_samples.to_proto(),
         )
+        self.generator.fill(message)
+        return message
 
     @staticmethod
     def from_proto(message: pb.WorkflowStats) -> WorkflowStatistics:
@@ -169,6 +198,9 @@ class WorkflowStatistics:
             iteration_duration_ms=Histogram.from_proto(message.iteration_duration_ms),
             vus=message.vus,
             vus_max=message.vus_max,
+            generator=GeneratorStatistics.from_proto(message),
+            custom_metrics=TotalsByName.from_proto(list(message.custom_metrics)),
+            error_samples=ErrorSamples.from_proto(list(message.error_samples)),
         )
         for step in message.steps:
             statistics.step(step.step_name).merge(StepStatistics.from_proto(step))

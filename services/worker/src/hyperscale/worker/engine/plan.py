@@ -13,7 +13,7 @@ from google.protobuf.json_format import MessageToDict
 from hyperscale.v1 import workflow_pb2
 from hyperscale.worker.engine.errors import PlanError
 from hyperscale.worker.engine.models.plan import EncodedStep, Origin, Plan
-from hyperscale.workload import defaults
+from hyperscale.workload import defaults, profiles
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _ENGINE_HEADERS: Final = frozenset({"host", "content-length", "connection", "transfer-encoding"})
@@ -41,16 +41,24 @@ def compile_plan(workflow: workflow_pb2.Workflow, target: str) -> Plan:
     if not workflow.steps:
         raise PlanError(f"workflow {workflow.name!r}: no steps")
     origins: dict[Origin, int] = {}
-    steps = tuple(_encoded(index, step, target, origins) for index, step in enumerate(workflow.steps))
+    called_back = runs_on_callbacks(workflow)
+    requests = workflow.steps if called_back else ()
+    steps = tuple(_encoded(index, step, target, origins) for index, step in enumerate(requests))
     return Plan(
         workflow_name=workflow.name,
         origins=tuple(origins),
         steps=steps,
-        vus=defaults.load_vus(workflow),
-        iterations=defaults.load_iterations(workflow),
-        load_seconds=defaults.load_seconds(workflow),
+        vus=profiles.load_vus(workflow),
+        iterations=profiles.load_iterations(workflow),
+        load_seconds=profiles.load_seconds(workflow),
         graceful_stop_seconds=defaults.graceful_stop_seconds(workflow),
+        client_steps=() if called_back else tuple(step.name for step in workflow.steps),
     )
+
+
+def runs_on_callbacks(workflow: workflow_pb2.Workflow) -> bool:
+    """Whether callbacks are enough for the workflow's users: it is declared, and all of it is HTTP/1.1."""
+    return not workflow.class_name and all(step.WhichOneof("action") in {"http", None} for step in workflow.steps)
 
 
 def _encoded(index: int, step: workflow_pb2.Step, target: str, origins: dict[Origin, int]) -> EncodedStep:

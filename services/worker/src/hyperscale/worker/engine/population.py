@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Final
+from typing import Final, Protocol
 
+from hyperscale.worker.engine.connection import HttpConnection
+from hyperscale.worker.engine.models.plan import Plan
 from hyperscale.worker.engine.recorder import UserGauge
-from hyperscale.worker.engine.user import Stage, VirtualUser
 
 _SWEEPS_PER_TIMEOUT: Final = 20
 _SHORTEST_SWEEP_SECONDS: Final = 0.005
@@ -18,18 +20,39 @@ _CLOSE_POLLS: Final = 100
 _CLOSE_POLL_SECONDS: Final = 0.01
 
 
+class User(Protocol):
+    """One virtual user, of whatever kind."""
+
+    @property
+    def connections(self) -> Sequence[HttpConnection]:
+        """HTTP connections that it has opened last."""
+
+    def start(self) -> None:
+        """Begin the first iteration, if there is one."""
+
+    def expire(self, now: float) -> None:
+        """Give up a request that has taken too long."""
+
+    def interrupt(self) -> None:
+        """End; calls under way count as cancelled."""
+
+
+UserMaker = Callable[[Callable[[], None]], User]
+"""Makes a user, which calls what it is given once, when it has ended."""
+
+
 class Population:
     """Starts users, looks after their timeouts, and sees them all to their end."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, plan: Plan) -> None:
         self.gauge = UserGauge()
-        self._stage = stage
-        self._users: list[VirtualUser] = []
+        self._plan = plan
+        self._users: list[User] = []
         self._all_ended = asyncio.Event()
 
-    def start(self) -> None:
+    def start(self, make_user: UserMaker) -> None:
         """Start all users at once; they get their connections as fast as the connectors open them."""
-        self._users = [VirtualUser(self._stage, self._user_ended) for _ in range(self._stage.plan.vus)]
+        self._users = [make_user(self._user_ended) for _ in range(self._plan.vus)]
         for _ in self._users:
             self.gauge.started()
         for user in self._users:
@@ -71,6 +94,6 @@ class Population:
             self._all_ended.set()
 
     def _sweep_seconds(self) -> float:
-        shortest = min(step.timeout_seconds for step in self._stage.plan.steps)
+        shortest = min((step.timeout_seconds for step in self._plan.steps), default=0.0)
         interval = min(max(shortest / _SWEEPS_PER_TIMEOUT, _SHORTEST_SWEEP_SECONDS), _LONGEST_SWEEP_SECONDS)
         return max(interval, len(self._users) * _SWEEP_SECONDS_PER_USER)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.worker.engine.models.plan import EncodedStep, Plan
-from hyperscale.workload.statistics import WorkflowStatistics
+from hyperscale.workload.statistics import StepStatistics, WorkflowStatistics
 
 _MS_PER_SECOND: Final = 1000.0
 _VALUES_PER_SAMPLE: Final = 3
@@ -101,6 +101,7 @@ class Recorder:
         self.iterations = Samples()
         """Iterations that ran to their end; the size is not used."""
         self._steps: tuple[EncodedStep, ...] = plan.steps
+        self._step_names = tuple(step.name for step in plan.steps) or plan.client_steps
         self._clock = clock
         self._workflow_name = plan.workflow_name
         self._ended = self._empty()
@@ -121,6 +122,10 @@ class Recorder:
         statistics.failures[error_class] += 1
         statistics.bytes_sent += sent_bytes
         statistics.bytes_received += received_bytes
+
+    def step_now(self, step_name: str) -> StepStatistics:
+        """The statistics of a step in the second that is under way; not to be kept."""
+        return self._window(int(self._clock.now() // 1)).step(step_name)
 
     def fold(self) -> None:
         """Move the samples into their windows; cheap when done a few times a second."""
@@ -165,8 +170,8 @@ class Recorder:
     def _empty(self) -> WorkflowStatistics:
         """Without values, but with every step, in the order of the workflow."""
         statistics = WorkflowStatistics(self._workflow_name)
-        for step in self._steps:
-            statistics.step(step.name)
+        for name in self._step_names:
+            statistics.step(name)
         return statistics
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from hyperscale.v1 import engine_pb2, progress_pb2
+from hyperscale.worker.engine.casting import Casting
 from hyperscale.worker.engine.connector import OriginConnector
 from hyperscale.worker.engine.load import IterationStock
 from hyperscale.worker.engine.models.plan import Plan
@@ -28,8 +29,12 @@ class EngineRun:
     stop; CANCELLED when it was stopped before; FAILED when it crashed.
     """
 
-    def __init__(self, plan: Plan, report: Callable[[Callable[[], engine_pb2.EngineProgress]], None]) -> None:
-        """`report` is offered progress once a second, just after a second of wall clock has ended; windows that it does
+    def __init__(
+        self, plan: Plan, casting: Casting, report: Callable[[Callable[[], engine_pb2.EngineProgress]], None]
+    ) -> None:
+        """`casting` makes the users.
+
+        `report` is offered progress once a second, just after a second of wall clock has ended; windows that it does
         not take are offered again.
         """
         self._plan = plan
@@ -39,7 +44,8 @@ class EngineRun:
         self._recorder = Recorder(plan, self._clock)
         prompts = [PromptFraming() for _ in plan.steps]
         self._connectors = tuple(OriginConnector(origin, prompts) for origin in plan.origins)
-        self._population = Population(Stage(plan, self._stock, self._recorder, self._connectors))
+        self._casting = casting
+        self._population = Population(plan)
         self._stopped_as = progress_pb2.SHARD_STATUS_COMPLETED
         self._error = ""
         self._is_frozen = False
@@ -101,7 +107,8 @@ class EngineRun:
         ]
         for connector in self._connectors:
             background += connector.start(tasks, self._plan.vus)
-        self._population.start()
+        stage = Stage(self._plan, self._stock, self._recorder, self._connectors)
+        self._population.start(self._casting.user_maker(stage, tasks))
         return background
 
     def _end_now(self) -> None:

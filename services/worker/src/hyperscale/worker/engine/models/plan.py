@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container
 from dataclasses import dataclass
 
@@ -29,7 +30,15 @@ class EncodedStep:
     is_head: bool
     """Whether the response ends with its header, whatever that says."""
     is_usual: bool
-    """Whether the response may be taken on the short path: not to HEAD, and the request is written at once."""
+    """Whether the response may be taken on the short path: not to HEAD, the request is written at once, and nobody looks
+    at more than the status."""
+    keeps_body: bool = False
+    """Whether somebody looks at the body of the response."""
+    max_redirects: int = 0
+    connect_timeout_seconds: float = math.inf
+    """As the other timeouts of a phase, bounded by `timeout_seconds` besides."""
+    tls_timeout_seconds: float = math.inf
+    first_byte_timeout_seconds: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +54,5 @@ class Plan:
     load_seconds: float
     """Time during which iterations start."""
     graceful_stop_seconds: float
+    client_steps: tuple[str, ...] = ()
+    """Names of the steps when coroutine users run them; `steps` is empty then."""

@@ -1,0 +1,55 @@
+"""Which kind of users a workflow has: state machines over callbacks where that is enough, tasks for everything else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from hyperscale.v1 import engine_pb2
+from hyperscale.worker.engine.clients.protocol import ClientContext, Measurement
+from hyperscale.worker.engine.coroutine_user import CoroutineUser, DeclaredScript
+from hyperscale.worker.engine.plan import runs_on_callbacks
+from hyperscale.worker.engine.population import User, UserMaker
+from hyperscale.worker.engine.user import Stage, VirtualUser
+
+
+class Casting(Protocol):
+    """Makes the users of a run."""
+
+    def user_maker(self, stage: Stage, tasks: asyncio.TaskGroup) -> UserMaker:
+        """What makes one user after the other; their tasks belong to the run."""
+
+
+class CallbackCasting:
+    """Declared HTTP/1.1 steps: no task per request."""
+
+    def user_maker(self, stage: Stage, tasks: asyncio.TaskGroup) -> UserMaker:
+        """See `Casting`."""
+
+        def make(on_ended: Callable[[], None]) -> User:
+            return VirtualUser(stage, on_ended)
+
+        return make
+
+
+class DeclaredCasting:
+    """Declared steps of which at least one is not HTTP/1.1: each is run by the client of its protocol."""
+
+    def __init__(self, start: engine_pb2.EngineStart) -> None:
+        self._start = start
+
+    def user_maker(self, stage: Stage, tasks: asyncio.TaskGroup) -> UserMaker:
+        """See `Casting`."""
+
+        def make(on_ended: Callable[[], None]) -> User:
+            context = ClientContext(Measurement(stage.recorder), self._start.target, self._start.http_options)
+            script = DeclaredScript(self._start.workflow.steps, context)
+            return CoroutineUser(script, stage, tasks, on_ended)
+
+        return make
+
+
+def casting_of(start: engine_pb2.EngineStart) -> Casting:
+    """How the workflow is cast."""
+    return CallbackCasting() if runs_on_callbacks(start.workflow) else DeclaredCasting(start)
