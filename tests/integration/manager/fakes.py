@@ -230,8 +230,9 @@ class FakeWorker(WorkerServiceServicer):
     async def CancelWorkflow(
         self, request: WorkflowCancelRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> WorkflowCancelResponse:
-        self.cancelled.extend(request.shard_ids)
-        return WorkflowCancelResponse(cancelling_shard_ids=request.shard_ids)
+        shard_ids = [one.shard_id for one in request.shards]
+        self.cancelled.extend(shard_ids)
+        return WorkflowCancelResponse(cancelling_shard_ids=shard_ids)
 
     async def Ping(self, request: PingRequest, context: grpc.aio.ServicerContext[Any, Any]) -> WorkerPingResponse:
         return WorkerPingResponse(request_id=request.request_id, heartbeat=self._heartbeat())

@@ -19,7 +19,7 @@ from hyperscale.manager.health import ManagerHealth
 from hyperscale.manager.leadership import Leadership
 from hyperscale.manager.ledger import DatacenterLedger
 from hyperscale.manager.models.job import DatacenterJob
-from hyperscale.manager.models.limits import DatacenterLimits
+from hyperscale.manager.models.limits import DatacenterLimits, ShardPatience
 from hyperscale.manager.progression import JobProgression
 from hyperscale.manager.queries import WorkflowQueries
 from hyperscale.manager.recovery import LeaderDuties
@@ -129,7 +129,11 @@ class DoubleOfWorkers:
         if endpoint.port in self.refusals:
             raise self.refusals[endpoint.port]
         self.cancels.append((endpoint.port, request))
-        return WorkflowCancelResponse(cancelling_shard_ids=request.shard_ids)
+        return WorkflowCancelResponse(cancelling_shard_ids=[one.shard_id for one in request.shards])
+
+    def stopped(self) -> list[tuple[int, str]]:
+        """Shards that were to be stopped, with the ports of their workers."""
+        return [(port, one.shard_id) for port, request in self.cancels for one in request.shards]
 
     def order(self, shard_id: str) -> WorkflowDispatch:
         """The latest accepted order of a shard."""
@@ -167,7 +171,7 @@ class ManagerInMemory:
         self.ledger = DatacenterLedger(coordinator, self.leadership, 3600)
         self.reports = GateReports(DATACENTER, {GATE_ADDRESS: self.outbox})
         self.events = JobEvents()
-        self.progression = JobProgression(self.workers, self.events, clock, 5.0)
+        self.progression = JobProgression(self.workers, self.events, clock, ShardPatience(5.0, 30.0))
         self.health = ManagerHealth(node, self.state, self.workers, self.leadership)
         self._join_actors(woken)
         self._join_requests(identity, max_active_jobs)

@@ -180,7 +180,7 @@ async def test_a_new_leader_ends_what_was_under_way(
         successor.heartbeats.take(successor.heartbeat("worker-1", PORT, 1, "job-1/A/0"))
         await successor.until(lambda: successor.port.cancels)
         (_, cancel) = successor.port.cancels[0]
-        assert (cancel.job_id, list(cancel.shard_ids)) == ("job-1", ["job-1/A/0"])
+        assert (cancel.job_id, successor.port.stopped()) == ("job-1", [(PORT, "job-1/A/0")])
         lease = successor.leadership.require()
         assert cancel.fence_token == lease.token > running.port.orders[0][1].fence_token
 

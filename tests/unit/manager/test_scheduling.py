@@ -101,7 +101,7 @@ async def test_the_loss_of_a_worker_fails_the_job_and_stops_the_other_shards(man
     manager.clock.now += 3.1
     manager.upkeep.tick()
     await manager.until(lambda: manager.port.cancels)
-    assert [(port, list(request.shard_ids)) for port, request in manager.port.cancels] == [(PORT_2, [shard_of[PORT_2]])]
+    assert manager.port.stopped() == [(PORT_2, shard_of[PORT_2])]
     manager.report("worker-2", shard_of[PORT_2], SHARD_STATUS_CANCELLED, 9)
     result = await manager.final("job-1")
     assert result.status == JOB_STATUS_FAILED
@@ -185,6 +185,32 @@ async def test_the_other_shards_of_a_workflow_go_on_while_a_refused_one_waits(ma
     assert (result.status, requests_of(result)) == (JOB_STATUS_COMPLETED, 7)
 
 
+async def test_a_shard_that_nobody_takes_fails_its_workflow_in_the_end(manager: ManagerInMemory) -> None:
+    manager.port.refusals[PORT_1] = HyperscaleError(ErrorReason.INSUFFICIENT_CORES)
+    manager.join("worker-1", PORT_1, 1)
+    manager.join("worker-2", PORT_2, 1)
+    await manager.intake.accept(dispatch("job-1", workflow("A", users=2)))
+    await manager.until(lambda: manager.port.orders)
+    ((_, kept),) = manager.port.orders
+    manager.report("worker-2", kept.shard_id, requests=3)
+    await manager.until(lambda: [shard for shard in manager.job("job-1").shards() if shard.waiting_since_seconds])
+    manager.clock.now += 29.9
+    manager.upkeep.tick()
+    assert manager.status("job-1", "A") == "RUNNING"
+    manager.clock.now += 0.2
+
+    def is_given_up() -> bool:
+        manager.upkeep.tick()
+        return manager.status("job-1", "A") == "FAILED"
+
+    await manager.until(is_given_up)
+    manager.report("worker-2", kept.shard_id, SHARD_STATUS_CANCELLED, 4)
+    result = await manager.final("job-1")
+    assert (result.status, requests_of(result)) == (JOB_STATUS_FAILED, 4)
+    assert "no worker took shard" in result.errors[0]
+    assert "worker worker-1 did not take shard" in result.errors[0]
+
+
 async def test_a_shard_that_its_worker_finds_faulty_fails_the_job(manager: ManagerInMemory) -> None:
     manager.port.refusals[PORT_1] = HyperscaleError(ErrorReason.INVALID_ARGUMENT)
     manager.join("worker-1", PORT_1, 2)
@@ -265,7 +291,7 @@ async def test_a_shard_that_another_worker_got_is_stopped_at_the_one_that_did_no
     del manager.port.refusals[PORT_1]
     manager.heartbeats.take(manager.heartbeat("worker-1", PORT_1, 2, "job-1/A/0"))
     await manager.until(lambda: manager.port.cancels)
-    assert [(port, list(request.shard_ids)) for port, request in manager.port.cancels] == [(PORT_1, ["job-1/A/0"])]
+    assert manager.port.stopped() == [(PORT_1, "job-1/A/0")]
 
 
 async def test_a_worker_is_told_to_stop_until_it_has_heard(manager: ManagerInMemory) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.runtime.identity import NodeIdentity
 from hyperscale.runtime.lifecycle import NodeLifecycle
-from hyperscale.v1.dispatch_pb2 import WorkflowDispatch
+from hyperscale.v1.dispatch_pb2 import ShardAttempts, WorkflowDispatch
 from hyperscale.v1.node_pb2 import NODE_ROLE_WORKER
 from hyperscale.worker.leases import JobLedger
 from hyperscale.worker.state import WorkerState
@@ -17,6 +17,10 @@ CAPACITY = 10
 def dispatch(shard_id: str = "job/w/0", *, attempt: int = 1, fence: int = 5, cores: int = 1) -> WorkflowDispatch:
     job_id = shard_id.partition("/")[0]
     return WorkflowDispatch(job_id=job_id, shard_id=shard_id, attempt=attempt, fence_token=fence, cores=cores)
+
+
+def up_to(attempt: int, shard_id: str = "job/w/0") -> ShardAttempts:
+    return ShardAttempts(shard_id=shard_id, up_to_attempt=attempt)
 
 
 def refusal(state: WorkerState, what: WorkflowDispatch, now: float = 0.0) -> ErrorReason:
@@ -143,18 +147,28 @@ def test_a_starting_worker_takes_nothing(node: NodeLifecycle) -> None:
 
 def test_a_cancellation_tells_running_from_unknown_shards(state: WorkerState) -> None:
     state.admit(dispatch("job/w/0"), 0.0)
-    assert state.cancel("job", 5, ["job/w/0", "job/w/9"], 1.0) == (["job/w/0"], ["job/w/9"])
-    assert state.cancel("job", 5, ["job/w/0"], 1.0) == (["job/w/0"], [])
+    assert state.cancel("job", 5, [up_to(1), up_to(1, "job/w/9")], 1.0) == (["job/w/0"], ["job/w/9"])
+    assert state.cancel("job", 5, [up_to(0)], 1.0) == (["job/w/0"], [])
 
 
-@pytest.mark.parametrize("named", [[], ["job/w/0"]])
-def test_a_dispatch_that_arrives_after_its_cancellation_is_refused(state: WorkerState, named: list[str]) -> None:
+@pytest.mark.parametrize("named", [[], [ShardAttempts(shard_id="job/w/0", up_to_attempt=1)]])
+def test_a_dispatch_that_arrives_after_its_cancellation_is_refused(
+    state: WorkerState, named: list[ShardAttempts]
+) -> None:
     state.cancel("job", 5, named, 0.0)
     assert refusal(state, dispatch("job/w/0")) is ErrorReason.STALE_FENCE
 
 
+def test_a_later_attempt_of_a_cancelled_shard_runs(state: WorkerState) -> None:
+    state.admit(dispatch(attempt=1), 0.0)
+    state.cancel("job", 5, [up_to(0)], 0.0)
+    state.finish("job", "job/w/0", 1.0)
+    assert state.admit(dispatch(attempt=3), 2.0).slots == (0,)
+    assert state.cancel("job", 5, [up_to(2)], 3.0) == ([], ["job/w/0"])
+
+
 def test_other_shards_of_a_job_are_not_touched_by_the_cancellation_of_one(state: WorkerState) -> None:
-    state.cancel("job", 5, ["job/w/0"], 0.0)
+    state.cancel("job", 5, [up_to(1)], 0.0)
     assert state.admit(dispatch("job/w/1"), 0.0).slots == (0,)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hyperscale.v1.dispatch_pb2 import WorkflowCancelRequest, WorkflowDispatch
+from hyperscale.v1.dispatch_pb2 import ShardAttempts, WorkflowCancelRequest, WorkflowDispatch
 from hyperscale.worker.validation import cancel_faults, dispatch_faults
 from tests.support.fake_manager import http_dispatch
 
@@ -57,10 +57,15 @@ def test_a_share_without_users_on_many_cores_with_dependencies_is_fine() -> None
 @pytest.mark.parametrize(
     ("request_", "paths"),
     [
-        (WorkflowCancelRequest(job_id="job", fence_token=1, shard_ids=["job/w/0"]), []),
+        (WorkflowCancelRequest(job_id="job", fence_token=1, shards=[ShardAttempts(shard_id="job/w/0")]), []),
         (WorkflowCancelRequest(), ["job_id", "fence_token"]),
-        (WorkflowCancelRequest(job_id="job", fence_token=1, shard_ids=["a", ""]), ["shard_ids[1]"]),
-        (WorkflowCancelRequest(job_id="job", fence_token=1, shard_ids=["a"] * 10_001), ["shard_ids"]),
+        (
+            WorkflowCancelRequest(
+                job_id="job", fence_token=1, shards=[ShardAttempts(shard_id=one) for one in ("a", "")]
+            ),
+            ["shards[1].shard_id"],
+        ),
+        (WorkflowCancelRequest(job_id="job", fence_token=1, shards=[ShardAttempts(shard_id="a")] * 10_001), ["shards"]),
     ],
 )
 def test_cancellations_are_judged_too(request_: WorkflowCancelRequest, paths: list[str]) -> None:

@@ -18,7 +18,7 @@ from hyperscale.manager.state import ManagerState
 from hyperscale.runtime.coordination import ConflictError, Lease
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError, RetryAdvice
 from hyperscale.runtime.supervisor import Supervisor
-from hyperscale.v1.dispatch_pb2 import JobCancelRequest, WorkflowCancelRequest
+from hyperscale.v1.dispatch_pb2 import JobCancelRequest, ShardAttempts, WorkflowCancelRequest
 from hyperscale.v1.job_pb2 import JOB_STATUS_CANCELLED, JobFinalResult, JobStatus
 from hyperscale.v1.record_pb2 import DcJobRecord
 from hyperscale.workload.defaults import graceful_stop_seconds
@@ -47,15 +47,17 @@ class ShardStopper:
 
     def shards_to_stop(self, job: DatacenterJob, shards: Sequence[AssignedShard], reason: str) -> None:
         """Stop shards of a job; those whose worker has not answered yet are stopped when it has."""
-        by_worker: dict[str, list[str]] = defaultdict(list)
+        by_worker: dict[str, list[AssignedShard]] = defaultdict(list)
         for shard in shards:
             if shard.phase is not ShardPhase.PLACING:
-                by_worker[shard.worker_id].append(shard.shard_id)
-        for worker_id, shard_ids in by_worker.items():
+                by_worker[shard.worker_id].append(shard)
+        for worker_id, told in by_worker.items():
             request = WorkflowCancelRequest(
-                job_id=job.job_id, shard_ids=shard_ids, fence_token=job.leadership_token, reason=reason
+                job_id=job.job_id,
+                shards=[ShardAttempts(shard_id=shard.shard_id, up_to_attempt=shard.attempt) for shard in told],
+                fence_token=job.leadership_token,
+                reason=reason,
             )
-            told = [shard for shard in shards if shard.worker_id == worker_id]
             _ = self._supervisor.start(self._stop_until_heard(worker_id, request, told), name="shard-stop")
 
     def stop_strangers(self, worker_id: str, shard_ids: Sequence[str]) -> None:
@@ -67,13 +69,13 @@ class ShardStopper:
         _ = self._supervisor.start(self._stop_strangers(worker_id, shard_ids, lease), name="stranger-stop")
 
     async def _stop_strangers(self, worker_id: str, shard_ids: Sequence[str], lease: Lease) -> None:
-        by_job: dict[str, list[str]] = defaultdict(list)
+        by_job: dict[str, list[ShardAttempts]] = defaultdict(list)
         for shard_id in shard_ids:
-            by_job[shard_id.rsplit("/", 2)[0]].append(shard_id)
+            by_job[shard_id.rsplit("/", 2)[0]].append(ShardAttempts(shard_id=shard_id))
         try:
-            for job_id, ids in by_job.items():
+            for job_id, given in by_job.items():
                 request = WorkflowCancelRequest(
-                    job_id=job_id, shard_ids=ids, fence_token=lease.token, reason="no manager runs this shard"
+                    job_id=job_id, shards=given, fence_token=lease.token, reason="no manager runs this shard"
                 )
                 _ = await self._stop(worker_id, request)
         finally:

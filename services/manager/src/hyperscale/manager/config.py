@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from hyperscale.manager.models.limits import ShardPatience
 from hyperscale.runtime.config import NodeConfig
 from hyperscale.runtime.endpoints import Endpoint
 
@@ -56,6 +57,13 @@ class ManagerConfig(NodeConfig):
         le=300,
         description="When a job fails, how long its other shards may take to stop and deliver their last totals; then it "
         "ends with what has been counted. 0: at once.",
+    )
+    shard_placement_deadline_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        description="A shard that no worker takes for so long, while its workflow's other shards are under way, fails the "
+        "workflow.",
     )
     cancel_grace_seconds: float = Field(
         default=15.0,
@@ -115,3 +123,8 @@ class ManagerConfig(NodeConfig):
         gt=0,
         description="How long the record of an ended job is kept, which answers repeated dispatches and queries.",
     )
+
+    @property
+    def shard_patience(self) -> ShardPatience:
+        """How long shards may take."""
+        return ShardPatience(self.settle_seconds, self.shard_placement_deadline_seconds)

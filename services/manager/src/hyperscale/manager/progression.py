@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from hyperscale.manager.events import JobEvents
 from hyperscale.manager.models.job import AssignedShard, DatacenterJob, ShardPhase, WorkflowRun
+from hyperscale.manager.models.limits import ShardPatience
 from hyperscale.manager.registry import WorkerRegistry
 from hyperscale.runtime.clock import Clock
 from hyperscale.v1.job_pb2 import (
@@ -38,15 +39,15 @@ class JobProgression:
 
     Parameters
     ----------
-    settle_seconds
-        How long shards that are stopped because the job failed may take to deliver their last totals.
+    patience
+        How long shards may take to be placed, and to stop.
     """
 
-    def __init__(self, workers: WorkerRegistry, events: JobEvents, clock: Clock, settle_seconds: float) -> None:
+    def __init__(self, workers: WorkerRegistry, events: JobEvents, clock: Clock, patience: ShardPatience) -> None:
         self._workers = workers
         self._events = events
         self._clock = clock
-        self._settle_seconds = settle_seconds
+        self._patience = patience
 
     def begin(self, job: DatacenterJob) -> None:
         """The job is durable: it waits for cores, unless it needs none."""
@@ -63,7 +64,7 @@ class JobProgression:
         """A worker has taken a shard."""
         run = job.run_of(shard)
         if shard.phase is ShardPhase.PLACING:
-            shard.phase = ShardPhase.PLACED
+            shard.phase, shard.waiting_since_seconds = ShardPhase.PLACED, None
         self._note_dispatched(job, run)
         if job.is_stopping and shard.is_with_worker:
             self._events.shards_to_stop(job, [shard], "the job is being stopped")
@@ -88,14 +89,14 @@ class JobProgression:
     def adopted(self, job: DatacenterJob, shard: AssignedShard) -> None:
         """A worker that had not answered runs the shard."""
         self._workers.claim(shard.worker_id, shard.shard_id, shard.cores)
-        shard.phase = ShardPhase.PLACED
+        shard.phase, shard.waiting_since_seconds = ShardPhase.PLACED, None
         self.accepted(job, shard)
 
     def progressed(self, job: DatacenterJob, shard: AssignedShard) -> None:
         """A worker reports that a shard makes load."""
         if shard.phase is ShardPhase.UNPLACED:
             self._workers.claim(shard.worker_id, shard.shard_id, shard.cores)
-        shard.phase = ShardPhase.RUNNING
+        shard.phase, shard.waiting_since_seconds = ShardPhase.RUNNING, None
         self._note_running(job, job.run_of(shard))
         self._advance(job)
 
@@ -157,6 +158,17 @@ class JobProgression:
                 job.note_error(f"worker {shard.worker_id} did not confirm the end of shard {shard.shard_id} in time")
         self._end_shards(job, "did not confirm its end")
 
+    def give_up_waiting(self, job: DatacenterJob) -> None:
+        """Fail shards that no worker takes while their workflow's other shards are under way."""
+        now, limit_seconds = self._clock.monotonic(), self._patience.placement_seconds
+        for shard in list(job.shards()):
+            since = shard.waiting_since_seconds
+            if shard.phase is not ShardPhase.UNPLACED or since is None or now - since < limit_seconds:
+                continue
+            if job.run_of(shard).lifecycle.status in _MAKES_LOAD:
+                cause = f"no worker took shard {shard.shard_id} within {limit_seconds:g} s; last: {shard.cause}"
+                self.failed(job, shard, cause)
+
     def _end_shards(self, job: DatacenterJob, cause: str) -> None:
         for shard in job.shards():
             if not shard.has_ended:
@@ -173,6 +185,8 @@ class JobProgression:
         self._workers.release(shard.worker_id, shard.shard_id)
         shard.phase = ShardPhase.CANCELLED if job.is_stopping else ShardPhase.UNPLACED
         shard.cause = reason
+        if shard.waiting_since_seconds is None:
+            shard.waiting_since_seconds = self._clock.monotonic()
 
     def _withdraw_if_nobody_took_it(self, run: WorkflowRun) -> None:
         """Let the workflow be divided anew, when it is certain that no worker has any part of it."""
@@ -204,7 +218,7 @@ class JobProgression:
         if job.lifecycle.status == JOB_STATUS_CANCELLING or job.failing:
             return
         job.failing = True
-        self.stop_shards(job, f"workflow {run.key.workflow_name} failed", self._settle_seconds)
+        self.stop_shards(job, f"workflow {run.key.workflow_name} failed", self._patience.settle_seconds)
 
     def _cancel_workflows(self, job: DatacenterJob, reason: str) -> None:
         now = self._clock.wall()

@@ -250,7 +250,7 @@ def _core(context: NodeContext[ManagerConfig], coordinator: Coordinator, clock: 
         ledger=DatacenterLedger(coordinator, leadership, config.ended_job_retention_seconds),
         reports=reports,
         events=events,
-        progression=JobProgression(workers, events, clock, config.settle_seconds),
+        progression=JobProgression(workers, events, clock, config.shard_patience),
         health=ManagerHealth(node, state, workers, leadership),
         channels=ChannelPool(context.supervisor),
     )

@@ -49,6 +49,7 @@ class Upkeep:
             self._fail_shards_of(worker_id)
         for job in self._state.jobs():
             self._progression.give_up_overdue(job)
+            self._progression.give_up_waiting(job)
             for window in job.statistics.close_windows(self._clock.wall()):
                 self._reports.send_window(job.dispatch.gate_id, window)
 

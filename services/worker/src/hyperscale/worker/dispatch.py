@@ -54,7 +54,7 @@ class ShardDesk:
         if faults:
             raise HyperscaleError(ErrorReason.INVALID_ARGUMENT, violations=faults)
         now = self._clock.monotonic()
-        running, unknown = self._state.cancel(request.job_id, request.fence_token, request.shard_ids, now)
+        running, unknown = self._state.cancel(request.job_id, request.fence_token, request.shards, now)
         self._logger.info("cancel", job_id=request.job_id, reason=request.reason, running=running, unknown=unknown)
         for shard_id in running:
             self._runs.stop(shard_id, StopReason(ShardStopCause.CANCELLED, request.reason))

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
-from hyperscale.v1.dispatch_pb2 import WorkflowDispatch, WorkflowDispatchAck
+from hyperscale.v1.dispatch_pb2 import ShardAttempts, WorkflowDispatch, WorkflowDispatchAck
 
 
 @dataclass(slots=True)
@@ -25,11 +25,19 @@ class _Job:
     fence_token: int = 0
     shards: dict[str, _Shard] = field(default_factory=dict)
     cancelled: bool = False
-    cancelled_shards: set[str] = field(default_factory=set)
+    cancelled_attempts: dict[str, int] = field(default_factory=dict)
 
     @property
     def active_shards(self) -> list[str]:
         return [shard_id for shard_id, shard in self.shards.items() if shard.active]
+
+    def refuse(self, over: ShardAttempts) -> bool:
+        """Refuse attempts at a shard from now on; whether one of them runs."""
+        shard = self.shards.get(over.shard_id)
+        given = shard.attempt if shard is not None else 0
+        last = over.up_to_attempt or given
+        self.cancelled_attempts[over.shard_id] = max(last, self.cancelled_attempts.get(over.shard_id, 0))
+        return shard is not None and shard.active and given <= last
 
 
 class JobLedger:
@@ -78,7 +86,7 @@ class JobLedger:
         if shard is not None and (shard.active or shard.attempt > dispatch.attempt):
             metadata = {"shard_id": dispatch.shard_id, "attempt": str(shard.attempt)}
             raise HyperscaleError(ErrorReason.DUPLICATE_SHARD, metadata=metadata)
-        if job.cancelled or dispatch.shard_id in job.cancelled_shards:
+        if job.cancelled or dispatch.attempt <= job.cancelled_attempts.get(dispatch.shard_id, 0):
             message = f"shard {dispatch.shard_id} was cancelled before it was dispatched"
             raise HyperscaleError(ErrorReason.STALE_FENCE, message, metadata={"job_id": dispatch.job_id})
         return None
@@ -95,16 +103,14 @@ class JobLedger:
         if not job.active_shards:
             self._idle_since[job_id] = now
 
-    def cancel(self, job_id: str, shard_ids: Iterable[str], now: float) -> tuple[list[str], list[str]]:
-        """Refuse the shards from now on (all of the job when none is named); return those that run, and those that do not."""
+    def cancel(self, job_id: str, shards: Iterable[ShardAttempts], now: float) -> tuple[list[str], list[str]]:
+        """Refuse attempts from now on (all of the job when none is named); return shards that run, and those that do not."""
         job = self._job(job_id, now)
-        named = list(dict.fromkeys(shard_ids))
+        named = {one.shard_id: job.refuse(one) for one in shards}
         if not named:
             job.cancelled = True
             return job.active_shards, []
-        active = set(job.active_shards)
-        job.cancelled_shards.update(named)
-        return [one for one in named if one in active], [one for one in named if one not in active]
+        return [one for one, runs in named.items() if runs], [one for one, runs in named.items() if not runs]
 
     def _expire(self, now: float) -> None:
         """Forget jobs that ended longer ago than the retention, and the oldest beyond the capacity."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.runtime.lifecycle import NodeLifecycle
-from hyperscale.v1.dispatch_pb2 import WorkflowDispatch, WorkflowDispatchAck
+from hyperscale.v1.dispatch_pb2 import ShardAttempts, WorkflowDispatch, WorkflowDispatchAck
 from hyperscale.worker.leases import JobLedger
 from hyperscale.worker.models.shards import EngineShare, ShardAdmission
 
@@ -70,11 +70,11 @@ class WorkerState:
         return [EngineShare(slot, self._ready[slot]) for slot in slots]
 
     def cancel(
-        self, job_id: str, fence_token: int, shard_ids: Iterable[str], now: float
+        self, job_id: str, fence_token: int, shards: Iterable[ShardAttempts], now: float
     ) -> tuple[list[str], list[str]]:
         """Refuse shards from now on; return those that run and those that do not. Raises STALE_FENCE."""
         self._jobs.check_fence(job_id, fence_token, now)
-        return self._jobs.cancel(job_id, shard_ids, now)
+        return self._jobs.cancel(job_id, shards, now)
 
     def finish(self, job_id: str, shard_id: str, now: float) -> None:
         """A shard has ended: its engines are free again."""

@@ -20,10 +20,13 @@ def dispatch_faults(dispatch: WorkflowDispatch) -> list[Fault]:
 def cancel_faults(request: WorkflowCancelRequest) -> list[Fault]:
     """Faults of a cancellation."""
     faults = [*_identity_faults("job_id", request.job_id), *_positive_faults("fence_token", request.fence_token)]
-    if len(request.shard_ids) > _MAX_CANCELLED_SHARDS:
-        return [*faults, Fault("shard_ids", f"must be at most {_MAX_CANCELLED_SHARDS:,}")]
-    named = enumerate(request.shard_ids)
-    return [*faults, *(fault for at, one in named for fault in _identity_faults(f"shard_ids[{at}]", one))]
+    if len(request.shards) > _MAX_CANCELLED_SHARDS:
+        return [*faults, Fault("shards", f"must be at most {_MAX_CANCELLED_SHARDS:,}")]
+    named = enumerate(request.shards)
+    return [
+        *faults,
+        *(fault for at, one in named for fault in _identity_faults(f"shards[{at}].shard_id", one.shard_id)),
+    ]
 
 
 def _envelope_faults(dispatch: WorkflowDispatch) -> list[Fault]:

@@ -51,6 +51,8 @@ class AssignedShard:
         Rises whenever another worker is asked, so that no two workers ever run the same attempt.
     last_load_at_seconds
         Wall clock at which it made load for the last time, as far as is known; None before it has reported.
+    waiting_since_seconds
+        Monotonic time since which no worker has taken it; None before anybody was asked, and once one has.
     merge_fault
         Why its last totals could not be merged; empty when they were.
     """
@@ -64,6 +66,7 @@ class AssignedShard:
     progress_sequence: int = 0
     cause: str = ""
     last_load_at_seconds: float | None = None
+    waiting_since_seconds: float | None = None
     merge_fault: str = ""
 
     @property

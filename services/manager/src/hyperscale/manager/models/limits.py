@@ -1,4 +1,4 @@
-"""Limits that hold for every job of a datacenter."""
+"""Limits that hold for every job of a datacenter, and for its shards."""
 
 from __future__ import annotations
 
@@ -11,3 +11,19 @@ class DatacenterLimits:
 
     max_active_jobs: int
     drift_tolerance_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPatience:
+    """How long shards may take.
+
+    Attributes
+    ----------
+    settle_seconds
+        To deliver their last totals, when they are stopped because the job failed.
+    placement_seconds
+        To be taken by a worker, while their workflow's other shards are under way.
+    """
+
+    settle_seconds: float
+    placement_seconds: float
