@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Final, Literal
 
-from google.protobuf.struct_pb2 import Value
-
 from hyperscale.v1 import workflow_pb2
 from hyperscale.workload.faults import FaultCollector
+from hyperscale.workload.json_values import is_json
 from hyperscale.workload.limits import (
     MAX_EXPECTED_STATUSES,
     MAX_HEADERS,
@@ -18,7 +16,8 @@ from hyperscale.workload.limits import (
     at_most,
     check_duration,
 )
-from hyperscale.workload.urls import is_path, url_fault
+from hyperscale.workload.templates import without_slots
+from hyperscale.workload.urls import FIELD_NAME, is_path, url_fault
 
 ENGINE_HEADERS: Final = frozenset({"host", "content-length", "connection", "transfer-encoding"})
 """Header fields that the engine sets; in lower case."""
@@ -29,7 +28,6 @@ _TIMEOUTS: Final[tuple[Literal["timeout", "connect_timeout", "tls_timeout", "fir
     "tls_timeout",
     "first_byte_timeout",
 )
-_HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
 
 
@@ -52,7 +50,7 @@ class HttpJudge:
             self._faults.add(f"{path}.method", f"has no value {http.method}")
         self._url(f"{path}.url", http.url)
         self._headers(f"{path}.headers", dict(http.headers))
-        if http.HasField("json") and not _is_json(http.json):
+        if http.HasField("json") and not is_json(http.json):
             self._faults.add(f"{path}.json", "must be JSON: no infinite or undefined numbers, no value left out")
         for name in _TIMEOUTS:
             if http.HasField(name):
@@ -63,7 +61,7 @@ class HttpJudge:
         self._expected_statuses(f"{path}.expected_statuses", list(http.expected_statuses))
 
     def _url(self, path: str, url: str) -> None:
-        fault = url_fault(url)
+        fault = url_fault(without_slots(url))
         if fault is not None:
             self._faults.add(path, fault)
         elif is_path(url) and not self._has_target:
@@ -74,13 +72,13 @@ class HttpJudge:
         for name in at_most(self._faults, path, sorted(headers), MAX_HEADERS):
             at = f"{path}[{name[:80]!r}]"
             lower = name.lower()
-            if not _HEADER_NAME.fullmatch(name):
+            if not FIELD_NAME.fullmatch(name):
                 self._faults.add(at, "is not a header name")
             elif lower in ENGINE_HEADERS:
                 self._faults.add(at, "is set by the engine")
             elif lower in seen:
                 self._faults.add(at, f"is the same header as {seen[lower]!r}")
-            if not _HEADER_VALUE.fullmatch(headers[name]):
+            if not _HEADER_VALUE.fullmatch(without_slots(headers[name])):
                 self._faults.add(at, "must be printable ASCII, without line breaks")
             seen.setdefault(lower, name)
 
@@ -88,22 +86,3 @@ class HttpJudge:
         for index, status in enumerate(at_most(self._faults, path, statuses, MAX_EXPECTED_STATUSES)):
             if not 100 <= status <= 599:
                 self._faults.add(f"{path}[{index}]", f"must be 100 to 599, not {status}")
-
-
-def _is_json(value: Value) -> bool:
-    """Whether JSON can express the value; its depth is bounded by the parser of messages."""
-    waiting = [value]
-    while waiting:
-        current = waiting.pop()
-        match current.WhichOneof("kind"):
-            case None:
-                return False
-            case "number_value" if not math.isfinite(current.number_value):
-                return False
-            case "struct_value":
-                waiting.extend(current.struct_value.fields.values())
-            case "list_value":
-                waiting.extend(current.list_value.values)
-            case _:
-                pass
-    return True

@@ -91,6 +91,7 @@ class Metric:
 _HTTP_PHASE: Final = Metric(MetricKind.TREND, MetricLevel.STEP, MetricSection.HTTP, MetricUnit.MILLISECONDS)
 
 METRICS: Final[Mapping[str, Metric]] = {
+    "checks": Metric(MetricKind.SHARE, MetricLevel.STEP, MetricSection.CHECKS),
     "http_reqs": Metric(MetricKind.COUNTER, MetricLevel.STEP, MetricSection.HTTP),
     "http_req_duration": Metric(MetricKind.TREND, MetricLevel.STEP, MetricSection.HTTP, MetricUnit.MILLISECONDS),
     "http_req_failed": Metric(MetricKind.SHARE, MetricLevel.STEP, MetricSection.HTTP),
@@ -104,6 +105,10 @@ METRICS: Final[Mapping[str, Metric]] = {
     "iteration_duration": Metric(
         MetricKind.TREND, MetricLevel.WORKFLOW, MetricSection.EXECUTION, MetricUnit.MILLISECONDS
     ),
+    "dropped_iterations": Metric(MetricKind.COUNTER, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
+    "warm_up_requests": Metric(MetricKind.COUNTER, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
+    "engine_lag_ms": Metric(MetricKind.TREND, MetricLevel.WORKFLOW, MetricSection.EXECUTION, MetricUnit.MILLISECONDS),
+    "generator_saturated": Metric(MetricKind.SHARE, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
     "data_sent": Metric(MetricKind.COUNTER, MetricLevel.STEP, MetricSection.NETWORK, MetricUnit.BYTES),
     "data_received": Metric(MetricKind.COUNTER, MetricLevel.STEP, MetricSection.NETWORK, MetricUnit.BYTES),
     "vus": Metric(MetricKind.GAUGE, MetricLevel.WORKFLOW, MetricSection.EXECUTION),

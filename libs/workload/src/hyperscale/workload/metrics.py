@@ -56,6 +56,10 @@ WORKFLOW_METRICS: Final[Mapping[str, Callable[[WorkflowStatistics], Sample | Non
     "iteration_duration": lambda workflow: workflow.iteration_duration_ms,
     "vus": lambda workflow: workflow.vus,
     "vus_max": lambda workflow: workflow.vus_max,
+    "dropped_iterations": lambda workflow: workflow.generator.dropped_iterations or None,
+    "warm_up_requests": lambda workflow: workflow.generator.warm_up_requests or None,
+    "engine_lag_ms": lambda workflow: workflow.generator.lag_ms,
+    "generator_saturated": lambda workflow: Share(workflow.generator.saturated_seconds, workflow.generator.seconds),
 }
 """Where the metrics of `MetricLevel.WORKFLOW` come from; None: nothing produced the metric."""
 
@@ -246,4 +250,6 @@ def errors_of(workflows: Iterable[WorkflowStatistics]) -> list[pb.ErrorCount]:
     for workflow in workflows:
         for step in workflow.steps.values():
             failures.update(step.failures)
+            for protocol in step.protocols.values():
+                failures.update(protocol.failures)
     return [pb.ErrorCount(error_class=error_class, count=failures[error_class]) for error_class in sorted(failures)]

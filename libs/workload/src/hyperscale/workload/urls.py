@@ -9,6 +9,9 @@ from urllib.parse import SplitResult, urlsplit
 BUNDLED_TARGET: Final = "bundled://"
 """Target of a job file that is to run against the server that comes with the client, which replaces it by its URL."""
 
+FIELD_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""Name of a header field."""
+
 _SCHEMES: Final = ("http", "https")
 _FORBIDDEN_CHARACTERS: Final = re.compile(r"[^\x21-\x7e]")
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]")

@@ -32,7 +32,9 @@ from hyperscale.workload.limits import (
     check_duration,
     check_length,
 )
-from hyperscale.workload.thresholds import ThresholdSyntaxError, UnknownMetricError, parse_threshold
+from hyperscale.workload.metric_selector import MetricSelectorError, selection_faults
+from hyperscale.workload.script_validation import ScriptJudge
+from hyperscale.workload.thresholds import ThresholdSyntaxError, parse_threshold
 from hyperscale.workload.timestamps import seconds_of
 from hyperscale.workload.urls import BUNDLED_TARGET, target_fault
 
@@ -53,10 +55,11 @@ class _Place:
     min_vus: int = 1
     min_iterations: int = 1
     bundled_target: bool = False
+    is_divided: bool = False
 
 
 _SUBMITTED: Final = _Place()
-_SHARE: Final = _Place(min_vus=0, min_iterations=0)
+_SHARE: Final = _Place(min_vus=0, min_iterations=0, is_divided=True)
 _JOB_FILE: Final = _Place(bundled_target=True)
 
 
@@ -146,6 +149,9 @@ class _Judge:
         if workflow.HasField("graceful_stop"):
             self._zero_or_duration(f"{path}.graceful_stop", workflow.graceful_stop, MAX_GRACEFUL_STOP_SECONDS)
         self._steps(path, workflow, http_judge)
+        if workflow.HasField("data_share") and not self._place.is_divided:
+            self._faults.add(f"{path}.data_share", "is set by the suite")
+        ScriptJudge(self._faults).judge(path, workflow)
 
     def _load(self, path: str, workflow: workflow_pb2.Workflow) -> None:
         match workflow.WhichOneof("load"):

@@ -1,0 +1,186 @@
+"""Judges what a workflow's steps take from responses, what they check, and the data that they are fed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hyperscale.v1 import script_pb2, workflow_pb2
+from hyperscale.workload.faults import FaultCollector
+from hyperscale.workload.feeds import FeedError, FeedTable, read_feed
+from hyperscale.workload.json_values import is_json
+from hyperscale.workload.limits import (
+    MAX_CHECKS,
+    MAX_EXPECTED_STATUSES,
+    MAX_EXPECTED_TEXT_LENGTH,
+    MAX_EXTRACTIONS,
+    MAX_FEEDS,
+    MAX_REQUEST_TIMEOUT_SECONDS,
+    at_most,
+    check_duration,
+    check_length,
+)
+from hyperscale.workload.patterns import CompiledRegex, PatternError, compile_json_path, compile_regex
+from hyperscale.workload.template_validation import TemplateJudge
+from hyperscale.workload.templates import FUNCTION_NAMES, IDENTIFIER, IDENTIFIER_RULE
+from hyperscale.workload.urls import FIELD_NAME
+
+_CHECK_NAME_LENGTH: Final = 100
+_NO_ACTION_FAULT: Final = "need a step with http"
+_SOURCE_RULE: Final = "needs a source: json_path, regex, header or status"
+_CONDITION_RULE: Final = "needs a condition: status, body_contains, body_matches, json, header or max_duration"
+
+
+class ScriptJudge:
+    """Notes the faults of one workflow's feeds, templates, extractions and checks."""
+
+    def __init__(self, faults: FaultCollector) -> None:
+        self._faults = faults
+
+    def judge(self, path: str, workflow: workflow_pb2.Workflow) -> None:
+        """Note every fault of the workflow that stands at `path`."""
+        templates = TemplateJudge(self._faults, self._feeds(f"{path}.feeds", workflow))
+        variables: set[str] = set()
+        for index, step in enumerate(workflow.steps):
+            at = f"{path}.steps[{index}]"
+            if step.HasField("http"):
+                templates.judge(f"{at}.http", step.http, variables)
+            elif step.checks or step.extract:
+                self._faults.add(f"{at}.{'checks' if step.checks else 'extract'}", _NO_ACTION_FAULT)
+            self._checks(f"{at}.checks", step)
+            variables |= self._extractions(f"{at}.extract", step)
+
+    def _feeds(self, path: str, workflow: workflow_pb2.Workflow) -> dict[str, FeedTable | None]:
+        """Tables by name of feed; None for those that cannot be read."""
+        tables: dict[str, FeedTable | None] = {}
+        for index, feed in enumerate(at_most(self._faults, path, workflow.feeds, MAX_FEEDS)):
+            at = f"{path}[{index}]"
+            self._identifier(f"{at}.name", feed.name, is_taken=feed.name in tables)
+            self._feed_options(at, feed)
+            tables[feed.name] = self._table(at, feed)
+        return tables
+
+    def _feed_options(self, path: str, feed: script_pb2.DataFeed) -> None:
+        if feed.mode not in script_pb2.FeedMode.values():
+            self._faults.add(f"{path}.mode", f"has no value {feed.mode}")
+        if feed.pace not in script_pb2.FeedPace.values():
+            self._faults.add(f"{path}.pace", f"has no value {feed.pace}")
+        if feed.recycle and feed.mode != script_pb2.FEED_MODE_UNIQUE:
+            self._faults.add(f"{path}.recycle", "is for mode UNIQUE; the others never run out of rows")
+
+    def _table(self, path: str, feed: script_pb2.DataFeed) -> FeedTable | None:
+        rows = feed.WhichOneof("rows")
+        if rows == "json" and not is_json(feed.json):
+            self._faults.add(f"{path}.json", "must be JSON: no infinite or undefined numbers, no value left out")
+            return None
+        try:
+            return read_feed(feed)
+        except FeedError as error:
+            self._faults.add(f"{path}.{rows}" if rows else path, str(error))
+            return None
+
+    def _extractions(self, path: str, step: workflow_pb2.Step) -> set[str]:
+        """The names of the step's variables."""
+        names: set[str] = set()
+        for index, extraction in enumerate(at_most(self._faults, path, step.extract, MAX_EXTRACTIONS)):
+            at = f"{path}[{index}]"
+            self._identifier(f"{at}.variable", extraction.variable, is_taken=extraction.variable in names)
+            names.add(extraction.variable)
+            self._source(at, extraction)
+            check_length(self._faults, f"{at}.default", extraction.default, MAX_EXPECTED_TEXT_LENGTH)
+        return names
+
+    def _source(self, path: str, extraction: script_pb2.Extraction) -> None:
+        match extraction.WhichOneof("source"):
+            case "json_path":
+                self._json_path(f"{path}.json_path", extraction.json_path)
+            case "regex":
+                self._group(f"{path}.regex", extraction.regex)
+            case "header":
+                self._field_name(f"{path}.header", extraction.header)
+            case "status":
+                if not extraction.status:
+                    self._faults.add(f"{path}.status", "must be true")
+            case None:
+                self._faults.add(path, _SOURCE_RULE)
+
+    def _group(self, path: str, source: script_pb2.RegexSource) -> None:
+        regex = self._regex(f"{path}.pattern", source.pattern)
+        if regex is not None and source.group > regex.groups:
+            self._faults.add(f"{path}.group", f"must be at most {regex.groups}, the number of groups in the pattern")
+
+    def _checks(self, path: str, step: workflow_pb2.Step) -> None:
+        names: set[str] = set()
+        for index, check in enumerate(at_most(self._faults, path, step.checks, MAX_CHECKS)):
+            at = f"{path}[{index}]"
+            if not (1 <= len(check.name) <= _CHECK_NAME_LENGTH and check.name.isprintable()):
+                self._faults.add(f"{at}.name", f"must be 1 to {_CHECK_NAME_LENGTH} printable characters")
+            elif check.name in names:
+                self._faults.add(f"{at}.name", f"{check.name!r} is the name of another check of this step")
+            names.add(check.name)
+            self._condition(at, check)
+
+    def _condition(self, path: str, check: script_pb2.Check) -> None:
+        match check.WhichOneof("condition"):
+            case "status":
+                self._statuses(f"{path}.status.any_of", list(check.status.any_of))
+            case "body_contains":
+                self._expected_text(f"{path}.body_contains", check.body_contains)
+            case "body_matches":
+                self._regex(f"{path}.body_matches", check.body_matches)
+            case "json":
+                self._json(f"{path}.json", check.json)
+            case "header":
+                self._header(f"{path}.header", check.header)
+            case "max_duration":
+                limit = MAX_REQUEST_TIMEOUT_SECONDS
+                check_duration(self._faults, f"{path}.max_duration", check.max_duration, longest_seconds=limit)
+            case None:
+                self._faults.add(path, _CONDITION_RULE)
+
+    def _statuses(self, path: str, statuses: list[int]) -> None:
+        if not statuses:
+            self._faults.add(path, "needs at least one status")
+        for index, status in enumerate(at_most(self._faults, path, statuses, MAX_EXPECTED_STATUSES)):
+            if not 100 <= status <= 599:
+                self._faults.add(f"{path}[{index}]", f"must be 100 to 599, not {status}")
+
+    def _expected_text(self, path: str, text: str) -> None:
+        if not text:
+            self._faults.add(path, "must not be empty: everything contains nothing")
+        check_length(self._faults, path, text, MAX_EXPECTED_TEXT_LENGTH)
+
+    def _json(self, path: str, condition: script_pb2.JsonCondition) -> None:
+        self._json_path(f"{path}.path", condition.path)
+        if condition.HasField("equals") and not is_json(condition.equals):
+            self._faults.add(f"{path}.equals", "must be JSON: no infinite or undefined numbers, no value left out")
+
+    def _header(self, path: str, condition: script_pb2.HeaderCondition) -> None:
+        self._field_name(f"{path}.name", condition.name)
+        if condition.WhichOneof("value") == "matches":
+            self._regex(f"{path}.matches", condition.matches)
+        check_length(self._faults, f"{path}.equals", condition.equals, MAX_EXPECTED_TEXT_LENGTH)
+
+    def _identifier(self, path: str, name: str, *, is_taken: bool) -> None:
+        if not IDENTIFIER.fullmatch(name):
+            self._faults.add(path, f"{IDENTIFIER_RULE}, not {name[:80]!r}")
+        elif name in FUNCTION_NAMES:
+            self._faults.add(path, f"{name!r} is a function of templates; choose another name")
+        elif is_taken:
+            self._faults.add(path, f"{name!r} is there already")
+
+    def _field_name(self, path: str, name: str) -> None:
+        if not FIELD_NAME.fullmatch(name):
+            self._faults.add(path, f"{name[:80]!r} is not a header name")
+
+    def _regex(self, path: str, pattern: str) -> CompiledRegex | None:
+        try:
+            return compile_regex(pattern)
+        except PatternError as error:
+            self._faults.add(path, str(error))
+            return None
+
+    def _json_path(self, path: str, json_path: str) -> None:
+        try:
+            compile_json_path(json_path)
+        except PatternError as error:
+            self._faults.add(path, str(error))
