@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 
 from google.protobuf.duration_pb2 import Duration
@@ -17,7 +16,7 @@ from hyperscale.v1.job_pb2 import (
     ThresholdResult,
     Verdict,
 )
-from hyperscale.v1.statistics_pb2 import ErrorClass, ErrorCount, MetricValues, StepStats, WorkflowStats
+from hyperscale.v1.statistics_pb2 import ErrorClass, ErrorCount, MetricValues, StepMetrics, StepStats, WorkflowStats
 
 JOB_ID = "local-1-gate-1-1"
 TREND = {"avg": 12.5, "min": 0.25, "med": 11.0, "max": 2500.0, "p(90)": 20.0, "p(95)": 31.25, "p(99)": 90.0}
@@ -25,6 +24,10 @@ TREND = {"avg": 12.5, "min": 0.25, "med": 11.0, "max": 2500.0, "p(90)": 20.0, "p
 
 def metrics(count: int) -> dict[str, MetricValues]:
     return {
+        "checks": MetricValues(values={"rate": 0.995, "count": 199}),
+        "cart_size": MetricValues(
+            values={"avg": 2.5, "min": 1, "med": 2, "max": 9, "p(90)": 4, "p(95)": 5, "p(99)": 8}
+        ),
         "http_reqs": MetricValues(values={"count": count, "rate": count / 2}),
         "http_req_duration": MetricValues(values=TREND),
         "http_req_failed": MetricValues(values={"rate": 0.25, "count": count / 4}),
@@ -40,13 +43,18 @@ def datacenter(name: str, status: JobStatus.ValueType, *reasons: str) -> Datacen
     return DatacenterResult(result=result, metrics=metrics(20))
 
 
+def step(name: str, count: int) -> StepMetrics:
+    shown = ("http_reqs", "http_req_duration", "http_req_failed", "data_received")
+    return StepMetrics(workflow_name="browse", step_name=name, metrics={key: metrics(count)[key] for key in shown})
+
+
 def failed_result() -> GlobalJobResult:
     started_at, elapsed = Timestamp(), Duration()
     started_at.FromDatetime(datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC))
     elapsed.FromMilliseconds(2010)
     rate = Threshold(metric="http_req_failed", expression="rate < 1%")
     p95 = Threshold(metric="http_req_duration", expression="p(95) < 300ms")
-    never = Threshold(metric="iteration_duration", expression="max < 1s")
+    never = Threshold(metric="iteration_duration{workflow:browse}", expression="max < 1s", abort_on_fail=True)
     return GlobalJobResult(
         status=JobStatus.JOB_STATUS_FAILED,
         verdict=Verdict.VERDICT_FAILED,
@@ -61,7 +69,8 @@ def failed_result() -> GlobalJobResult:
         thresholds=[
             ThresholdResult(threshold=rate, observed=0.25, passed=False),
             ThresholdResult(threshold=p95, observed=31.25, passed=True),
-            ThresholdResult(threshold=never, observed=math.nan, passed=False),
+            ThresholdResult(threshold=never, passed=False),
         ],
+        steps=[step("home", 30), step("login", 10)],
         request_errors=[ErrorCount(error_class=ErrorClass.ERROR_CLASS_TIMEOUT, count=10)],
     )

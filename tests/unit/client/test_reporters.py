@@ -55,6 +55,11 @@ async def test_csv_file_has_a_row_per_value(tmp_path: Path) -> None:
     total = next(row for row in rows if row["metric"] == "http_reqs" and row["datacenter"] == "")
     assert (total["job_id"], total["value_name"], total["value"]) == (JOB_ID, "count", "40")
     assert {row["datacenter"] for row in rows} == {"", "dc-1", "dc-2"}
+    steps = {row["step"]: row for row in rows if row["metric"] == "http_reqs" and row["value_name"] == "count"}
+    assert {step: (row["workflow"], row["value"]) for step, row in steps.items() if step} == {
+        "home": ("browse", "30"),
+        "login": ("browse", "10"),
+    }
 
 
 async def test_failing_reporter_leaves_the_others_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

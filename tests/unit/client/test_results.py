@@ -6,7 +6,7 @@ import json
 
 from hyperscale.client.results import event_json, result_json
 from hyperscale.v1.gate_service_pb2 import DatacenterMetrics, JobEvent, JobStatusPush, JobWindow
-from hyperscale.v1.job_pb2 import GlobalJobResult, JobStatus, Verdict
+from hyperscale.v1.job_pb2 import GlobalJobResult, JobStatus, Threshold, ThresholdResult, Verdict
 from tests.unit.client.samples import JOB_ID, TREND, failed_result, metrics
 
 
@@ -51,6 +51,14 @@ def test_each_datacenter_has_its_status_metrics_errors_and_reasons() -> None:
 def test_document_is_json_also_when_a_threshold_had_no_sample() -> None:
     document = json.loads(json.dumps(result_json(JOB_ID, failed_result()), allow_nan=False))
     assert document["thresholds"][2]["observed"] is None
+    assert document["thresholds"][2]["abort_on_fail"] is True
+
+
+def test_each_step_has_its_metrics_below_its_workflow() -> None:
+    steps = result_json(JOB_ID, failed_result())["steps"]
+    assert {workflow: list(metrics) for workflow, metrics in steps.items()} == {"browse": ["home", "login"]}
+    assert steps["browse"]["login"]["http_reqs"] == {"count": 10, "rate": 5.0}
+    assert steps["browse"]["login"]["http_req_duration"] == TREND
 
 
 def test_job_without_load_has_no_start() -> None:
@@ -71,11 +79,15 @@ def test_status_of_a_datacenter_as_a_line() -> None:
 
 def test_window_as_a_line() -> None:
     parts = [DatacenterMetrics(datacenter="dc-1", metrics=metrics(4))]
-    window = JobWindow(metrics=metrics(8), totals=metrics(80), datacenters=parts)
+    rate = Threshold(metric="http_req_failed", expression="rate < 1%")
+    outcomes = [ThresholdResult(threshold=rate, observed=0.25)]
+    window = JobWindow(metrics=metrics(8), totals=metrics(80), datacenters=parts, thresholds=outcomes)
     line = event_json(JobEvent(job_id=JOB_ID, sequence=4, window=window))
     assert line["metrics"]["http_reqs"]["count"] == 8
     assert line["totals"]["http_reqs"]["count"] == 80
     assert line["datacenters"]["dc-1"]["http_reqs"]["count"] == 4
+    (outcome,) = line["thresholds"]
+    assert (outcome["metric"], outcome["observed"], outcome["passed"]) == ("http_req_failed", 0.25, False)
 
 
 def test_status_of_a_newer_release_is_shown_as_its_number() -> None:

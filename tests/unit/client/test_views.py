@@ -12,8 +12,9 @@ from hyperscale.client.views.numbers import bytes_text, clock_text, duration_tex
 from hyperscale.client.views.progress import JobProgress, expected_seconds
 from hyperscale.client.views.summary import summary_text
 from hyperscale.client.views.texts import PlainView, QuietView
+from hyperscale.client.views.thresholds import threshold_text
 from hyperscale.v1.gate_service_pb2 import DatacenterMetrics, JobEvent, JobStatusPush, JobWindow
-from hyperscale.v1.job_pb2 import JobStatus, JobSubmission
+from hyperscale.v1.job_pb2 import JobStatus, JobSubmission, Threshold, ThresholdResult
 from hyperscale.v1.statistics_pb2 import ErrorClass, ErrorCount
 from hyperscale.v1.workflow_pb2 import ConstantVus, SharedIterations, Workflow
 from tests.unit.client.samples import JOB_ID, failed_result, metrics
@@ -23,31 +24,77 @@ def events() -> list[JobEvent]:
     running = JobStatus.JOB_STATUS_RUNNING
     parts = [DatacenterMetrics(datacenter="dc-1", metrics=metrics(7))]
     errors = [ErrorCount(error_class=ErrorClass.ERROR_CLASS_RESET, count=3)]
-    window = JobWindow(metrics=metrics(8), totals=metrics(1234), datacenters=parts, request_errors=errors)
+    missed = Threshold(metric="http_req_failed", expression="rate < 1%")
+    thresholds = [ThresholdResult(threshold=missed, observed=0.25), ThresholdResult(threshold=missed, passed=True)]
+    window = JobWindow(
+        metrics=metrics(8),
+        totals=metrics(1234),
+        datacenters=parts,
+        request_errors=errors,
+        thresholds=[*thresholds, thresholds[0]],
+    )
     push = JobStatusPush(status=running, datacenter="dc-1", datacenter_status=running)
     return [JobEvent(sequence=1, status=push), JobEvent(sequence=2, window=window)]
 
 
 def test_summary_has_the_order_people_know() -> None:
     text = summary_text(JOB_ID, failed_result())
-    places = [text.index(word) for word in ("THRESHOLDS", "METRICS", "COUNTERS", "ERRORS", "verdict: failed")]
+    words = ("THRESHOLDS", "CHECKS", "CUSTOM", "HTTP", "EXECUTION", "NETWORK", "ERRORS", "verdict: failed")
+    places = [text.index(f"{word}") for word in words]
     assert places == sorted(places)
     assert text.splitlines()[-1] == "verdict: failed"
 
 
 def test_summary_marks_thresholds_and_shows_what_was_observed() -> None:
     text = summary_text(JOB_ID, failed_result())
-    assert "✗ http_req_failed: rate < 1%  (observed 25.00%)" in text
+    assert "✗ http_req_failed: rate < 1%  (observed 25%)" in text
     assert "✓ http_req_duration: p(95) < 300ms  (observed 31.25ms)" in text
-    assert "✗ iteration_duration: max < 1s  (observed no sample)" in text
+    assert "✗ iteration_duration{workflow:browse}: max < 1s  (observed no sample)" in text
 
 
-def test_summary_has_a_row_per_datacenter_and_every_column() -> None:
+@pytest.mark.parametrize(
+    ("metric", "expression", "observed", "text"),
+    [
+        ("http_req_failed", "rate < 1%", 0.010004, "1.0004%"),
+        ("http_req_failed{step:home}", "count < 1", 12345678.0, "12,345,678"),
+        ("http_req_duration", "max <= 300ms", 300.004, "300.004ms"),
+        ("http_reqs", "rate > 10", 9.99987, "9.99987"),
+    ],
+)
+def test_what_was_observed_does_not_look_like_the_limit_beside_it(
+    metric: str, expression: str, observed: float, text: str
+) -> None:
+    outcome = ThresholdResult(threshold=Threshold(metric=metric, expression=expression), observed=observed)
+    assert threshold_text(outcome) == f"✗ {metric}: {expression}  (observed {text})"
+
+
+def test_summary_has_a_row_per_datacenter_and_step_and_every_column() -> None:
     lines = summary_text(JOB_ID, failed_result()).splitlines()
-    header = next(line for line in lines if "p(95)" in line and "avg" in line)
-    assert header.split() == ["avg", "min", "med", "max", "p(90)", "p(95)", "p(99)"]
-    rows = [line.split()[1:] for line in lines if line.strip().startswith(("http_req_duration", "dc-1.", "dc-2."))]
-    assert rows == [["12.50ms", "250µs", "11.00ms", "2.50s", "20.00ms", "31.25ms", "90.00ms"]] * 3
+    header = next(line for line in lines if line.startswith("HTTP"))
+    assert header.split() == ["HTTP", "avg", "min", "med", "max", "p(90)", "p(95)", "p(99)"]
+    labels = ("http_req_duration", "dc-1.", "dc-2.", "home.", "login.")
+    rows = [line.split()[1:] for line in lines if line.strip().startswith(labels)]
+    assert rows == [["12.50ms", "250µs", "11.00ms", "2.50s", "20.00ms", "31.25ms", "90.00ms"]] * 5
+
+
+def test_summary_shows_metrics_that_only_the_job_knows() -> None:
+    lines = summary_text(JOB_ID, failed_result()).splitlines()
+    (row,) = (line.split()[1:] for line in lines if line.strip().startswith("cart_size"))
+    assert row == ["2.5", "1", "2", "9", "4", "5", "8"]
+
+
+def test_steps_of_several_workflows_are_told_apart_and_long_names_are_cut() -> None:
+    result = failed_result()
+    result.steps[1].workflow_name = "x" * 64
+    lines = summary_text(JOB_ID, result).splitlines()
+    assert any(line.strip().startswith("browse/home.") for line in lines)
+    assert any(line.strip().startswith("…xxx") and "xxx/login. " in line for line in lines)
+
+
+def test_a_single_step_has_no_row_of_its_own() -> None:
+    result = failed_result()
+    del result.steps[1]
+    assert "home" not in summary_text(JOB_ID, result)
 
 
 def test_plain_view_writes_a_line_per_second_and_then_the_summary() -> None:
@@ -62,6 +109,7 @@ def test_plain_view_writes_a_line_per_second_and_then_the_summary() -> None:
     assert lines[2].startswith("running 0:00/0:10")
     assert "http_reqs 1,234" in lines[2]
     assert "reset 3" in lines[2]
+    assert "✗ http_req_failed: rate < 1% and 1 more" in lines[2]
     assert lines[-1].endswith("verdict: failed")
 
 
@@ -89,6 +137,8 @@ def test_live_view_shows_progress_datacenters_and_errors() -> None:
     assert "dc-1" in shown
     assert "1,234" in shown
     assert "reset 3" in shown
+    assert "✓ http_req_failed: rate < 1%" in shown
+    assert "✗ http_req_failed: rate < 1%  (observed 25%)" in shown
     assert "cancelling the job" in shown
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC
 from math import isfinite
-from typing import Any, Final
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -19,10 +19,8 @@ from hyperscale.v1.job_pb2 import (
     JobStatus,
     ThresholdResult,
 )
-from hyperscale.v1.statistics_pb2 import ErrorCount, MetricValues
-
-_WHOLE_METRICS: Final = frozenset({"vus", "vus_max", "data_sent", "data_received"})
-_FRACTIONS: Final = frozenset({"rate", "avg", "med"})
+from hyperscale.v1.statistics_pb2 import ErrorCount, MetricValues, StepMetrics
+from hyperscale.workload.metric_catalogue import METRICS
 
 
 def iso_utc(at: Timestamp) -> str:
@@ -41,8 +39,8 @@ def metrics_json(metrics: Mapping[str, MetricValues]) -> dict[str, dict[str, flo
 def _number(metric: str, key: str, value: float) -> float | int | None:
     if not isfinite(value):
         return None
-    whole = key == "count" or (metric in _WHOLE_METRICS and key not in _FRACTIONS)
-    return round(value) if whole else value
+    is_whole = key == "count" or (key == "value" and metric in METRICS)
+    return round(value) if is_whole else value
 
 
 def errors_json(errors: Iterable[ErrorCount]) -> dict[str, int]:
@@ -63,6 +61,7 @@ def result_json(job_id: str, result: GlobalJobResult) -> dict[str, Any]:
         "elapsed_seconds": result.elapsed.ToTimedelta().total_seconds(),
         "datacenters": {part.result.datacenter: _datacenter_json(part) for part in result.datacenters},
         "metrics": metrics_json(result.metrics),
+        "steps": _steps_json(result.steps),
         "thresholds": [_threshold_json(threshold) for threshold in result.thresholds],
         "errors": errors_json(result.request_errors),
     }
@@ -86,13 +85,23 @@ def _datacenter_json(part: DatacenterResult) -> dict[str, Any]:
     return document
 
 
+def _steps_json(steps: Iterable[StepMetrics]) -> dict[str, dict[str, Any]]:
+    document: dict[str, dict[str, Any]] = {}
+    for step in steps:
+        document.setdefault(step.workflow_name, {})[step.step_name] = metrics_json(step.metrics)
+    return document
+
+
 def _threshold_json(outcome: ThresholdResult) -> dict[str, Any]:
-    return {
+    document: dict[str, Any] = {
         "metric": outcome.threshold.metric,
         "expression": outcome.threshold.expression,
-        "observed": outcome.observed if isfinite(outcome.observed) else None,
+        "observed": outcome.observed if outcome.HasField("observed") else None,
         "passed": outcome.passed,
     }
+    if outcome.threshold.abort_on_fail:
+        document["abort_on_fail"] = True
+    return document
 
 
 def status_json(status: GlobalJobStatus) -> dict[str, Any]:
@@ -144,6 +153,7 @@ def _window_fields(window: JobWindow) -> dict[str, Any]:
         "totals": metrics_json(window.totals),
         "datacenters": {part.datacenter: metrics_json(part.metrics) for part in window.datacenters},
         "errors": errors_json(window.request_errors),
+        "thresholds": [_threshold_json(threshold) for threshold in window.thresholds],
     }
 
 

@@ -79,7 +79,7 @@ class MetricUnit(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class MetricEntry:
     """What is known of a metric without any measurement."""
 
     kind: MetricKind
@@ -88,31 +88,33 @@ class Metric:
     unit: MetricUnit = MetricUnit.NUMBER
 
 
-_HTTP_PHASE: Final = Metric(MetricKind.TREND, MetricLevel.STEP, MetricSection.HTTP, MetricUnit.MILLISECONDS)
+_HTTP_PHASE: Final = MetricEntry(MetricKind.TREND, MetricLevel.STEP, MetricSection.HTTP, MetricUnit.MILLISECONDS)
 
-METRICS: Final[Mapping[str, Metric]] = {
-    "checks": Metric(MetricKind.SHARE, MetricLevel.STEP, MetricSection.CHECKS),
-    "http_reqs": Metric(MetricKind.COUNTER, MetricLevel.STEP, MetricSection.HTTP),
-    "http_req_duration": Metric(MetricKind.TREND, MetricLevel.STEP, MetricSection.HTTP, MetricUnit.MILLISECONDS),
-    "http_req_failed": Metric(MetricKind.SHARE, MetricLevel.STEP, MetricSection.HTTP),
+METRICS: Final[Mapping[str, MetricEntry]] = {
+    "checks": MetricEntry(MetricKind.SHARE, MetricLevel.STEP, MetricSection.CHECKS),
+    "http_reqs": MetricEntry(MetricKind.COUNTER, MetricLevel.STEP, MetricSection.HTTP),
+    "http_req_duration": MetricEntry(MetricKind.TREND, MetricLevel.STEP, MetricSection.HTTP, MetricUnit.MILLISECONDS),
+    "http_req_failed": MetricEntry(MetricKind.SHARE, MetricLevel.STEP, MetricSection.HTTP),
     "http_req_blocked": _HTTP_PHASE,
     "http_req_connecting": _HTTP_PHASE,
     "http_req_tls_handshaking": _HTTP_PHASE,
     "http_req_sending": _HTTP_PHASE,
     "http_req_waiting": _HTTP_PHASE,
     "http_req_receiving": _HTTP_PHASE,
-    "iterations": Metric(MetricKind.COUNTER, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
-    "iteration_duration": Metric(
+    "iterations": MetricEntry(MetricKind.COUNTER, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
+    "iteration_duration": MetricEntry(
         MetricKind.TREND, MetricLevel.WORKFLOW, MetricSection.EXECUTION, MetricUnit.MILLISECONDS
     ),
-    "dropped_iterations": Metric(MetricKind.COUNTER, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
-    "warm_up_requests": Metric(MetricKind.COUNTER, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
-    "engine_lag_ms": Metric(MetricKind.TREND, MetricLevel.WORKFLOW, MetricSection.EXECUTION, MetricUnit.MILLISECONDS),
-    "generator_saturated": Metric(MetricKind.SHARE, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
-    "data_sent": Metric(MetricKind.COUNTER, MetricLevel.STEP, MetricSection.NETWORK, MetricUnit.BYTES),
-    "data_received": Metric(MetricKind.COUNTER, MetricLevel.STEP, MetricSection.NETWORK, MetricUnit.BYTES),
-    "vus": Metric(MetricKind.GAUGE, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
-    "vus_max": Metric(MetricKind.GAUGE, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
+    "dropped_iterations": MetricEntry(MetricKind.COUNTER, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
+    "warm_up_requests": MetricEntry(MetricKind.COUNTER, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
+    "engine_lag_ms": MetricEntry(
+        MetricKind.TREND, MetricLevel.WORKFLOW, MetricSection.EXECUTION, MetricUnit.MILLISECONDS
+    ),
+    "generator_saturated": MetricEntry(MetricKind.SHARE, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
+    "data_sent": MetricEntry(MetricKind.COUNTER, MetricLevel.STEP, MetricSection.NETWORK, MetricUnit.BYTES),
+    "data_received": MetricEntry(MetricKind.COUNTER, MetricLevel.STEP, MetricSection.NETWORK, MetricUnit.BYTES),
+    "vus": MetricEntry(MetricKind.GAUGE, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
+    "vus_max": MetricEntry(MetricKind.GAUGE, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
 }
 """Every metric, in the order in which they are shown. Where its values come from: `hyperscale.workload.metrics`."""
 

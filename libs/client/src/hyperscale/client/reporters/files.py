@@ -13,7 +13,7 @@ from typing import Any
 
 from hyperscale.client.reporters.interface import JobReport
 
-_CSV_HEADER = ("job_id", "datacenter", "metric", "value_name", "value")
+_CSV_HEADER = ("job_id", "datacenter", "metric", "value_name", "value", "workflow", "step")
 
 
 class JsonFileReporter:
@@ -34,7 +34,7 @@ class JsonFileReporter:
 
 
 class CsvFileReporter:
-    """Writes a row per value of each metric; the datacenter is empty in rows over all of them."""
+    """Writes a row per value of each metric; datacenter, workflow and step are empty in rows over all of them."""
 
     def __init__(self, destination: str) -> None:
         self._path = Path(destination)
@@ -54,16 +54,22 @@ class CsvFileReporter:
         """Nothing is held open."""
 
 
-def _rows(document: Mapping[str, Any]) -> Iterator[tuple[str, str, str, object]]:
-    yield from _metric_rows("", document["metrics"])
+def _rows(document: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
+    for metric, name, value in _values(document["metrics"]):
+        yield "", metric, name, value, "", ""
     for datacenter, part in document["datacenters"].items():
-        yield from _metric_rows(datacenter, part["metrics"])
+        for metric, name, value in _values(part["metrics"]):
+            yield datacenter, metric, name, value, "", ""
+    for workflow, steps in document["steps"].items():
+        for step, metrics in steps.items():
+            for metric, name, value in _values(metrics):
+                yield "", metric, name, value, workflow, step
 
 
-def _metric_rows(datacenter: str, metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, str, object]]:
+def _values(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, object]]:
     for metric, values in metrics.items():
         for name, value in values.items():
-            yield datacenter, metric, name, value
+            yield metric, name, value
 
 
 def _replace(path: Path, text: str) -> None:

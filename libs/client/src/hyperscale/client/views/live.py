@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -15,11 +16,13 @@ from hyperscale.client.names import verdict_name
 from hyperscale.client.views.numbers import clock_text, count_text, share_text, trend_text, value_of
 from hyperscale.client.views.progress import JobProgress, Metrics
 from hyperscale.client.views.summary import summary_text
+from hyperscale.client.views.thresholds import threshold_text
 from hyperscale.v1.gate_service_pb2 import JobEvent
-from hyperscale.v1.job_pb2 import GlobalJobResult
+from hyperscale.v1.job_pb2 import GlobalJobResult, ThresholdResult
 
 _REFRESHES_PER_SECOND = 8
 _TREND_COLUMNS = ("avg", "med", "p(95)", "p(99)", "max")
+_MAX_THRESHOLDS = 10
 _GOOD, _BAD = "green", "red"
 
 
@@ -63,6 +66,9 @@ class LiveView:
     def _render(self) -> Group:
         progress = self._progress
         parts: list[RenderableType] = [_heading(progress), _bar(progress), _table(progress)]
+        parts += [
+            Text(threshold_text(outcome), style=_GOOD if outcome.passed else _BAD) for outcome in _first(progress)
+        ]
         if progress.errors:
             errors = "  ".join(f"{name} {count_text(count)}" for name, count in progress.errors.items())
             parts.append(Text(f"errors  {errors}", style=_BAD))
@@ -84,6 +90,11 @@ def _line_style(line: str, verdict: str) -> str:
     if line.startswith("verdict:"):
         return f"bold {_GOOD if verdict == 'passed' else _BAD}"
     return ""
+
+
+def _first(progress: JobProgress) -> Sequence[ThresholdResult]:
+    """As many thresholds as have room, those that do not hold first."""
+    return sorted(progress.thresholds, key=lambda outcome: outcome.passed)[:_MAX_THRESHOLDS]
 
 
 def _heading(progress: JobProgress) -> Text:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from graphlib import TopologicalSorter
 
 from hyperscale.client.names import status_name
 from hyperscale.client.results import errors_json
 from hyperscale.v1.gate_service_pb2 import JobEvent, JobWindow
-from hyperscale.v1.job_pb2 import GlobalJobStatus, JobStatus, JobSubmission
+from hyperscale.v1.job_pb2 import GlobalJobStatus, JobStatus, JobSubmission, ThresholdResult
 from hyperscale.v1.statistics_pb2 import MetricValues
 from hyperscale.v1.workflow_pb2 import Workflow
 
@@ -40,6 +40,7 @@ class JobProgress:
         self.second: Metrics = {}
         self.totals: Metrics = {}
         self.errors: dict[str, int] = {}
+        self.thresholds: Sequence[ThresholdResult] = ()
         self.datacenter_status: dict[str, str] = {}
         self.datacenter_metrics: dict[str, Metrics] = {}
         self._clock = clock
@@ -76,6 +77,7 @@ class JobProgress:
         self.second = plain_metrics(window.metrics)
         self.totals = plain_metrics(window.totals)
         self.errors = errors_json(window.request_errors)
+        self.thresholds = tuple(window.thresholds)
         for part in window.datacenters:
             self.datacenter_metrics[part.datacenter] = plain_metrics(part.metrics)
 

@@ -11,6 +11,7 @@ from hyperscale.client.results import event_json, result_json
 from hyperscale.client.views.numbers import clock_text, count_text, share_text, trend_text, value_of
 from hyperscale.client.views.progress import JobProgress
 from hyperscale.client.views.summary import summary_text
+from hyperscale.client.views.thresholds import FAILED_MARK
 from hyperscale.v1.gate_service_pb2 import JobEvent
 from hyperscale.v1.job_pb2 import GlobalJobResult
 
@@ -137,9 +138,19 @@ def progress_line(progress: JobProgress) -> str:
         f"{value_of(second, 'http_reqs', 'rate'):,.0f}/s",
         f"p(95) {trend_text(second, 'http_req_duration', 'p(95)')}",
         f"failed {share_text(value_of(totals, 'http_req_failed', 'rate'))}",
+        *_missed(progress),
         *(f"{name} {count_text(count)}" for name, count in progress.errors.items()),
     ]
     return "  ".join(parts)
+
+
+def _missed(progress: JobProgress) -> list[str]:
+    """The first threshold that does not hold now, and how many more; nothing when all hold."""
+    missed = [outcome.threshold for outcome in progress.thresholds if not outcome.passed]
+    if not missed:
+        return []
+    more = f" and {len(missed) - 1} more" if len(missed) > 1 else ""
+    return [f"{FAILED_MARK} {missed[0].metric}: {missed[0].expression}{more}"]
 
 
 def _status_line(event: JobEvent) -> str:
