@@ -65,3 +65,25 @@ async def test_a_restarted_manager_ends_what_it_left(datacenter: Datacenter) -> 
         result = await datacenter.gate.final("job-1")
         assert result.status == JOB_STATUS_FAILED
         await datacenter.until_leads(manager)
+
+
+@pytest.mark.requirement("CLIENT.3")
+async def test_gates_hear_of_leadership_workers_and_free_cores_at_once(datacenter: Datacenter) -> None:
+    def heard(*news: object) -> bool:
+        last = datacenter.gate.heartbeats[-1]
+        return (last.is_leader, last.worker_count, last.available_cores) == news
+
+    async with datacenter.manager("manager-1", "--report-interval-seconds", "60") as manager:
+        await until(lambda: heard(True, 0, 0), "leadership", 5)
+        async with FakeWorker("worker-1", 3, manager.address) as worker:
+            await until(lambda: heard(True, 1, 3), "a worker and its cores", 5)
+            await manager.submit("job-1", workflow(users=2))
+            await until(lambda: heard(True, 1, 1), "cores taken", 5)
+            await worker.run("job-1/browse/0", 10)
+            await until(lambda: heard(True, 1, 3), "cores given back", 5)
+
+
+async def test_a_manager_is_ready_when_it_knows_who_leads(datacenter: Datacenter) -> None:
+    async with datacenter.manager("manager-1") as first, datacenter.manager("manager-2") as second:
+        assert (await first.ping()).heartbeat.is_leader
+        assert (await second.ping()).leader_id == "manager-1"

@@ -75,6 +75,14 @@ async def test_totals_equal_what_the_target_counted(
     assert counts == sorted(counts)
 
 
+async def test_managers_hear_of_free_cores_at_once(manager: FakeManager, target: BundledTarget, tmp_path: Path) -> None:
+    async with running_worker(manager, tmp_path, "--cores", "1", "--heartbeat-interval-seconds", "10"):
+        await manager.until(lambda: manager.heartbeats[-1].available_cores == 1, "a free core", within_seconds=5)
+        await manager.worker.DispatchWorkflow(http_dispatch(target.url, iterations=50))
+        await manager.until(lambda: manager.heartbeats[-1].available_cores == 0, "no free core", within_seconds=5)
+        await manager.until(lambda: manager.heartbeats[-1].available_cores == 1, "a core again", within_seconds=5)
+
+
 async def test_shared_iterations_run_exactly_as_often_as_asked(
     manager: FakeManager, target: BundledTarget, tmp_path: Path
 ) -> None:

@@ -38,6 +38,7 @@ from hyperscale.runtime.identity import NodeIdentity
 from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.runtime.logs import get_logger
 from hyperscale.runtime.outbox import Outbox
+from hyperscale.runtime.rhythm import Rhythm
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1.dispatch_pb2 import (
     JobDispatch,
@@ -157,9 +158,10 @@ class ManagerInMemory:
         node.listens_at(Endpoint("127.0.0.1", 7000))
         node.activate()
         woken = asyncio.Event()
+        self.beats = Rhythm(60, 0)
         coordinator = memory_coordinator(store)
         self.state = ManagerState()
-        self.workers = WorkerRegistry(identity, clock, 3.0, woken.set)
+        self.workers = WorkerRegistry(identity, clock, 3.0, self._on_worker_change(woken))
         self.leadership = Leadership(
             coordinator=coordinator,
             node=node,
@@ -167,6 +169,7 @@ class ManagerInMemory:
             supervisor=self.supervisor,
             logger=get_logger(node_id),
             ttl_seconds=0.2,
+            on_change=self.beats.hasten,
         )
         self.ledger = DatacenterLedger(coordinator, self.leadership, 3600)
         self.reports = GateReports(DATACENTER, {GATE_ADDRESS: self.outbox})
@@ -177,6 +180,13 @@ class ManagerInMemory:
         self._join_requests(identity, max_active_jobs)
         self._connections: dict[str, int] = {}
         self._sequences: dict[str, int] = defaultdict(int)
+
+    def _on_worker_change(self, woken: asyncio.Event) -> Callable[[], None]:
+        def wake() -> None:
+            woken.set()
+            self.beats.hasten()
+
+        return wake
 
     def _join_actors(self, woken: asyncio.Event) -> None:
         self.stopper = ShardStopper(self.leadership, self.workers, self.port, self.supervisor)
@@ -196,7 +206,7 @@ class ManagerInMemory:
             woken=woken,
             interval_seconds=0.02,
         )
-        self.reporter = JobReporter(self.state, self.health, self.reports, 1.0)
+        self.reporter = JobReporter(self.state, self.health, self.reports, self.beats, 1.0)
         completion = JobCompletion(
             state=self.state,
             leadership=self.leadership,

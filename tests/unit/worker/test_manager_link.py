@@ -12,6 +12,7 @@ from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.runtime.identity import NodeIdentity
 from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.runtime.logs import get_logger
+from hyperscale.runtime.rhythm import Rhythm
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1.node_pb2 import NODE_ROLE_WORKER, NODE_STATE_SYNCING
 from hyperscale.v1.progress_pb2 import SHARD_STATUS_COMPLETED, SHARD_STATUS_RUNNING, ShardStatus, WorkflowProgress
@@ -40,13 +41,14 @@ async def links(manager: FakeManager) -> AsyncIterator[ManagerLinks]:
     """Started links to the manager."""
     config = WorkerConfig(node_id="worker-1", datacenter="dc-1", managers=(manager.address,), cores=4)
     node = NodeLifecycle(NodeIdentity.of(config, NODE_ROLE_WORKER))
-    state = WorkerState(config.cores, JobLedger(60, 10), node)
+    beats = Rhythm(0.05, 0)
+    state = WorkerState(config.cores, JobLedger(60, 10), node, beats.hasten)
     node.listens_at(Endpoint("127.0.0.1", 4711))
     logger = get_logger("test")
     supervisor = Supervisor("test", logger)
     channels = ChannelPool(supervisor)
     surroundings = LinkSurroundings(channels, supervisor, SystemClock(), logger, CAPACITY)
-    made = ManagerLinks(config.managers, Pulse(node, state), surroundings, heartbeat_interval_seconds=0.05)
+    made = ManagerLinks(config.managers, Pulse(node, state), surroundings, beats)
     made.start()
     async with asyncio.timeout(10):
         await made.registered()

@@ -37,7 +37,7 @@ def node() -> NodeLifecycle:
 @pytest.fixture
 def state(node: NodeLifecycle) -> WorkerState:
     """An active worker with three idle engines."""
-    made = WorkerState(3, JobLedger(RETENTION_SECONDS, CAPACITY), node)
+    made = WorkerState(3, JobLedger(RETENTION_SECONDS, CAPACITY), node, lambda: None)
     for slot in range(3):
         made.engine_ready(slot, 1000 + slot)
     node.activate()
@@ -140,7 +140,7 @@ def test_a_draining_worker_takes_nothing_new_but_repeats_its_answers(state: Work
 
 
 def test_a_starting_worker_takes_nothing(node: NodeLifecycle) -> None:
-    starting = WorkerState(1, JobLedger(RETENTION_SECONDS, CAPACITY), node)
+    starting = WorkerState(1, JobLedger(RETENTION_SECONDS, CAPACITY), node, lambda: None)
     starting.engine_ready(0, 1)
     assert refusal(starting, dispatch()) is ErrorReason.SYNCING
 
@@ -187,7 +187,7 @@ def test_a_running_job_is_not_forgotten_however_long_it_runs(state: WorkerState)
 
 def test_ten_thousand_jobs_leave_no_more_than_the_capacity(node: NodeLifecycle) -> None:
     ledger = JobLedger(RETENTION_SECONDS, CAPACITY)
-    state = WorkerState(1, ledger, node)
+    state = WorkerState(1, ledger, node, lambda: None)
     state.engine_ready(0, 1)
     node.activate()
     for number in range(10_000):

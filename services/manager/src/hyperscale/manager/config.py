@@ -95,8 +95,8 @@ class ManagerConfig(NodeConfig):
         default=1.0,
         gt=0,
         le=60,
-        description="Pause between two heartbeats to gates, and between two reports of a job's progress; changes of status "
-        "are reported at once.",
+        description="Pause between two heartbeats to gates, and between two reports of a job's progress; changes of status, "
+        "of leadership, of workers and of free cores are reported at once.",
     )
     drift_tolerance_seconds: float = Field(
         default=0.75,

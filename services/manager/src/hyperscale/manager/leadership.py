@@ -7,6 +7,7 @@ may do starts with `require` and guards its writes with the lease it got.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,6 +51,8 @@ class Leadership:
     ----------
     ttl_seconds
         Length of the lease; it is renewed four times within it.
+    on_change
+        Called when this manager has begun or ceased to lead.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Leadership:
         supervisor: Supervisor,
         logger: FilteringBoundLogger,
         ttl_seconds: float,
+        on_change: Callable[[], None],
     ) -> None:
         self._coordinator = coordinator
         self._node = node
@@ -68,9 +72,11 @@ class Leadership:
         self._supervisor = supervisor
         self._logger = logger
         self._ttl_seconds = ttl_seconds
+        self._on_change = on_change
         self._lease: Lease | None = None
         self._is_ready = False
         self._leader: LeaderView | None = None
+        self._leader_known = asyncio.Event()
 
     @property
     def lease(self) -> Lease | None:
@@ -86,6 +92,10 @@ class Leadership:
     def leader(self) -> LeaderView | None:
         """The leader as far as it is known here."""
         return self._leader
+
+    async def leader_known(self) -> None:
+        """Wait until this manager leads and has recovered, or knows who leads instead."""
+        await self._leader_known.wait()
 
     def require(self) -> Lease:
         """The lease, if this manager leads and has recovered.
@@ -134,6 +144,7 @@ class Leadership:
         if held is None or held.owner == self._node.identity.node_id:
             return await self._coordinator.acquire(self._lease_name, self._node.identity.node_id, self._ttl_seconds)
         self._leader = await self._view_of(held)
+        self._leader_known.set()
         return None
 
     async def _view_of(self, lease: Lease) -> LeaderView:
@@ -158,12 +169,15 @@ class Leadership:
             self._lease, self._leader, self._is_ready = None, None, False
             self._logger.warning("leadership ended", token=lease.token, reason=reason)
             follower.step_down(reason)
+            self._on_change()
 
     async def _begin(self, lease: Lease, follower: Follower) -> None:
         info = self._node.info()
         await self._coordinator.put(self._endpoint_key, info.SerializeToString(), guard=lease)
         await follower.lead(lease)
         self._is_ready = True
+        self._leader_known.set()
+        self._on_change()
 
     async def _renew_until_lost(self, lease: Lease, beginning: asyncio.Task[None]) -> None:
         """Renew in time; raises before the lease has expired, or when the begin of leadership has failed."""

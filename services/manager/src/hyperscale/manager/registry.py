@@ -26,17 +26,17 @@ class WorkerRegistry:
     ----------
     loss_grace_seconds
         How long a worker may be away.
-    on_capacity
-        Called when cores may have become free or a worker has come.
+    on_change
+        Called when a worker has come or gone, or its free cores are others.
     """
 
     def __init__(
-        self, identity: NodeIdentity, clock: Clock, loss_grace_seconds: float, on_capacity: Callable[[], None]
+        self, identity: NodeIdentity, clock: Clock, loss_grace_seconds: float, on_change: Callable[[], None]
     ) -> None:
         self._identity = identity
         self._clock = clock
         self._loss_grace_seconds = loss_grace_seconds
-        self._on_capacity = on_capacity
+        self._on_change = on_change
         self._workers: dict[str, ConnectedWorker] = {}
         self._last_connection = 0
 
@@ -68,7 +68,7 @@ class WorkerRegistry:
         self._last_connection += 1
         worker.connection = self._last_connection
         worker.away_since_seconds = None
-        self._on_capacity()
+        self._on_change()
         return self._last_connection
 
     def disconnect(self, worker_id: str, connection: int) -> None:
@@ -77,6 +77,7 @@ class WorkerRegistry:
         if worker is not None and worker.connection == connection:
             worker.connection = None
             worker.away_since_seconds = self._clock.monotonic()
+            self._on_change()
 
     def update(self, heartbeat: WorkerHeartbeat) -> None:
         """Note what a worker says of itself."""
@@ -89,7 +90,7 @@ class WorkerRegistry:
         )
         worker.heartbeat = heartbeat
         if has_changed:
-            self._on_capacity()
+            self._on_change()
 
     def remove_lost(self) -> list[str]:
         """Forget workers that have been away for longer than the grace; returns who they were."""
@@ -137,24 +138,27 @@ class WorkerRegistry:
         if worker is None or worker.free_cores < cores or shard_id in worker.reservations:
             raise ValueError(f"worker {worker_id} has no {cores} free cores for shard {shard_id}")
         worker.reservations[shard_id] = cores
+        self._on_change()
 
     def claim(self, worker_id: str, shard_id: str, cores: int) -> None:
         """Set cores aside for a shard that the worker runs already, whatever else it has: it is the truth."""
         worker = self._workers.get(worker_id)
         if worker is not None:
             worker.reservations[shard_id] = cores
+            self._on_change()
 
     def release(self, worker_id: str, shard_id: str) -> None:
         """Give the cores of a shard back."""
         worker = self._workers.get(worker_id)
         if worker is not None and worker.reservations.pop(shard_id, None) is not None:
-            self._on_capacity()
+            self._on_change()
 
     def release_all(self) -> None:
         """Give every core back: this manager does not lead any more."""
         for worker in self._workers.values():
             worker.reservations.clear()
             worker.missing_since_seconds.clear()
+        self._on_change()
 
     def hold(self, worker_id: str, seconds: float) -> None:
         """Do not ask a worker for a while."""

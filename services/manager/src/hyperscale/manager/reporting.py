@@ -11,6 +11,7 @@ from hyperscale.manager.models.job import AssignedShard, DatacenterJob
 from hyperscale.manager.state import ManagerState
 from hyperscale.manager.views import job_progress
 from hyperscale.runtime.outbox import Delivery, Outbox
+from hyperscale.runtime.rhythm import Rhythm
 from hyperscale.v1.job_pb2 import JobFinalResult
 from hyperscale.v1.progress_pb2 import JobProgress, ManagerHeartbeat, ManagerReport, WindowedStatsPush
 
@@ -125,16 +126,19 @@ class JobReporter:
 
     Parameters
     ----------
+    beats
+        When heartbeats are due.
     interval_seconds
-        Between two rounds of heartbeats and progress.
+        Between two rounds of progress.
     """
 
     def __init__(
-        self, state: ManagerState, health: ManagerHealth, reports: GateReports, interval_seconds: float
+        self, state: ManagerState, health: ManagerHealth, reports: GateReports, beats: Rhythm, interval_seconds: float
     ) -> None:
         self._state = state
         self._health = health
         self._reports = reports
+        self._beats = beats
         self._interval_seconds = interval_seconds
         self._changed: dict[str, DatacenterJob] = {}
         self._has_changed = asyncio.Event()
@@ -163,10 +167,15 @@ class JobReporter:
         self._has_changed.clear()
         self._report([job for job in changed.values() if self._state.holds(job)])
 
-    async def report_regularly(self) -> None:
-        """Send heartbeats and the progress of every job until cancelled."""
+    async def beat(self) -> None:
+        """Tell gates how this manager is, until cancelled: at once when that has changed, and regularly."""
         while True:
             self._reports.send_heartbeat(self._health.heartbeat())
+            await self._beats.next()
+
+    async def report_regularly(self) -> None:
+        """Send the progress of every job until cancelled."""
+        while True:
             self._report(self._state.jobs())
             await asyncio.sleep(self._interval_seconds)
 

@@ -38,6 +38,7 @@ from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.runtime.links import LinkTimings, StreamLink
 from hyperscale.runtime.outbox import Outbox
 from hyperscale.runtime.process import NodeContext
+from hyperscale.runtime.rhythm import Rhythm
 from hyperscale.runtime.server import NodeServer
 from hyperscale.runtime.supervisor import RestartPolicy
 from hyperscale.v1 import manager_ingest_service_pb2, manager_service_pb2
@@ -68,6 +69,7 @@ class _Core:
     node: NodeLifecycle
     clock: Clock
     woken: asyncio.Event
+    beats: Rhythm
     state: ManagerState
     workers: WorkerRegistry
     leadership: Leadership
@@ -107,7 +109,7 @@ class ManagerNode:
             woken=core.woken,
             interval_seconds=config.scheduling_interval_seconds,
         )
-        self._reporter = JobReporter(core.state, core.health, core.reports, config.report_interval_seconds)
+        self._reporter = JobReporter(core.state, core.health, core.reports, core.beats, config.report_interval_seconds)
         completion = JobCompletion(
             state=core.state,
             leadership=core.leadership,
@@ -122,7 +124,7 @@ class ManagerNode:
         self._add_services()
 
     async def start(self) -> None:
-        """Listen, then begin to act; ready once a gate has welcomed this manager, where there is one."""
+        """Listen, then begin to act; ready once it knows who leads, and a gate, where there is one, has welcomed it."""
         core, supervisor = self._core, self._context.supervisor
         core.node.listens_at(await self._server.start())
         core.node.activate()
@@ -149,6 +151,7 @@ class ManagerNode:
             "upkeep": upkeep.run,
             "report-changes": self._reporter.report_changes,
             "report-regularly": self._reporter.report_regularly,
+            "heartbeats": self._reporter.beat,
         }.items():
             _ = supervisor.start(work, name=name, restart=RestartPolicy.ON_FAILURE)
         for link in self._links:
@@ -176,6 +179,7 @@ class ManagerNode:
     async def _announce(self) -> None:
         if self._outboxes:
             await self._core.reports.wait_met()
+        await self._core.leadership.leader_known()
         await self._server.set_serving(True)
         self._context.announce_ready(self._core.node.endpoint)
 
@@ -231,7 +235,13 @@ def _core(context: NodeContext[ManagerConfig], coordinator: Coordinator, clock: 
     config = context.config
     node = NodeLifecycle(NodeIdentity.of(config, NODE_ROLE_MANAGER))
     woken, state, events = asyncio.Event(), ManagerState(), JobEvents()
-    workers = WorkerRegistry(node.identity, clock, config.worker_loss_grace_seconds, woken.set)
+    beats = Rhythm(config.report_interval_seconds)
+
+    def on_worker_change() -> None:
+        woken.set()
+        beats.hasten()
+
+    workers = WorkerRegistry(node.identity, clock, config.worker_loss_grace_seconds, on_worker_change)
     leadership = Leadership(
         coordinator=coordinator,
         node=node,
@@ -239,11 +249,13 @@ def _core(context: NodeContext[ManagerConfig], coordinator: Coordinator, clock: 
         supervisor=context.supervisor,
         logger=context.logger,
         ttl_seconds=config.leader_lease_ttl_seconds,
+        on_change=beats.hasten,
     )
     return _Core(
         node=node,
         clock=clock,
         woken=woken,
+        beats=beats,
         state=state,
         workers=workers,
         leadership=leadership,

@@ -40,7 +40,10 @@ class WorkerConfig(NodeConfig):
         "When there are as many engines as CPUs, each engine is pinned to one.",
     )
     heartbeat_interval_seconds: float = Field(
-        default=1.0, gt=0, le=10, description="How often managers are told the state and the free cores."
+        default=1.0,
+        gt=0,
+        le=10,
+        description="How often managers are told the state and the free cores; changes are told at once.",
     )
     cancel_grace_seconds: float = Field(
         default=3.0,

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
+from hyperscale.runtime.rhythm import Rhythm
 from hyperscale.worker.health import Pulse
 from hyperscale.worker.manager_link import LinkSurroundings, ManagerLink
 
@@ -13,12 +14,10 @@ from hyperscale.worker.manager_link import LinkSurroundings, ManagerLink
 class ManagerLinks:
     """Links to every configured manager."""
 
-    def __init__(
-        self, addresses: Sequence[str], pulse: Pulse, surroundings: LinkSurroundings, heartbeat_interval_seconds: float
-    ) -> None:
+    def __init__(self, addresses: Sequence[str], pulse: Pulse, surroundings: LinkSurroundings, beats: Rhythm) -> None:
         self._welcomed = asyncio.Event()
         self._links = tuple(ManagerLink(address, pulse, surroundings, self._welcomed) for address in addresses)
-        self._heartbeat_interval_seconds = heartbeat_interval_seconds
+        self._beats = beats
 
     async def registered(self) -> None:
         """Wait until a manager has welcomed this worker."""
@@ -54,10 +53,10 @@ class ManagerLinks:
             link.beat()
 
     async def beat_forever(self) -> None:
-        """Tell every manager the worker's state, at each interval."""
+        """Tell every manager the worker's state: at once when it has changed, and regularly."""
         while True:
             self.beat()
-            await asyncio.sleep(self._heartbeat_interval_seconds)
+            await self._beats.next()
 
     async def settle(self, timeout_seconds: float) -> list[str]:
         """Wait until managers have acknowledged every report on a shard; returns those that have not in time."""

@@ -10,6 +10,7 @@ from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.identity import NodeIdentity
 from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.runtime.process import NodeContext
+from hyperscale.runtime.rhythm import Rhythm
 from hyperscale.runtime.server import NodeServer
 from hyperscale.runtime.supervisor import RestartPolicy
 from hyperscale.v1 import worker_service_pb2
@@ -48,11 +49,14 @@ class _Node:
         stop_limits = StopLimits(config.cancel_grace_seconds, config.interrupt_grace_seconds)
         self._channels = ChannelPool(supervisor)
         self._node = NodeLifecycle(NodeIdentity.of(config, NODE_ROLE_WORKER))
-        state = WorkerState(config.cores, JobLedger(config.fence_retention_seconds, _REMEMBERED_JOBS), self._node)
+        beats = Rhythm(config.heartbeat_interval_seconds)
+        state = WorkerState(
+            config.cores, JobLedger(config.fence_retention_seconds, _REMEMBERED_JOBS), self._node, beats.hasten
+        )
         pulse = Pulse(self._node, state)
         engines = EnginePool(state, supervisor, logger, config.engine_start_timeout_seconds)
         surroundings = LinkSurroundings(self._channels, supervisor, clock, logger, config.outbox_capacity)
-        self._managers = ManagerLinks(config.managers, pulse, surroundings, config.heartbeat_interval_seconds)
+        self._managers = ManagerLinks(config.managers, pulse, surroundings, beats)
         settings = ShardSettings(_execution_settings(config), stop_limits)
         runs = ShardRuns(state, engines, settings, supervisor=supervisor, clock=clock, logger=logger)
         self._orphans = OrphanWatch(runs, clock, config.orphan_grace_seconds)

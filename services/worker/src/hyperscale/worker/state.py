@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.runtime.lifecycle import NodeLifecycle
@@ -13,12 +13,19 @@ from hyperscale.worker.models.shards import EngineShare, ShardAdmission
 
 
 class WorkerState:
-    """Engines that are ready or reserved, and the job ledger; times are monotonic seconds."""
+    """Engines that are ready or reserved, and the job ledger; times are monotonic seconds.
 
-    def __init__(self, total_cores: int, jobs: JobLedger, node: NodeLifecycle) -> None:
+    Parameters
+    ----------
+    on_change
+        Called when free cores or shards are others.
+    """
+
+    def __init__(self, total_cores: int, jobs: JobLedger, node: NodeLifecycle, on_change: Callable[[], None]) -> None:
         self.total_cores = total_cores
         self._jobs = jobs
         self._node = node
+        self._on_change = on_change
         self._ready: dict[int, int] = {}
         self._all_ready = asyncio.Event()
         self._reserved: dict[int, str] = {}
@@ -38,6 +45,7 @@ class WorkerState:
         self._ready[slot] = pid
         if len(self._ready) == self.total_cores:
             self._all_ready.set()
+        self._on_change()
 
     async def engines_ready(self) -> None:
         """Wait until all engines have been up together once."""
@@ -46,6 +54,7 @@ class WorkerState:
     def engine_gone(self, slot: int) -> None:
         """An engine has died; its reservation stays until its shard has ended."""
         self._ready.pop(slot, None)
+        self._on_change()
 
     def admit(self, dispatch: WorkflowDispatch, now: float) -> ShardAdmission:
         """Reserve engines for a shard, or repeat the answer that this attempt already got.
@@ -63,6 +72,7 @@ class WorkerState:
             shard_id=dispatch.shard_id, cores_assigned=len(slots), available_cores=self.available_cores
         )
         self._jobs.open(dispatch, ack, now)
+        self._on_change()
         return ShardAdmission(ack, slots)
 
     def engines_of(self, slots: Iterable[int]) -> list[EngineShare]:
@@ -80,6 +90,7 @@ class WorkerState:
         """A shard has ended: its engines are free again."""
         self._jobs.close(job_id, shard_id, now)
         self._reserved = {slot: holder for slot, holder in self._reserved.items() if holder != shard_id}
+        self._on_change()
 
     def _reserve(self, dispatch: WorkflowDispatch) -> tuple[int, ...]:
         free = self._free_slots()
