@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperscale.worker.engine.errors import MalformedResponseError
-from hyperscale.worker.engine.response import Framing, HeadFraming, PatientFraming, PromptFraming
+from hyperscale.worker.engine.response import MAX_BODY_BYTES, Framing, HeadFraming, PatientFraming, PromptFraming
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,45 @@ def test_response_ends_with_its_last_byte_however_it_arrives(response: Lawful, s
     assert_understood(PatientFraming(), response, sizes)
 
 
-@given(st.lists(st.sampled_from([entry for entry in WITH_END if entry.keep_alive]), max_size=5), cuts)
-def test_framing_serves_one_response_after_the_other(responses: list[Lawful], sizes: list[int]) -> None:
-    framing = PatientFraming()
-    for response in responses:
+@given(st.sampled_from(WITH_END), cuts)
+def test_header_and_body_are_kept_for_who_asks(response: Lawful, sizes: list[int]) -> None:
+    keeping, other = PatientFraming.keeping_body(), PatientFraming()
+    for framing in (keeping, other):
         assert_understood(framing, response, sizes)
+    assert other.body == b""
+    head = response.data.rpartition(b"HTTP/1.")[2].partition(b"\r\n\r\n")[0]
+    assert keeping.fields == other.fields
+    assert len(keeping.fields) == head.count(b"\r\n")
+    assert keeping.body == (b"ok" if response.data.endswith(b"ok") else b"x" if b"chunked" in head else b"")
+
+
+def test_trailer_is_no_header() -> None:
+    framing = PatientFraming.keeping_body()
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert framing.feed(head + b"3\r\nabc\r\n2\r\nde\r\n0\r\nSet-Cookie: a=b\r\n\r\n")
+    assert framing.fields == ((b"transfer-encoding", b"chunked"),)
+    assert framing.body == b"abcde"
+
+
+def test_body_that_is_kept_is_bounded() -> None:
+    framing = PatientFraming.keeping_body()
+    framing.feed(b"HTTP/1.1 200 OK\r\n\r\n")
+    piece = b"x" * (1 << 20)
+    with pytest.raises(MalformedResponseError):
+        for _ in range(1 + MAX_BODY_BYTES // len(piece)):
+            framing.feed(piece)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: a=b\r\n\r\n"),
+        OK.replace(b"200 OK", b"302 Found").replace(b"\r\n\r\n", b"\r\nLocation: /x\r\n\r\n"),
+    ],
+)
+def test_cookies_and_redirects_are_not_for_the_prompt_framing(data: bytes) -> None:
+    framing = PromptFraming()
+    assert [framing.status_of(data), framing.status_of(OK), framing.status_of(data)] == [0, 200, 0]
 
 
 @given(st.sampled_from(WITH_END))
@@ -112,8 +146,9 @@ def test_response_to_head_ends_with_its_header(sizes: list[int], interim: bytes)
     framing = HeadFraming()
     data = interim + b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
     assert_understood(framing, Lawful(data, 200, keep_alive=True), sizes)
+    assert framing.fields == ((b"content-length", b"5"),)
     closing = b"HTTP/1.1 200 OK\r\nConnection: x, Close\r\n\r\n"
-    assert_understood(framing, Lawful(closing, 200, keep_alive=False), sizes)
+    assert_understood(HeadFraming(), Lawful(closing, 200, keep_alive=False), sizes)
     assert not framing.finish()
 
 

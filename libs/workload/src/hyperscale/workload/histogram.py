@@ -128,6 +128,14 @@ class Histogram:
         """Count one value. Raises HistogramError for a negative or not finite one."""
         self.record_many(np.array([value], dtype=np.float64))
 
+    def record_zeros(self, count: int) -> None:
+        """Count so many values of exactly zero."""
+        if count > 0:
+            self._zero_count += count
+            self._count += count
+            self._min = 0.0
+            self._max = max(self._max, 0.0)
+
     def record_many(self, values: NDArray[np.float64]) -> None:
         """Count all values, or none of them: raises HistogramError when one is negative or not finite."""
         if not values.size:

@@ -7,21 +7,29 @@ and may send the next request from within that call.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import ssl
+from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.worker.engine.errors import MalformedResponseError
+from hyperscale.worker.engine.models.http import Answer
 from hyperscale.worker.engine.models.plan import EncodedStep
 from hyperscale.worker.engine.response import Framing, HeadFraming, PatientFraming, PromptFraming
+
+_LARGEST_WAITING_BYTES: Final = 64 * 1024
+"""Of a request, in our own buffer, before the loop says that it waits for the system: the default of asyncio."""
 
 
 class ExchangeListener(Protocol):
     """Learns how the request under way ended. Times are readings of `time.perf_counter`."""
 
     def on_response(self, status: int, started: float, ended: float, received_bytes: int) -> None:
-        """A whole response came back."""
+        """A whole response came back, of which the status is all that matters."""
+
+    def on_answer(self, answer: Answer) -> None:
+        """A whole response came back, in pieces or with something to look at."""
 
     def on_failure(self, error_class: pb.ErrorClass.ValueType, sent_bytes: int, received_bytes: int) -> None:
         """No whole response will come back; the connection is closed."""
@@ -31,11 +39,15 @@ class HttpConnection(asyncio.Protocol):
     """HTTP/1.1 over one transport."""
 
     __slots__ = (
+        "_first_byte",
         "_framing",
         "_is_usual",
         "_listener",
+        "_on_lost",
         "_prompts",
         "_received_bytes",
+        "_rewrite",
+        "_sent",
         "_started",
         "_step",
         "_transport",
@@ -44,8 +56,24 @@ class HttpConnection(asyncio.Protocol):
         "is_usable",
     )
 
-    def __init__(self, listener: ExchangeListener, prompts: Sequence[PromptFraming]) -> None:
-        """`prompts`: by step, shared by all connections."""
+    def __init__(
+        self,
+        listener: ExchangeListener,
+        prompts: Sequence[PromptFraming],
+        *,
+        rewrite: Callable[[bytes], bytes] | None = None,
+        on_lost: Callable[[HttpConnection], None] | None = None,
+    ) -> None:
+        """
+        Parameters
+        ----------
+        prompts
+            By step, shared by all connections.
+        rewrite
+            What a proxy needs of each request in place of what the target gets.
+        on_lost
+            Called once, when the transport is gone.
+        """
         self.is_usable = False
         """Whether a request can be sent."""
         self.is_lost = False
@@ -53,9 +81,14 @@ class HttpConnection(asyncio.Protocol):
         self._listener = listener
         self._step: EncodedStep | None = None
         self._started = 0.0
+        # When the system had taken a request that it could not take at once; 0 when it could.
+        self._sent = 0.0
+        self._first_byte = 0.0
         self._received_bytes = 0
+        self._on_lost = on_lost
+        self._rewrite = rewrite
         self._prompts = prompts
-        # A connection that had an unusual response once is not expected to have usual ones again.
+        # A connection that had a response in pieces is not expected to have usual ones again before one came whole.
         self._is_usual = True
         # Of the response under way, once it is known not to be the usual one.
         self._framing: Framing | None = None
@@ -66,10 +99,17 @@ class HttpConnection(asyncio.Protocol):
         self._started = now
         self._write(step.payload)
 
+    def serve(self, listener: ExchangeListener) -> None:
+        """Report to somebody else from now on. No request may be under way."""
+        self._listener = listener
+
     def expire(self, now: float) -> None:
-        """Give up a request that has taken longer than its timeout."""
+        """Give up a request that has taken longer than its timeouts."""
         step = self._step
-        if step is not None and self._started + step.timeout_seconds <= now:
+        if step is None:
+            return
+        limit = step.timeout_seconds if self._received_bytes else step.first_byte_timeout_seconds
+        if self._started + limit <= now:
             self._fail(step, pb.ERROR_CLASS_TIMEOUT)
 
     def interrupt(self) -> None:
@@ -92,8 +132,16 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
         self._transport = cast("asyncio.Transport", transport)
-        self._write = self._transport.write
+        self._write = self._transport.write if self._rewrite is None else self._write_rewritten
         self.is_usable = True
+
+    def pause_writing(self) -> None:
+        """Called by the loop: the system does not take the request at once; say when it has all of it."""
+        self._transport.set_write_buffer_limits(high=_LARGEST_WAITING_BYTES, low=0)
+
+    def resume_writing(self) -> None:
+        """Called by the loop: the system has the whole request."""
+        self._sent = perf_counter()
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop; the first lines are the path of a plain request (see `user`)."""
@@ -122,12 +170,21 @@ class HttpConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the loop."""
         self.is_lost = True
-        self._ended_by_peer()
+        self._ended_by_peer(pb.ERROR_CLASS_TLS if isinstance(exc, ssl.SSLError) else pb.ERROR_CLASS_RESET)
+        if self._on_lost is not None:
+            self._on_lost(self)
+
+    def _write_rewritten(self, payload: bytes) -> None:
+        assert self._rewrite is not None
+        self._transport.write(self._rewrite(payload))
 
     def _take(self, step: EncodedStep, data: bytes, now: float) -> None:
         """Take a piece of a response that is not the usual one."""
+        framing = self._framing
+        if framing is None:
+            framing = self._framing = _framing_for(step)
+            self._first_byte = now
         self._received_bytes += len(data)
-        framing = self._framing = self._framing or (HeadFraming() if step.is_head else PatientFraming())
         try:
             is_whole = framing.feed(data)
         except MalformedResponseError:
@@ -135,28 +192,41 @@ class HttpConnection(asyncio.Protocol):
             return
         if not is_whole:
             return
+        self._is_usual = self._received_bytes == len(data)
         if self._transport.get_write_buffer_size():
             # The server answered before it had the whole request, and would take the rest of it for the next one.
             self.abort()
         elif not framing.keep_alive:
             self.close()
-        self._answer(framing.status, now)
+        self._answer(step, framing, now)
 
-    def _answer(self, status: int, ended: float) -> None:
-        received_bytes, self._received_bytes = self._received_bytes, 0
+    def _answer(self, step: EncodedStep, framing: Framing, ended: float) -> None:
+        answer = Answer(
+            request=step,
+            status=framing.status,
+            fields=framing.fields,
+            body=framing.body,
+            started=self._started,
+            sent=min(self._sent or self._started, self._first_byte),
+            first_byte=self._first_byte,
+            ended=ended,
+            received_bytes=self._received_bytes,
+        )
+        self._received_bytes = 0
+        self._sent = 0.0
         self._step = self._framing = None
-        self._listener.on_response(status, self._started, ended, received_bytes)
+        self._listener.on_answer(answer)
 
-    def _ended_by_peer(self) -> None:
+    def _ended_by_peer(self, error_class: pb.ErrorClass.ValueType = pb.ERROR_CLASS_RESET) -> None:
         self.is_usable = False
         step = self._step
         if step is None:
             return
         framing = self._framing
         if framing is not None and framing.finish():
-            self._answer(framing.status, perf_counter())
+            self._answer(step, framing, perf_counter())
         else:
-            self._fail(step, pb.ERROR_CLASS_RESET)
+            self._fail(step, error_class)
 
     def _fail(self, step: EncodedStep, error_class: pb.ErrorClass.ValueType) -> None:
         sent_bytes = self._sent_bytes(step)
@@ -169,3 +239,9 @@ class HttpConnection(asyncio.Protocol):
 
     def _sent_bytes(self, step: EncodedStep) -> int:
         return max(0, len(step.payload) - self._transport.get_write_buffer_size())
+
+
+def _framing_for(step: EncodedStep) -> Framing:
+    if step.is_head:
+        return HeadFraming()
+    return PatientFraming.keeping_body() if step.keeps_body else PatientFraming()

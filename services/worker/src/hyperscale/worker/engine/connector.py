@@ -7,31 +7,38 @@ a target that swallows packets costs each user its timeout and no more.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
-import ssl
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Final, Protocol
 
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.worker.engine.connection import ExchangeListener, HttpConnection
+from hyperscale.worker.engine.models.http import ConnectPhases
+from hyperscale.worker.engine.models.network import NetworkOptions
 from hyperscale.worker.engine.models.plan import EncodedStep, Origin
+from hyperscale.worker.engine.proxy import ProxyRefusedError
 from hyperscale.worker.engine.resolver import Address, HostAddresses, LookupFailedError
 from hyperscale.worker.engine.response import PromptFraming
 
 MAX_OPENING_PER_ORIGIN: Final = 100
 _LONGEST_HANDSHAKE_SECONDS: Final = 660.0
 """More than any step's timeout, which is what ends a handshake."""
+_OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM})
+_AT_ONCE: Final = 0.0
 
 
 class ConnectionUser(ExchangeListener, Protocol):
     """Asks for connections, and is told of each how that went."""
 
-    def on_connected(self, connection: HttpConnection) -> None:
+    def on_connected(self, connection: HttpConnection, phases: ConnectPhases) -> None:
         """The connection is open."""
 
-    def on_connect_failed(self, error_class: pb.ErrorClass.ValueType) -> None:
+    def on_connect_failed(self, error_class: pb.ErrorClass.ValueType, blocked_seconds: float) -> None:
         """There will be no connection."""
 
 
@@ -39,10 +46,17 @@ class ConnectionUser(ExchangeListener, Protocol):
 class _Wanted:
     user: ConnectionUser
     asked_at: float
-    timeout_seconds: float
+    step: EncodedStep
 
-    def remaining_seconds(self) -> float:
-        return self.asked_at + self.timeout_seconds - perf_counter()
+    @property
+    def connect_deadline(self) -> float:
+        return self.asked_at + min(self.step.connect_timeout_seconds, self.step.timeout_seconds)
+
+    def waited_seconds(self) -> float:
+        return perf_counter() - self.asked_at
+
+    def fail(self, error_class: pb.ErrorClass.ValueType) -> None:
+        self.user.on_connect_failed(error_class, self.waited_seconds())
 
 
 class ConnectFailedError(Exception):
@@ -54,86 +68,170 @@ class ConnectFailedError(Exception):
 
 
 class OriginConnector:
-    """Opens the connections to one origin."""
+    """Opens the connections to one origin, and shares them out when their number is limited."""
 
-    def __init__(self, origin: Origin, prompts: Sequence[PromptFraming]) -> None:
+    def __init__(self, origin: Origin, network: NetworkOptions, prompts: Sequence[PromptFraming]) -> None:
         """`prompts`: by step of the plan, handed to every connection."""
-        self._origin = origin
+        self.origin = origin
+        self._network = network
         self._prompts = prompts
-        self._addresses = HostAddresses(origin.host, origin.port)
-        self._tls = ssl.create_default_context() if origin.tls else None
+        proxy = network.proxy
+        host, port = (origin.host, origin.port) if proxy is None else (proxy.host, proxy.port)
+        self._addresses = HostAddresses(host, port, network.dns_ttl_seconds)
+        self._rewrite = partial(proxy.addressed, origin=origin) if proxy is not None and not origin.tls else None
         # Holds at most one entry per user, since a user waits for the one it asked for.
         self._wanted: asyncio.Queue[_Wanted] = asyncio.Queue()
+        limit = network.max_connections
+        self._free = asyncio.Semaphore(limit) if limit else None
+        self._idle: deque[HttpConnection] = deque(maxlen=limit or 0)
 
     def want(self, user: ConnectionUser, step: EncodedStep) -> None:
-        """Open a connection for a user within the step's timeout; it is told later, never from within this call."""
-        self._wanted.put_nowait(_Wanted(user, perf_counter(), step.timeout_seconds))
+        """Get a user a connection within the step's timeouts; it is told later, never from within this call."""
+        wanted = _Wanted(user, perf_counter(), step)
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_usable:
+                asyncio.get_running_loop().call_soon(self._hand_over, connection, wanted)
+                return
+        self._wanted.put_nowait(wanted)
+
+    def give_back(self, connection: HttpConnection) -> None:
+        """Pass a connection that its user needs no more to who waits longest."""
+        while connection.is_usable and not self._wanted.empty():
+            wanted = self._wanted.get_nowait()
+            if wanted.connect_deadline > perf_counter():
+                self._hand_over(connection, wanted)
+                return
+            wanted.fail(pb.ERROR_CLASS_TIMEOUT)
+        if connection.is_usable:
+            self._idle.append(connection)
 
     def start(self, tasks: asyncio.TaskGroup, most_users: int) -> list[asyncio.Task[None]]:
         """Begin to serve, with as many lanes as can ever be of use; they end when they are cancelled."""
-        name = f"connect {self._origin.host}:{self._origin.port}"
-        lanes = min(most_users, MAX_OPENING_PER_ORIGIN)
+        name = f"connect {self.origin.host}:{self.origin.port}"
+        lanes = min(most_users, MAX_OPENING_PER_ORIGIN, self._network.max_connections or most_users)
         return [tasks.create_task(self._serve(), name=name) for _ in range(lanes)]
+
+    def close_idle(self) -> None:
+        """Close the connections that nobody has."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _hand_over(self, connection: HttpConnection, wanted: _Wanted) -> None:
+        waited_seconds = wanted.waited_seconds()
+        connection.serve(wanted.user)
+        wanted.user.on_connected(
+            connection, ConnectPhases(waited_seconds, _AT_ONCE, _AT_ONCE if self.origin.tls else None)
+        )
 
     async def _serve(self) -> None:
         while True:
+            if self._free is not None:
+                await self._free.acquire()
             wanted = await self._wanted.get()
             try:
-                async with asyncio.timeout(max(0.0, wanted.remaining_seconds())):
-                    connection = await self._open(wanted.user)
+                connection, phases = await self._open(wanted)
             except TimeoutError:
-                wanted.user.on_connect_failed(pb.ERROR_CLASS_TIMEOUT)
+                self._release()
+                wanted.fail(pb.ERROR_CLASS_TIMEOUT)
             except ConnectFailedError as failure:
-                wanted.user.on_connect_failed(failure.error_class)
+                self._release()
+                wanted.fail(failure.error_class)
             else:
-                wanted.user.on_connected(connection)
+                wanted.user.on_connected(connection, phases)
 
-    async def _open(self, user: ConnectionUser) -> HttpConnection:
+    def _release(self, _: HttpConnection | None = None) -> None:
+        """One connection fewer is open."""
+        if self._free is not None:
+            self._free.release()
+
+    async def _open(self, wanted: _Wanted) -> tuple[HttpConnection, ConnectPhases]:
+        """Raises ConnectFailedError, and TimeoutError when a phase takes too long."""
+        async with asyncio.timeout(_until(wanted.connect_deadline)):
+            addresses = await self._look_up()
+            began = perf_counter()
+            connected = await self._connect(addresses, wanted.connect_deadline)
+        connected_at = perf_counter()
         try:
-            addresses = await self._addresses.all()
-        except LookupFailedError as error:
-            raise ConnectFailedError(pb.ERROR_CLASS_DNS) from error
-        connected, address = await _connect_any(addresses)
-        self._addresses.prefer(address)
-        try:
-            return await self._wrap(connected, user)
+            connection = await self._wrap(connected, wanted, connected_at)
         except BaseException:
             connected.close()
             raise
+        tls_seconds = perf_counter() - connected_at if self.origin.tls else None
+        return connection, ConnectPhases(wanted.waited_seconds(), connected_at - began, tls_seconds)
 
-    async def _wrap(self, connected: socket.socket, user: ConnectionUser) -> HttpConnection:
-        """The connection over a connected socket, after the TLS handshake if there is one."""
-        loop = asyncio.get_running_loop()
+    async def _look_up(self) -> list[Address]:
         try:
-            _, connection = await loop.create_connection(
-                lambda: HttpConnection(user, self._prompts),
-                sock=connected,
-                ssl=self._tls,
-                server_hostname=self._origin.host if self._tls else None,
-                ssl_handshake_timeout=_LONGEST_HANDSHAKE_SECONDS if self._tls else None,
-            )
+            return await self._addresses.all()
+        except LookupFailedError as error:
+            by_kind = pb.ERROR_CLASS_LOCAL if error.is_local else pb.ERROR_CLASS_DNS
+            raise ConnectFailedError(self._blamed(by_kind)) from error
+
+    async def _connect(self, addresses: list[Address], deadline: float) -> socket.socket:
+        """A socket connected to the first address that takes it, through the proxy's tunnel if there is one.
+
+        Each address but the last may use its part of the time: one that swallows packets does not hide the others.
+        """
+        failure: OSError | None = None
+        for number, address in enumerate(addresses):
+            share = (deadline - perf_counter()) / (len(addresses) - number)
+            try:
+                async with asyncio.timeout(max(0.0, share)):
+                    return await self._connect_to(address)
+            except OSError as error:
+                self._addresses.failed(address)
+                failure = error
+        if isinstance(failure, TimeoutError):
+            raise failure
+        raise ConnectFailedError(self._blamed(_class_of(failure))) from failure
+
+    async def _connect_to(self, address: Address) -> socket.socket:
+        connecting = socket.socket(address.family, socket.SOCK_STREAM)
+        try:
+            connecting.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(connecting, address.address)
+            if self._network.proxy is not None and self.origin.tls:
+                await self._network.proxy.open_tunnel(connecting, self.origin)
+        except BaseException:
+            connecting.close()
+            raise
+        return connecting
+
+    async def _wrap(self, connected: socket.socket, wanted: _Wanted, now: float) -> HttpConnection:
+        """The connection over a connected socket, after the TLS handshake if there is one."""
+        tls = self._network.tls if self.origin.tls else None
+        deadline = min(wanted.asked_at + wanted.step.timeout_seconds, now + wanted.step.tls_timeout_seconds)
+        try:
+            async with asyncio.timeout(_until(deadline)):
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    lambda: HttpConnection(
+                        wanted.user, self._prompts, rewrite=self._rewrite, on_lost=self._release if self._free else None
+                    ),
+                    sock=connected,
+                    ssl=tls,
+                    server_hostname=(self._network.server_name or self.origin.host) if tls else None,
+                    ssl_handshake_timeout=_LONGEST_HANDSHAKE_SECONDS if tls else None,
+                )
+        except TimeoutError:
+            raise
         except OSError as error:
-            raise ConnectFailedError(pb.ERROR_CLASS_TLS if self._tls else pb.ERROR_CLASS_CONNECT) from error
+            raise ConnectFailedError(pb.ERROR_CLASS_TLS if tls else _class_of(error)) from error
         return connection
 
-
-async def _connect_any(addresses: list[Address]) -> tuple[socket.socket, Address]:
-    """A socket connected to the first address that takes it."""
-    failure: OSError | None = None
-    for address in addresses:
-        try:
-            return await _connect(address), address
-        except OSError as error:
-            failure = error
-    raise ConnectFailedError(pb.ERROR_CLASS_CONNECT) from failure
+    def _blamed(self, error_class: pb.ErrorClass.ValueType) -> pb.ErrorClass.ValueType:
+        """What goes wrong on the way to a proxy is the proxy's, unless it is our own."""
+        if self._network.proxy is None or error_class == pb.ERROR_CLASS_LOCAL:
+            return error_class
+        return pb.ERROR_CLASS_PROXY
 
 
-async def _connect(address: Address) -> socket.socket:
-    connecting = socket.socket(address.family, socket.SOCK_STREAM)
-    try:
-        connecting.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(connecting, address.address)
-    except BaseException:
-        connecting.close()
-        raise
-    return connecting
+def _until(deadline: float) -> float:
+    return max(0.0, deadline - perf_counter())
+
+
+def _class_of(error: OSError | None) -> pb.ErrorClass.ValueType:
+    if isinstance(error, ProxyRefusedError):
+        return pb.ERROR_CLASS_PROXY
+    if error is not None and error.errno in _OUT_OF_RESOURCES:
+        return pb.ERROR_CLASS_LOCAL
+    return pb.ERROR_CLASS_CONNECT

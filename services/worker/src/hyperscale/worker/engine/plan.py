@@ -6,26 +6,25 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import SplitResult
 
 from google.protobuf.json_format import MessageToDict
 
 from hyperscale.v1 import workflow_pb2
 from hyperscale.worker.engine.errors import PlanError
 from hyperscale.worker.engine.models.plan import EncodedStep, Origin, Plan
+from hyperscale.worker.engine.targets import authority_of, origin_of, request_target, split_url
 from hyperscale.workload import defaults, profiles
 
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _ENGINE_HEADERS: Final = frozenset({"host", "content-length", "connection", "transfer-encoding"})
 _SMALL_PAYLOAD_BYTES: Final = 16 * 1024
 """What the kernel takes in one write, whatever its buffers."""
+_CHUNK_BYTES: Final = 16 * 1024
 _USER_AGENT: Final = "hyperscale"
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE: Final = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 _EXACT_INTEGERS: Final = 2**53
 _METHODS_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
-_PATH_SAFE: Final = "/%:@!$&'()*+,;=-._~"
-_QUERY_SAFE: Final = _PATH_SAFE + "?[]|"
 
 
 def compile_plan(workflow: workflow_pb2.Workflow, target: str) -> Plan:
@@ -67,8 +66,8 @@ def _encoded(index: int, step: workflow_pb2.Step, target: str, origins: dict[Ori
         raise PlanError(f"step {step.name!r}: no action")
     http = step.http
     try:
-        url = _split_url(http.url, target)
-        origin = _origin(url)
+        url = split_url(http.url, target)
+        origin = origin_of(url)
         payload = _encode_request(http, url)
     except ValueError as error:
         raise PlanError(f"step {step.name!r}: {error}") from error
@@ -82,58 +81,35 @@ def _encoded(index: int, step: workflow_pb2.Step, target: str, origins: dict[Ori
         expected_statuses=defaults.expected_statuses(http),
         is_head=is_head,
         is_usual=not is_head and len(payload) <= _SMALL_PAYLOAD_BYTES,
+        max_redirects=defaults.max_redirects(http),
+        connect_timeout_seconds=defaults.connect_timeout_seconds(http),
+        tls_timeout_seconds=defaults.tls_timeout_seconds(http),
+        first_byte_timeout_seconds=defaults.first_byte_timeout_seconds(http),
     )
-
-
-def _split_url(url: str, target: str) -> SplitResult:
-    """The absolute URL; a path is appended to the target's path."""
-    if re.match(r"https?://", url, re.IGNORECASE):
-        return urlsplit(url)
-    if not target:
-        raise ValueError(f"URL {url!r} is a path, and there is no target")
-    base = target.rstrip("/")
-    return urlsplit(base + url if url[:1] in {"/", "?"} else f"{base}/{url}")
-
-
-def _origin(url: SplitResult) -> Origin:
-    if url.scheme not in _DEFAULT_PORTS:
-        raise ValueError(f"scheme {url.scheme!r} is neither http nor https")
-    if not url.hostname:
-        raise ValueError(f"URL {url.geturl()!r} names no host")
-    if "@" in url.netloc:
-        raise ValueError("credentials in a URL are not sent; use an Authorization header")
-    host = url.hostname if url.hostname.isascii() else url.hostname.encode("idna").decode()
-    if re.search(r"[\x00-\x20\x7f]", host):
-        raise ValueError(f"{host!r} is not a host name")
-    return Origin(host=host, port=url.port or _DEFAULT_PORTS[url.scheme], tls=url.scheme == "https")
 
 
 def _encode_request(http: workflow_pb2.HttpRequest, url: SplitResult) -> bytes:
     """Request line, header and body as they go over the wire."""
     method = defaults.method_name(http)
     body = _body(http)
-    fields = {"Host": _authority(url)} | _user_fields(http.headers)
+    fields = {"Host": authority_of(origin_of(url))} | _user_fields(http.headers)
     given = {name.lower() for name in fields}
     if "user-agent" not in given:
         fields["User-Agent"] = _USER_AGENT
     if http.WhichOneof("body") == "json" and "content-type" not in given:
         fields["Content-Type"] = "application/json"
-    if body or method in _METHODS_WITH_BODY:
+    if http.chunked:
+        fields["Transfer-Encoding"] = "chunked"
+        body = _in_chunks(body)
+    elif body or method in _METHODS_WITH_BODY:
         fields["Content-Length"] = str(len(body))
-    lines = [f"{method} {_request_target(url)} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    lines = [f"{method} {request_target(url)} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def _authority(url: SplitResult) -> str:
-    origin = _origin(url)
-    host = f"[{origin.host}]" if ":" in origin.host else origin.host
-    return host if origin.port == _DEFAULT_PORTS[url.scheme] else f"{host}:{origin.port}"
-
-
-def _request_target(url: SplitResult) -> str:
-    """Path and query; the fragment stays at home. What is percent-encoded already is left as it is."""
-    path = quote(url.path or "/", safe=_PATH_SAFE)
-    return f"{path}?{quote(url.query, safe=_QUERY_SAFE)}" if url.query else path
+def _in_chunks(body: bytes) -> bytes:
+    pieces = [body[at : at + _CHUNK_BYTES] for at in range(0, len(body), _CHUNK_BYTES)]
+    return b"".join([*(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces), b"0\r\n\r\n"])
 
 
 def _user_fields(headers: Mapping[str, str]) -> dict[str, str]:

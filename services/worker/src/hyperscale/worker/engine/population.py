@@ -94,6 +94,6 @@ class Population:
             self._all_ended.set()
 
     def _sweep_seconds(self) -> float:
-        shortest = min((step.timeout_seconds for step in self._plan.steps), default=0.0)
+        shortest = min((step.first_byte_timeout_seconds for step in self._plan.steps), default=0.0)
         interval = min(max(shortest / _SWEEPS_PER_TIMEOUT, _SHORTEST_SWEEP_SECONDS), _LONGEST_SWEEP_SECONDS)
         return max(interval, len(self._users) * _SWEEP_SECONDS_PER_USER)

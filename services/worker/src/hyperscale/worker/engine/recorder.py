@@ -16,11 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyperscale.v1 import statistics_pb2 as pb
+from hyperscale.worker.engine.models.http import Answer, ConnectPhases
 from hyperscale.worker.engine.models.plan import EncodedStep, Plan
-from hyperscale.workload.statistics import StepStatistics, WorkflowStatistics
+from hyperscale.workload.histogram import Histogram
+from hyperscale.workload.statistics import HttpPhases, StepStatistics, WorkflowStatistics
 
 _MS_PER_SECOND: Final = 1000.0
 _VALUES_PER_SAMPLE: Final = 3
+_VALUES_PER_ANSWER: Final = 6
+_ANSWER_ENDED: Final = 3
+_VALUES_PER_CONNECT: Final = 4
+_NOT_MEASURED: Final = -1.0
 _MAX_KEPT_WINDOWS: Final = 60
 """Ended windows kept while the control process takes none; older ones are dropped from the live view, never from totals."""
 
@@ -92,12 +98,71 @@ class Samples:
         ]
 
 
+class HttpSamples:
+    """What is kept of the requests of one step besides `Samples`, where there is more to say than when it began and ended."""
+
+    __slots__ = ("_answers", "_connects", "is_tls", "opened")
+
+    def __init__(self, *, is_tls: bool) -> None:
+        self.is_tls = is_tls
+        self.opened = 0
+        """Requests that waited for a connection and have not ended since."""
+        self._answers: list[float] = []
+        self._connects: list[float] = []
+
+    def add_answer(self, answer: Answer) -> None:
+        """Keep a whole response."""
+        self._answers += (
+            answer.started,
+            answer.sent,
+            answer.first_byte,
+            answer.ended,
+            len(answer.request.payload),
+            answer.received_bytes,
+        )
+
+    def add_connect(self, now: float, phases: ConnectPhases) -> None:
+        """Keep how long a request waited for its connection."""
+        tls_seconds = _NOT_MEASURED if phases.tls_seconds is None else phases.tls_seconds
+        self._connects += (now, phases.blocked_seconds, phases.connecting_seconds, tls_seconds)
+        self.opened += 1
+
+    def take_answers(self, clock: WallClock) -> Sequence[tuple[int, NDArray[np.float64]]]:
+        """Responses so far by second; they are forgotten here."""
+        rows, self._answers = self._answers, []
+        return _by_second(rows, _VALUES_PER_ANSWER, _ANSWER_ENDED, clock)
+
+    def take_connects(self, clock: WallClock) -> Sequence[tuple[int, NDArray[np.float64]]]:
+        """Waits so far by second; they are forgotten here."""
+        rows, self._connects = self._connects, []
+        return _by_second(rows, _VALUES_PER_CONNECT, 0, clock)
+
+    def reused(self, requests: int) -> int:
+        """Of requests that have ended, how many had found their connection open."""
+        opened = min(self.opened, requests)
+        self.opened -= opened
+        return requests - opened
+
+
+def _by_second(
+    values: list[float], width: int, clock_column: int, clock: WallClock
+) -> Sequence[tuple[int, NDArray[np.float64]]]:
+    """Columns of rows, grouped by the second that one of them falls into."""
+    if not values:
+        return []
+    rows = np.array(values, dtype=np.float64).reshape(-1, width)
+    seconds = np.floor(rows[:, clock_column] + clock.at(0.0)).astype(np.int64)
+    starts = [0, *(np.flatnonzero(np.diff(seconds)) + 1).tolist(), len(rows)]
+    return [(int(seconds[start]), rows[start:end].T) for start, end in pairwise(starts)]
+
+
 class Recorder:
     """The one owner of a run's numbers."""
 
     def __init__(self, plan: Plan, clock: WallClock) -> None:
         self.samples = tuple(Samples() for _ in plan.steps)
-        """Whole responses per step: started, ended, bytes received."""
+        """Whole responses per step of which nothing else matters: started, ended, bytes received."""
+        self._http = tuple(HttpSamples(is_tls=plan.origins[step.origin_index].tls) for step in plan.steps)
         self.iterations = Samples()
         """Iterations that ran to their end; the size is not used."""
         self._steps: tuple[EncodedStep, ...] = plan.steps
@@ -108,10 +173,22 @@ class Recorder:
         self._open: dict[int, WorkflowStatistics] = {}
         self._windows: deque[pb.StatsWindow] = deque(maxlen=_MAX_KEPT_WINDOWS)
 
+    def answered(self, step: EncodedStep, answer: Answer) -> None:
+        """Count a whole response of which more is known."""
+        self._http[step.index].add_answer(answer)
+
+    def connected(self, step: EncodedStep, phases: ConnectPhases) -> None:
+        """Note how long the next request of a step has waited for its connection, also when it got none."""
+        self._http[step.index].add_connect(perf_counter(), phases)
+
     def unexpected_status(self, step: EncodedStep, ended: float) -> None:
         """Count a whole response, recorded as a sample too, as a failure."""
+        self.rejected(step, pb.ERROR_CLASS_STATUS, ended)
+
+    def rejected(self, step: EncodedStep, error_class: pb.ErrorClass.ValueType, ended: float) -> None:
+        """Count a whole response, recorded as a sample too, as a failure of a class."""
         second = int(self._clock.at(ended) // 1)
-        self._window(second).step(step.name).failures[pb.ERROR_CLASS_STATUS] += 1
+        self._window(second).step(step.name).failures[error_class] += 1
 
     def failure(
         self, step: EncodedStep, error_class: pb.ErrorClass.ValueType, sent_bytes: int, received_bytes: int
@@ -122,6 +199,7 @@ class Recorder:
         statistics.failures[error_class] += 1
         statistics.bytes_sent += sent_bytes
         statistics.bytes_received += received_bytes
+        self._count_reused(statistics.phases, self._http[step.index], 1)
 
     def step_now(self, step_name: str) -> StepStatistics:
         """The statistics of a step in the second that is under way; not to be kept."""
@@ -129,17 +207,53 @@ class Recorder:
 
     def fold(self) -> None:
         """Move the samples into their windows; cheap when done a few times a second."""
-        for step, samples in zip(self._steps, self.samples, strict=True):
+        for step, samples, http in zip(self._steps, self.samples, self._http, strict=True):
             for second, durations_ms, received_bytes in samples.take(self._clock):
                 statistics = self._window(second).step(step.name)
                 statistics.total_count += durations_ms.size
                 statistics.bytes_sent += durations_ms.size * len(step.payload)
                 statistics.bytes_received += received_bytes
-                statistics.duration_ms.record_many(durations_ms)
+                self._fold_prompt(statistics, durations_ms, http)
+            self._fold_http(step, http)
         for second, durations_ms, _ in self.iterations.take(self._clock):
             window = self._window(second)
             window.iterations += durations_ms.size
             window.iteration_duration_ms.record_many(durations_ms)
+
+    def _fold_prompt(self, statistics: StepStatistics, durations_ms: NDArray[np.float64], http: HttpSamples) -> None:
+        """Responses in one piece to requests that were written at once: all of their time was waiting."""
+        durations = Histogram()
+        durations.record_many(durations_ms)
+        statistics.duration_ms.merge(durations)
+        statistics.phases.waiting_ms.merge(durations)
+        statistics.phases.sending_ms.record_zeros(durations_ms.size)
+        statistics.phases.receiving_ms.record_zeros(durations_ms.size)
+        self._count_reused(statistics.phases, http, durations_ms.size)
+
+    def _fold_http(self, step: EncodedStep, http: HttpSamples) -> None:
+        for second, (_, blocked, connecting, tls) in http.take_connects(self._clock):
+            phases = self._window(second).step(step.name).phases
+            phases.blocked_ms.record_many(_ms(blocked))
+            phases.connecting_ms.record_many(_ms(connecting))
+            phases.tls_handshaking_ms.record_many(_ms(tls[tls > _NOT_MEASURED]))
+        for second, (started, sent, first_byte, ended, sent_bytes, received_bytes) in http.take_answers(self._clock):
+            statistics = self._window(second).step(step.name)
+            statistics.total_count += started.size
+            statistics.bytes_sent += int(sent_bytes.sum())
+            statistics.bytes_received += int(received_bytes.sum())
+            statistics.duration_ms.record_many(_ms(ended - started))
+            statistics.phases.sending_ms.record_many(_ms(sent - started))
+            statistics.phases.waiting_ms.record_many(_ms(first_byte - sent))
+            statistics.phases.receiving_ms.record_many(_ms(ended - first_byte))
+            self._count_reused(statistics.phases, http, started.size)
+
+    def _count_reused(self, phases: HttpPhases, http: HttpSamples, requests: int) -> None:
+        """Requests that found their connection open waited for nothing."""
+        reused = http.reused(requests)
+        phases.blocked_ms.record_zeros(reused)
+        phases.connecting_ms.record_zeros(reused)
+        if http.is_tls:
+            phases.tls_handshaking_ms.record_zeros(reused)
 
     def close_windows(self, users: UserGauge, *, before_second: int | None = None) -> None:
         """End the windows of the seconds before this one; None: all of them, since nothing will come any more."""
@@ -173,6 +287,11 @@ class Recorder:
         for name in self._step_names:
             statistics.step(name)
         return statistics
+
+
+def _ms(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Durations; readings of one clock, which rounding may put out of order."""
+    return np.maximum(seconds, 0.0) * _MS_PER_SECOND
 
 
 def _with_users(statistics: WorkflowStatistics, users: UserGauge) -> pb.WorkflowStats:

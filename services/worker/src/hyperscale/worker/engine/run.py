@@ -9,12 +9,12 @@ from typing import Final
 
 from hyperscale.v1 import engine_pb2, progress_pb2
 from hyperscale.worker.engine.casting import Casting
-from hyperscale.worker.engine.connector import OriginConnector
 from hyperscale.worker.engine.load import IterationStock
+from hyperscale.worker.engine.models.network import NetworkOptions
 from hyperscale.worker.engine.models.plan import Plan
+from hyperscale.worker.engine.origins import OriginConnectors
 from hyperscale.worker.engine.population import Population
 from hyperscale.worker.engine.recorder import Recorder, WallClock
-from hyperscale.worker.engine.response import PromptFraming
 from hyperscale.worker.engine.user import Stage
 from hyperscale.workload.timestamps import timestamp
 
@@ -30,7 +30,11 @@ class EngineRun:
     """
 
     def __init__(
-        self, plan: Plan, casting: Casting, report: Callable[[Callable[[], engine_pb2.EngineProgress]], None]
+        self,
+        plan: Plan,
+        network: NetworkOptions,
+        casting: Casting,
+        report: Callable[[Callable[[], engine_pb2.EngineProgress]], None],
     ) -> None:
         """`casting` makes the users.
 
@@ -42,8 +46,7 @@ class EngineRun:
         self._clock = WallClock()
         self._stock = IterationStock(plan.iterations)
         self._recorder = Recorder(plan, self._clock)
-        prompts = [PromptFraming() for _ in plan.steps]
-        self._connectors = tuple(OriginConnector(origin, prompts) for origin in plan.origins)
+        self._connectors = OriginConnectors(plan, network)
         self._casting = casting
         self._population = Population(plan)
         self._stopped_as = progress_pb2.SHARD_STATUS_COMPLETED
@@ -61,6 +64,7 @@ class EngineRun:
                 background = self._start(tasks)
                 await self._population.wait_ended()
                 self._finished_at = self._clock.now()
+                self._connectors.stop()
                 for task in background:
                     task.cancel()
         finally:
@@ -105,8 +109,7 @@ class EngineRun:
             tasks.create_task(self._population.sweep(), name="sweep timeouts"),
             tasks.create_task(self._report_seconds(), name="report"),
         ]
-        for connector in self._connectors:
-            background += connector.start(tasks, self._plan.vus)
+        self._connectors.start(tasks)
         stage = Stage(self._plan, self._stock, self._recorder, self._connectors)
         self._population.start(self._casting.user_maker(stage, tasks))
         return background

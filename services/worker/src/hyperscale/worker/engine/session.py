@@ -14,6 +14,7 @@ from hyperscale.v1 import engine_pb2, progress_pb2
 from hyperscale.worker.engine.casting import casting_of
 from hyperscale.worker.engine.errors import FrameError, PlanError
 from hyperscale.worker.engine.frames import FrameDecoder, encode_frame
+from hyperscale.worker.engine.network import network_options
 from hyperscale.worker.engine.plan import compile_plan
 from hyperscale.worker.engine.run import EngineRun
 
@@ -76,7 +77,8 @@ class Session:
                 self._fail(start.run_id, f"run {self._run_id} is under way")
             return
         try:
-            run = EngineRun(compile_plan(start.workflow, start.target), casting_of(start), self._report)
+            plan = compile_plan(start.workflow, start.target)
+            run = EngineRun(plan, network_options(start.http_options), casting_of(start), self._report)
         except (PlanError, OSError) as error:
             self._fail(start.run_id, str(error))
             return

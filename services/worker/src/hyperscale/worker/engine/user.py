@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from hyperscale.v1 import statistics_pb2 as pb
+from hyperscale.worker.engine.browsing import Browsing, RedirectError
 from hyperscale.worker.engine.connection import HttpConnection
-from hyperscale.worker.engine.connector import OriginConnector
 from hyperscale.worker.engine.load import IterationStock
-from hyperscale.worker.engine.models.plan import Plan
+from hyperscale.worker.engine.models.http import Answer, ConnectPhases
+from hyperscale.worker.engine.models.plan import EncodedStep, Plan
+from hyperscale.worker.engine.origins import OriginConnectors
 from hyperscale.worker.engine.pacing import pause_seconds
 from hyperscale.worker.engine.recorder import Recorder
 
@@ -32,22 +34,24 @@ class Stage:
     plan: Plan
     stock: IterationStock
     recorder: Recorder
-    connectors: tuple[OriginConnector, ...]
-    """By origin index of the plan."""
+    connectors: OriginConnectors
 
 
 class VirtualUser:
     """A state machine over its connections, one per origin."""
 
     __slots__ = (
+        "_browsing",
         "_stock",
         "_connections",
         "_connectors",
         "_failures_in_a_row",
         "_iteration_started",
         "_on_ended",
+        "_origins",
         "_pause",
         "_position",
+        "_request",
         "_recorder",
         "_samples",
         "_step_count",
@@ -63,13 +67,17 @@ class VirtualUser:
         self._stock = stage.stock
         self._recorder = stage.recorder
         self._samples = stage.recorder.samples
-        self._connectors = stage.connectors
+        self._origins = stage.connectors
+        self._connectors = stage.connectors.by_index
         self._connections: list[HttpConnection | None] = [None] * len(stage.plan.origins)
         self._on_ended = on_ended
         self._position = 0
         self._iteration_started = 0.0
         self._failures_in_a_row = 0
         self._pause: asyncio.TimerHandle | None = None
+        # The request that waits for its connection.
+        self._request = self._steps[0]
+        self._browsing: Browsing | None = None
 
     @property
     def connections(self) -> list[HttpConnection]:
@@ -82,14 +90,13 @@ class VirtualUser:
             self._end()
             return
         self._iteration_started = perf_counter()
-        first = self._steps[0]
-        self._connectors[first.origin_index].want(self, first)
+        self._send(self._steps[0], self._iteration_started)
 
     def expire(self, now: float) -> None:
         """Give up a request that has taken too long."""
-        connection = self._connections[self._steps[self._position].origin_index]
-        if connection is not None:
-            connection.expire(now)
+        for connection in self._connections:
+            if connection is not None:
+                connection.expire(now)
 
     def interrupt(self) -> None:
         """End at once; a request under way counts as cancelled."""
@@ -106,31 +113,88 @@ class VirtualUser:
         self._failures_in_a_row = 0
         self._advance(ended)
 
+    def on_answer(self, answer: Answer) -> None:
+        """A whole response came back that is to be looked at."""
+        step = self._steps[self._position]
+        self._recorder.answered(step, answer)
+        self._failures_in_a_row = 0
+        self._share(answer.request.origin_index)
+        if self._origins.network.keeps_cookies and answer.values_of(b"set-cookie"):
+            self._browse().learn(answer)
+        location = answer.redirect_location
+        if location is not None and step.max_redirects:
+            self._follow(step, answer, location)
+            return
+        if answer.status not in step.expected_statuses:
+            self._recorder.unexpected_status(step, answer.ended)
+        self._arrive(answer.ended)
+
     def on_failure(self, error_class: pb.ErrorClass.ValueType, sent_bytes: int, received_bytes: int) -> None:
         """The request under way got no whole response."""
         self._recorder.failure(self._steps[self._position], error_class, sent_bytes, received_bytes)
         self._recover(error_class)
 
-    def on_connected(self, connection: HttpConnection) -> None:
-        """The connection for the current step is open."""
+    def on_connected(self, connection: HttpConnection, phases: ConnectPhases) -> None:
+        """The connection for the current request is open."""
         if self.has_ended:
             connection.close()
             return
-        step = self._steps[self._position]
-        self._connections[step.origin_index] = connection
+        request = self._request
+        self._connections[request.origin_index] = connection
+        self._recorder.connected(self._steps[self._position], phases)
         if connection.is_usable:
-            connection.send(step, perf_counter())
+            connection.send(request, perf_counter())
         else:
             self.on_failure(pb.ERROR_CLASS_RESET, 0, 0)
 
-    def on_connect_failed(self, error_class: pb.ErrorClass.ValueType) -> None:
-        """There is no connection for the current step."""
+    def on_connect_failed(self, error_class: pb.ErrorClass.ValueType, blocked_seconds: float) -> None:
+        """There is no connection for the current request."""
         if not self.has_ended:
+            self._recorder.connected(self._steps[self._position], ConnectPhases(blocked_seconds, 0.0, None))
             self.on_failure(error_class, 0, 0)
+
+    def _follow(self, step: EncodedStep, answer: Answer, location: bytes) -> None:
+        try:
+            hop = self._browse().follow(answer, location, step)
+        except RedirectError:
+            self._recorder.rejected(step, pb.ERROR_CLASS_REDIRECT, answer.ended)
+            self._arrive(answer.ended)
+            return
+        self._connections += [None] * (hop.origin_index + 1 - len(self._connections))
+        self._send(self._browse().dress(hop), answer.ended)
+
+    def _arrive(self, now: float) -> None:
+        """The step has its response, after all redirects."""
+        if self._browsing is not None:
+            self._browsing.arrive()
+        self._advance(now)
+
+    def _browse(self) -> Browsing:
+        browsing = self._browsing
+        if browsing is None:
+            browsing = self._browsing = Browsing(self._origins)
+        return browsing
+
+    def _share(self, origin_index: int) -> None:
+        """Leave the connection to others, where they are limited."""
+        connection = self._connections[origin_index]
+        if self._origins.network.max_connections and connection is not None:
+            self._connections[origin_index] = None
+            self._connectors[origin_index].give_back(connection)
+
+    def _send(self, request: EncodedStep, now: float) -> None:
+        connection = self._connections[request.origin_index]
+        if connection is not None and connection.is_usable:
+            connection.send(request, now)
+        else:
+            self._request = request
+            self._connectors[request.origin_index].want(self, request)
 
     def _recover(self, error_class: pb.ErrorClass.ValueType) -> None:
         if self.has_ended:
             return
+        if self._browsing is not None:
+            self._browsing.arrive()
         if error_class == pb.ERROR_CLASS_TIMEOUT:
             self._advance(perf_counter())
             return
@@ -150,10 +214,13 @@ class VirtualUser:
             position = 0
         self._position = position
         step = self._steps[position]
+        if self._browsing is not None:
+            step = self._browsing.dress(step)
         connection = self._connections[step.origin_index]
         if connection is not None and connection.is_usable:
             connection.send(step, now)
         else:
+            self._request = step
             self._connectors[step.origin_index].want(self, step)
 
     def _next_iteration(self, now: float) -> bool:

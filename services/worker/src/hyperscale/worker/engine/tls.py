@@ -1,0 +1,38 @@
+"""How TLS is spoken with targets: verified, from version 1.2 on, unless the job says otherwise."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import tempfile
+
+from hyperscale.v1 import workflow_pb2
+from hyperscale.worker.engine.errors import PlanError
+
+
+def client_context(options: workflow_pb2.HttpOptions) -> ssl.SSLContext:
+    """The context of a job's connections. Raises PlanError when its certificates or its key cannot be used."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        if options.ca_certificates:
+            context.load_verify_locations(cadata=options.ca_certificates)
+        if options.client_certificate:
+            _load_client_certificate(context, options)
+    except (ssl.SSLError, ValueError) as error:
+        raise PlanError(f"http_options: the certificates or the key cannot be used: {error}") from error
+    if options.insecure_skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _load_client_certificate(context: ssl.SSLContext, options: workflow_pb2.HttpOptions) -> None:
+    """The library reads them from a file only: one that nobody else may read and that is gone at once."""
+    with tempfile.TemporaryDirectory(prefix="hyperscale-") as directory:
+        path = os.path.join(directory, "client.pem")
+        with open(path, "w", encoding="ascii") as file:
+            file.write(f"{options.client_key}\n{options.client_certificate}\n")
+        # An encrypted key would make the library ask at the terminal.
+        context.load_cert_chain(path, password="")
