@@ -20,3 +20,5 @@ class ExitCode(IntEnum):
     """The job file or the configuration is faulty; nothing was started."""
     INTERRUPTED = 105
     """Stopped by Ctrl-C or SIGTERM."""
+    USER_CODE = 107
+    """Code of the job cannot be imported, or describes no job; nothing was started."""

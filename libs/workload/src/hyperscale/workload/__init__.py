@@ -1,1 +1,40 @@
-"""The workload of a job: its language, its load, and the statistics that come back, pure and exact."""
+"""The workload of a job: its language, its load, and the statistics that come back, pure and exact.
+
+Coded workflows import from here; this needs neither gRPC nor numpy.
+"""
+
+from hyperscale.workload.language.errors import ContextError, MetricError, RequestError, WorkflowDefinitionError
+from hyperscale.workload.language.http import HttpClient, HttpResponse
+from hyperscale.workload.language.metrics import Metric
+from hyperscale.workload.language.profiles import (
+    ConstantArrivalRate,
+    ConstantVus,
+    PerVuIterations,
+    RampingArrivalRate,
+    RampingVus,
+    SharedIterations,
+    Stage,
+)
+from hyperscale.workload.language.steps import step
+from hyperscale.workload.language.workflow import Job, Workflow, depends
+
+__all__ = [
+    "ConstantArrivalRate",
+    "ConstantVus",
+    "ContextError",
+    "HttpClient",
+    "HttpResponse",
+    "Job",
+    "Metric",
+    "MetricError",
+    "PerVuIterations",
+    "RampingArrivalRate",
+    "RampingVus",
+    "RequestError",
+    "SharedIterations",
+    "Stage",
+    "Workflow",
+    "WorkflowDefinitionError",
+    "depends",
+    "step",
+]

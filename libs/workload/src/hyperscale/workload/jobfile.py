@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from hyperscale.v1.job_pb2 import JobSubmission
+from hyperscale.v1.job_pb2 import JobSubmission, SourceBundle
 from hyperscale.v1.protocol import MAX_SUBMISSION_BYTES
 from hyperscale.workload.documents import DocumentError, DocumentFormat, read_document
 from hyperscale.workload.faults import Fault, FaultCollector
@@ -57,9 +57,20 @@ def parse_job(text: str, document_format: DocumentFormat, target: str | None = N
         data = read_document(text, document_format)
     except DocumentError as error:
         raise JobFileError(error.faults) from error
-    submission = JobSubmission()
+    return job_of_document({} if data is None else data, target)
+
+
+def job_of_document(document: object, target: str | None = None, bundle: SourceBundle | None = None) -> JobSubmission:
+    """Judge the document of a job file as `load_job_file` does.
+
+    Parameters
+    ----------
+    bundle
+        Source of its coded workflows.
+    """
+    submission = JobSubmission(bundle=bundle)
     structural = FaultCollector()
-    merge_into_message({} if data is None else data, submission, structural)
+    merge_into_message(document, submission, structural)
     if target is not None:
         submission.target = target
     faults = _all_faults(structural.faults(), validate_job_file(submission))

@@ -10,6 +10,7 @@ from typing import Final
 from google.protobuf.duration_pb2 import Duration
 
 from hyperscale.v1 import job_pb2, workflow_pb2
+from hyperscale.workload.code_validation import CodeJudge
 from hyperscale.workload.defaults import distribution_of
 from hyperscale.workload.faults import Fault, FaultCollector
 from hyperscale.workload.graph import WorkflowGraph
@@ -92,6 +93,7 @@ class _Judge:
         self._datacenters(submission)
         self._known_enum("distribution", submission.distribution, job_pb2.Distribution.values())
         self._workflows(submission)
+        CodeJudge(self._faults).judge_bundle(submission)
         self._thresholds(submission)
         if submission.HasField("timeout"):
             check_duration(self._faults, "timeout", submission.timeout, longest_seconds=MAX_JOB_TIMEOUT_SECONDS)
@@ -152,6 +154,7 @@ class _Judge:
         if workflow.HasField("data_share") and not self._place.is_divided:
             self._faults.add(f"{path}.data_share", "is set by the suite")
         ScriptJudge(self._faults).judge(path, workflow)
+        CodeJudge(self._faults).judge_workflow(path, workflow)
 
     def _load(self, path: str, workflow: workflow_pb2.Workflow) -> None:
         match workflow.WhichOneof("load"):
@@ -190,7 +193,7 @@ class _Judge:
         for index, step in enumerate(steps):
             if step.HasField("http"):
                 http_judge.judge(f"{path}.steps[{index}].http", step.http)
-            else:
+            elif not workflow.class_name:
                 self._faults.add(f"{path}.steps[{index}]", "needs an action: http")
 
     def _thresholds(self, submission: job_pb2.JobSubmission) -> None:

@@ -12,6 +12,7 @@ from hyperscale.client.errors import (
     GateUnreachableError,
     SubmissionTooLargeError,
 )
+from hyperscale.client.coding.errors import CodedJobError
 from hyperscale.client.exit_codes import ExitCode
 from hyperscale.workload.faults import Fault
 
@@ -48,6 +49,8 @@ def explain(error: BaseException) -> Explanation | None:
     cause = _leaf(error)
     if isinstance(cause, BadConfigurationError):
         return Explanation(str(cause), ExitCode.BAD_CONFIGURATION)
+    if isinstance(cause, CodedJobError):
+        return Explanation(f"error in the job's code: {cause}", ExitCode.USER_CODE)
     if isinstance(cause, GateUnreachableError | NoGateKnownError):
         return Explanation(f"error: {cause}", ExitCode.UNREACHABLE)
     if isinstance(cause, ClientError):

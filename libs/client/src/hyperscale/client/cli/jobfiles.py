@@ -6,11 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hyperscale.client.cli.failures import BadConfigurationError
+from hyperscale.client.coding.jobs import load_coded_job
 from hyperscale.client.reporters.outputs import Output, parse_outputs
 from hyperscale.v1.job_pb2 import JobSubmission
 from hyperscale.workload.faults import Fault
 from hyperscale.workload.jobfile import JobFileError, load_job_file
 from hyperscale.workload.urls import BUNDLED_TARGET
+
+
+def load_job(path: Path, target: str | None) -> JobSubmission:
+    """Read a job: a Python file by its code, any other as a job file. Raises JobFileError and CodedJobError."""
+    return load_coded_job(path, target) if path.suffix == ".py" else load_job_file(path, target)
 
 
 def read_job(path: Path, target: str | None, outs: Sequence[str]) -> tuple[JobSubmission, tuple[Output, ...]]:
@@ -20,10 +26,12 @@ def read_job(path: Path, target: str | None, outs: Sequence[str]) -> tuple[JobSu
     ------
     BadConfigurationError
         With every fault of both.
+    CodedJobError
+        The file is Python that fails.
     """
     _, faults = parse_outputs(outs)
     try:
-        submission = load_job_file(path, target)
+        submission = load_job(path, target)
     except JobFileError as error:
         raise BadConfigurationError(str(path), [*error.faults, *faults]) from error
     return submission, usable_outputs(outs)

@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from hyperscale.client.cli.failures import BadConfigurationError
+from hyperscale.client.cli.jobfiles import load_job
 from hyperscale.client.cli.options import echo_json, file_argument, json_option, target_option
 from hyperscale.client.exit_codes import ExitCode
-from hyperscale.workload.jobfile import JobFileError, load_job_file
+from hyperscale.workload.jobfile import JobFileError
 
 
 @click.command("validate")
@@ -19,7 +20,7 @@ from hyperscale.workload.jobfile import JobFileError, load_job_file
 def validate_command(file: Path, target: str | None, as_json: bool) -> ExitCode:
     """Check the job FILE without running it; every fault is shown with its path."""
     try:
-        submission = load_job_file(file, target)
+        submission = load_job(file, target)
     except JobFileError as error:
         if not as_json:
             raise BadConfigurationError(str(file), error.faults) from error

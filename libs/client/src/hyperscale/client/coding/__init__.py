@@ -1,0 +1,1 @@
+"""Jobs that are written in Python, on their way to a gate."""

@@ -1,0 +1,1 @@
+"""What coded workflows are written in. Users import it from `hyperscale.workload`."""

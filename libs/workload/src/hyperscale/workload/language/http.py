@@ -1,0 +1,117 @@
+"""HTTP as workflows use it: `self.http`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from email.message import Message
+from functools import cached_property
+from typing import Any, Protocol, TypedDict, Unpack
+
+
+class HttpResponse:
+    """A whole response. A status of 400 or more is a response too; it is counted as failed unless it was expected."""
+
+    def __init__(
+        self,
+        status: int,
+        fields: Sequence[tuple[bytes, bytes]],
+        content: bytes,
+        elapsed_seconds: float,
+        *,
+        expected: bool,
+    ) -> None:
+        self._fields = fields
+        self.status = status
+        """Status code."""
+        self.content = content
+        """The body, without its content coding."""
+        self.elapsed_seconds = elapsed_seconds
+        """From the first byte sent to the last byte received."""
+        self.expected = expected
+        """Whether the status is one that counts as success."""
+
+    @cached_property
+    def headers(self) -> Mapping[str, str]:
+        """Header fields by their names in lower case; several of one name joined with commas."""
+        joined: dict[str, str] = {}
+        for name, value in self._fields:
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            joined[key] = f"{joined[key]}, {text}" if key in joined else text
+        return joined
+
+    def text(self) -> str:
+        """The body as text, in the charset that the header names, else UTF-8; what cannot be decoded is replaced."""
+        described = Message()
+        described["content-type"] = self.headers.get("content-type", "")
+        try:
+            return self.content.decode(described.get_content_charset("utf-8"), errors="replace")
+        except LookupError:
+            return self.content.decode("utf-8", errors="replace")
+
+    def json(self) -> Any:
+        """The body as JSON. Raises ValueError when it is not."""
+        return json.loads(self.content)
+
+    def __repr__(self) -> str:
+        return f"<HttpResponse {self.status}, {len(self.content)} bytes>"
+
+
+class RequestOptions(TypedDict, total=False):
+    """What can be said of a request beside its method and URL.
+
+    Attributes
+    ----------
+    headers
+        Header fields to add. Host, Content-Length, Connection and Transfer-Encoding are set by the engine.
+    json
+        Body, sent as compact JSON.
+    data
+        Body, sent as it is, a text as UTF-8.
+    timeout_seconds
+        From the first byte sent to the last byte received, and for connecting; default 60.
+    expected_statuses
+        Statuses that count as success; default: 200 to 399.
+    """
+
+    headers: Mapping[str, str]
+    json: Any
+    data: str | bytes
+    timeout_seconds: float
+    expected_statuses: Sequence[int]
+
+
+class HttpClient(Protocol):
+    """Requests of one user, on connections that stay open, with the cookies the user was given.
+
+    A URL is absolute, or a path that is appended to the job's target. Every call raises `RequestError` when there is no
+    whole response.
+    """
+
+    async def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """Send a request and read the whole response."""
+        ...
+
+    async def get(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """`request` with GET."""
+        ...
+
+    async def head(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """`request` with HEAD."""
+        ...
+
+    async def post(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """`request` with POST."""
+        ...
+
+    async def put(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """`request` with PUT."""
+        ...
+
+    async def patch(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """`request` with PATCH."""
+        ...
+
+    async def delete(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """`request` with DELETE."""
+        ...

@@ -1,0 +1,75 @@
+"""Imports the source of coded workflows. Only for processes that may run it: engines, and the child that describes a job."""
+
+from __future__ import annotations
+
+import importlib
+import linecache
+import shutil
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+from hyperscale.v1.job_pb2 import SourceBundle
+from hyperscale.workload.bundles import top_level_names, unpack_bundle
+
+
+class UserCodeError(Exception):
+    """Code of a user failed; the text begins with file and line."""
+
+
+class LoadedBundle:
+    """A bundle in a directory of its own, imported; `unload` removes every trace of both."""
+
+    def __init__(self, bundle: SourceBundle) -> None:
+        """Unpack and import. Raises BundleError, and UserCodeError when the import fails."""
+        self._directory = Path(tempfile.mkdtemp(prefix="hyperscale-bundle-")).resolve()
+        self._hidden: dict[str, ModuleType] = {}
+        try:
+            unpack_bundle(bundle, self._directory)
+            self.module = self._import(bundle.module)
+        except BaseException:
+            self.unload()
+            raise
+
+    def explain(self, error: BaseException) -> str:
+        """What went wrong in the bundle's code, for its author: file, line, kind and message."""
+        what = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+        place = self._place(error)
+        return f"{place}: {what}" if place else what
+
+    def unload(self) -> None:
+        """Forget the modules and remove the files."""
+        for name in [name for name in sys.modules if self._is_ours(sys.modules[name])]:
+            del sys.modules[name]
+        sys.modules.update(self._hidden)
+        if str(self._directory) in sys.path:
+            sys.path.remove(str(self._directory))
+        sys.path_importer_cache.pop(str(self._directory), None)
+        linecache.clearcache()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _import(self, module: str) -> ModuleType:
+        for name in top_level_names(self._directory) & set(sys.modules):
+            self._hidden[name] = sys.modules.pop(name)
+        sys.path.insert(0, str(self._directory))
+        importlib.invalidate_caches()
+        try:
+            return importlib.import_module(module)
+        except (Exception, SystemExit) as error:
+            raise UserCodeError(self.explain(error)) from error
+
+    def _is_ours(self, module: ModuleType) -> bool:
+        return (getattr(module, "__file__", None) or "").startswith(f"{self._directory}/")
+
+    def _place(self, error: BaseException) -> str:
+        """The innermost line of the bundle that led to the error; empty when none did."""
+        if isinstance(error, SyntaxError) and error.filename:
+            return f"{self._relative(error.filename)}:{error.lineno or 1}"
+        frames = traceback.extract_tb(error.__traceback__)
+        ours = [frame for frame in frames if frame.filename.startswith(f"{self._directory}/")]
+        return f"{self._relative(ours[-1].filename)}:{ours[-1].lineno}" if ours else ""
+
+    def _relative(self, filename: str) -> str:
+        return filename.removeprefix(f"{self._directory}/")

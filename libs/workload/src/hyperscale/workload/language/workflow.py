@@ -1,0 +1,150 @@
+"""The base of coded workflows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, Protocol, TypeVar
+
+from hyperscale.workload.language.errors import ContextError, WorkflowDefinitionError
+from hyperscale.workload.language.http import HttpClient
+from hyperscale.workload.language.profiles import Profile
+
+MAX_CONTEXT_BYTES: Final = 1024 * 1024
+"""Everything that a job's workflows provide, as JSON, names included."""
+
+_DEPENDENCIES: Final = "hyperscale_depends_on"
+
+WorkflowT = TypeVar("WorkflowT", bound="Workflow")
+
+
+class Surroundings(Protocol):
+    """What an engine gives each user's workflow."""
+
+    @property
+    def http(self) -> HttpClient:
+        """The user's HTTP client."""
+        ...
+
+    @property
+    def target(self) -> str:
+        """Base URL of the job."""
+        ...
+
+    def check(self, name: str, *, passed: bool) -> None:
+        """Count the outcome of a check."""
+        ...
+
+    def provide(self, name: str, json_text: str) -> None:
+        """Keep a value for the workflows that depend on this one."""
+        ...
+
+    def use(self, name: str) -> str | None:
+        """A value that was provided to this one, as JSON; None when there is none."""
+        ...
+
+
+class Workflow:
+    """What virtual users do: a class with `step` coroutines, of which each user has an instance of its own.
+
+    The load is `vus` users for `duration`, or a `profile`. Whatever a user keeps between its steps and iterations it keeps
+    in attributes of the instance; `__init__` takes no arguments.
+    """
+
+    vus: ClassVar[int] = 1
+    """Users over all workers, when there is no profile."""
+    duration: ClassVar[str] = "10s"
+    """Time during which iterations start, when there is no profile."""
+    profile: ClassVar[Profile | None] = None
+    """Any other load."""
+    think_time: ClassVar[str] = ""
+    """Pause of a user between two iterations, such as '500ms'."""
+    graceful_stop: ClassVar[str] = ""
+    """Longest wait for iterations under way once the load's time is up; default 30s."""
+    timeout_seconds: ClassVar[float] = 60.0
+    """Longest time for one run of a step."""
+
+    _surroundings: Surroundings
+
+    def enter(self, surroundings: Surroundings) -> None:
+        """Called by the engine, once, before anything else."""
+        self._surroundings = surroundings
+
+    @property
+    def http(self) -> HttpClient:
+        """HTTP requests, each measured as one of the current step."""
+        return self._surroundings.http
+
+    @property
+    def target(self) -> str:
+        """Base URL of the job; empty when it has none."""
+        return self._surroundings.target
+
+    def check(self, name: str, condition: object) -> bool:
+        """Count whether something is as it should be; returns that. A failed check fails nothing else."""
+        passed = bool(condition)
+        self._surroundings.check(name, passed=passed)
+        return passed
+
+    def provide(self, name: str, value: Any) -> None:
+        """Provide a JSON value to the workflows that depend on this one; of several values of a name the last one stays.
+
+        Raises
+        ------
+        ContextError
+            The value is not JSON, or everything provided together is larger than 1 MiB.
+        """
+        try:
+            text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ContextError(f"{name!r} cannot be provided, it is not JSON: {error}") from error
+        self._surroundings.provide(name, text)
+
+    def use(self, name: str) -> Any:
+        """A value that a workflow this one depends on has provided.
+
+        Raises
+        ------
+        ContextError
+            Nobody has provided it.
+        """
+        text = self._surroundings.use(name)
+        if text is None:
+            raise ContextError(f"no workflow that this one depends on has provided {name!r}")
+        return json.loads(text)
+
+
+def depends(*workflows: str | type[Workflow]) -> Callable[[type[WorkflowT]], type[WorkflowT]]:
+    """Let a workflow start when others are done, named or given as classes; it can `use` what they provide."""
+
+    def mark(workflow_class: type[WorkflowT]) -> type[WorkflowT]:
+        names = tuple(other if isinstance(other, str) else other.__name__ for other in workflows)
+        setattr(workflow_class, _DEPENDENCIES, names)
+        return workflow_class
+
+    return mark
+
+
+def dependencies_of(workflow_class: type[Workflow]) -> tuple[str, ...]:
+    """Names of the workflows that a class depends on, its base classes not asked."""
+    names: tuple[str, ...] = vars(workflow_class).get(_DEPENDENCIES, ())
+    return names
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a job says beside its workflows; assign one to a variable of the file. The fields are those of job files."""
+
+    name: str = ""
+    target: str = ""
+    thresholds: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    """Expressions by metric, such as ``{"http_req_failed": "rate < 1%"}``."""
+    datacenters: Sequence[str] = ()
+    distribution: str = ""
+    timeout: str = ""
+    http_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.thresholds, Mapping):
+            raise WorkflowDefinitionError("thresholds of a Job are expressions by metric")
