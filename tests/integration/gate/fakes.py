@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from hyperscale.v1 import (
 from hyperscale.v1.gate_ingest_service_pb2_grpc import GateIngestServiceStub
 from hyperscale.v1.gate_service_pb2_grpc import GateServiceStub
 from hyperscale.v1.manager_service_pb2_grpc import ManagerServiceServicer, add_ManagerServiceServicer_to_server
+from tests.support.waiting import until, until_answer
 
 
 @dataclass(slots=True)
@@ -66,7 +67,7 @@ class Gates:
         command += ["--parent-pid", str(os.getpid()), *options]
         with (self._directory / f"{node_id}.log").open("ab") as log:
             process = subprocess.Popen(command, stderr=log)
-        await until(ready_file.exists, 20, f"gate {node_id} ready")
+        await until(ready_file.exists, f"gate {node_id} ready", within_seconds=20)
         address = json.loads(ready_file.read_text())["address"]
         gate = GateProcess(process, address, node_id, options, ready_file)
         self._started.append(gate)
@@ -131,7 +132,7 @@ class FakeManager(ManagerServiceServicer):
         await self._server.start()
         tasks = [asyncio.ensure_future(self._stay_connected(gate)) for gate in gates]
         try:
-            await until(lambda: len(self.acked) == len(gates), 15, f"{self.datacenter} connected")
+            await until(lambda: len(self.acked) == len(gates), f"{self.datacenter} connected", within_seconds=15)
             yield self
         finally:
             for task in tasks:
@@ -209,8 +210,7 @@ class GateClient:
             status = await self.get(job_id)
             return status.result if status.HasField("result") else None
 
-        found: job_pb2.GlobalJobResult = await until_answer(result, within_seconds, f"the end of {job_id}")
-        return found
+        return await until_answer(result, f"the end of {job_id}", within_seconds=within_seconds)
 
     def watch(self, job_id: str, after_sequence: int = 0) -> Any:
         request = gate_service_pb2.WatchJobRequest(job_id=job_id, after_sequence=after_sequence)
@@ -221,18 +221,3 @@ class GateClient:
 async def client_of(gate: GateProcess) -> AsyncIterator[GateClient]:
     async with connected(gate.address) as channel:
         yield GateClient(GateServiceStub(channel))
-
-
-async def until(condition: Callable[[], object], within_seconds: float, what: str) -> None:
-    async def answer() -> bool:
-        return bool(condition())
-
-    await until_answer(answer, within_seconds, what)
-
-
-async def until_answer(probe: Callable[[], Awaitable[Any]], within_seconds: float, what: str) -> Any:
-    deadline = time.monotonic() + within_seconds
-    while not (answer := await probe()):
-        assert time.monotonic() < deadline, f"not within {within_seconds} s: {what}"
-        await asyncio.sleep(0.02)
-    return answer

@@ -18,9 +18,8 @@ from tests.integration.gate.fakes import (
     Gates,
     client_of,
     connected,
-    until,
-    until_answer,
 )
+from tests.support.waiting import until, until_answer
 from tests.unit.gate.harness import measured, submission
 
 COMPLETED, FAILED = job_pb2.JOB_STATUS_COMPLETED, job_pb2.JOB_STATUS_FAILED
@@ -29,7 +28,7 @@ RUNNING = job_pb2.JOB_STATUS_RUNNING
 
 
 async def taken_over(manager: FakeManager, job_id: str) -> None:
-    await until(lambda: job_id in manager.dispatches, 10, f"{job_id} at {manager.datacenter}")
+    await until(lambda: job_id in manager.dispatches, f"{job_id} at {manager.datacenter}", within_seconds=10)
 
 
 def run(manager: FakeManager, job_id: str, requests: int, sequence: int = 1) -> None:
@@ -93,7 +92,7 @@ async def test_a_job_runs_is_watched_and_resumed_to_its_exact_result(gates: Gate
         assert after[-1].result.status == COMPLETED
         assert after[-1].result.metrics["http_reqs"].values["count"] == 25
         assert (await client.get(job_id)).result == after[-1].result
-        await until(lambda: east.acked[gate.address] == 3, 5, "every frame acknowledged")
+        await until(lambda: east.acked[gate.address] == 3, "every frame acknowledged", within_seconds=5)
 
 
 async def test_a_cancelled_job_ends_cancelled_with_what_was_counted(gates: Gates) -> None:
@@ -102,7 +101,7 @@ async def test_a_cancelled_job_ends_cancelled_with_what_was_counted(gates: Gates
         job_id = (await client.submit(submission())).job_id
         await taken_over(east, job_id)
         assert await client.cancel(job_id) == CANCELLING
-        await until(lambda: east.cancels, 5, "the datacenter told")
+        await until(lambda: east.cancels, "the datacenter told", within_seconds=5)
         end(east, job_id, CANCELLED, requests=7)
         result = await client.ended(job_id)
         assert (result.status, result.metrics["http_reqs"].values["count"]) == (CANCELLED, 7)
@@ -136,7 +135,7 @@ async def test_a_killed_gate_shows_finished_jobs_and_fails_those_it_owned(gates:
             def told() -> bool:
                 return unfinished in {request.job_id for request in east.cancels}
 
-            await until(told, 10, "the datacenter told to stop")
+            await until(told, "the datacenter told to stop", within_seconds=10)
             new = (await again.submit(submission("east"))).job_id
             await taken_over(east, new)
 
@@ -173,7 +172,7 @@ async def test_every_gate_answers_for_a_job_and_passes_calls_on_to_its_owner(gat
             async def counted() -> bool:
                 return (await client.get(job_id)).metrics["http_reqs"].values["count"] == 5
 
-            await until_answer(counted, 10, "the live count through the other gate")
+            await until_answer(counted, "the live count through the other gate", within_seconds=10)
             assert (await client.get(job_id)).gate_id == "g1"
             watching = asyncio.ensure_future(_all_events(client, job_id))
             assert await client.cancel(job_id) == CANCELLING
@@ -206,9 +205,9 @@ async def test_another_gate_ends_the_jobs_of_one_that_stays_away(gates: Gates) -
                 page = await client.stub.ListJobs(gate_service_pb2.ListJobsRequest(), timeout=5)
                 return (await client.get(job_id)).result if page.jobs[0].status == FAILED else None
 
-            ended = await until_answer(result, 15, "the end of the orphan")
+            ended = await until_answer(result, "the end of the orphan", within_seconds=15)
             assert "gate g1, which owned the job, is gone" in ended.errors[0]
-            await until(lambda: east.cancels, 10, "the datacenter told")
+            await until(lambda: east.cancels, "the datacenter told", within_seconds=10)
 
 
 async def test_faulty_submissions_leave_no_job(gates: Gates) -> None:
@@ -276,7 +275,7 @@ async def test_a_silent_datacenter_fails_its_part_and_keeps_its_totals(gates: Ga
             job_id = (await client.submit(submission("east"))).job_id
             await taken_over(east, job_id)
             run(east, job_id, requests=12)
-            await until(lambda: east.acked[gate.address] == 2, 5, "the progress taken over")
+            await until(lambda: east.acked[gate.address] == 2, "the progress taken over", within_seconds=5)
         result = await client.ended(job_id, within_seconds=10)
         assert result.status == FAILED
         assert "no manager" in result.errors[0]

@@ -23,7 +23,8 @@ from hyperscale.v1.manager_service_pb2 import ManagerPingResponse
 from hyperscale.v1.manager_service_pb2_grpc import ManagerServiceStub
 from hyperscale.v1.node_pb2 import PingRequest
 from hyperscale.v1.workflow_pb2 import HttpRequest, SharedIterations, Step, Workflow
-from tests.integration.manager.fakes import DATACENTER, GATE_ID, FakeGate, until
+from tests.integration.manager.fakes import DATACENTER, GATE_ID, FakeGate
+from tests.support.waiting import until, until_answer
 
 FAST = ("--leader-lease-ttl-seconds", "2", "--worker-loss-grace-seconds", "1", "--settle-seconds", "2")
 
@@ -83,7 +84,7 @@ class Datacenter:
             *("--ready-file", str(ready), "--log-format", "console", *FAST, *options),
         )
         try:
-            await until(lambda: ready.exists() or process.returncode is not None, f"{node_id} ready", 20)
+            await until(lambda: ready.exists() or process.returncode is not None, f"{node_id} ready", within_seconds=20)
             facts: dict[str, Any] = json.loads(ready.read_text())
             async with grpc.aio.insecure_channel(facts["address"], interceptors=client_interceptors(10)) as channel:
                 yield ManagerProcess(process, facts["address"], ManagerServiceStub(channel))
@@ -94,9 +95,11 @@ class Datacenter:
 
     async def until_leads(self, manager: ManagerProcess) -> None:
         """Wait until the manager leads."""
-        async with asyncio.timeout(15):
-            while not (await manager.ping()).heartbeat.is_leader:
-                await asyncio.sleep(0.05)
+
+        async def leads() -> bool:
+            return (await manager.ping()).heartbeat.is_leader
+
+        await until_answer(leads, "leadership")
 
 
 def workflow(name: str = "browse", *after: str, users: int = 4, iterations: int = 100) -> Workflow:

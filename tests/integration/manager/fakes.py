@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -42,20 +42,11 @@ from hyperscale.v1.statistics_pb2 import StatsWindow, StepStats, WorkflowStats
 from hyperscale.v1.worker_service_pb2 import WorkerPingResponse
 from hyperscale.v1.worker_service_pb2_grpc import WorkerServiceServicer, add_WorkerServiceServicer_to_server
 from hyperscale.workload.timestamps import timestamp
+from tests.support.waiting import until
 
 CLUSTER, ENVIRONMENT, DATACENTER = "hyperscale", "default", "dc-1"
 GATE_ID = "gate-1"
 _PATIENCE_SECONDS = 15.0
-
-
-async def until(condition: Callable[[], object], what: str, within_seconds: float = _PATIENCE_SECONDS) -> None:
-    """Wait for a condition."""
-    try:
-        async with asyncio.timeout(within_seconds):
-            while not condition():
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        raise AssertionError(f"not within {within_seconds} s: {what}") from None
 
 
 @dataclass(slots=True)
@@ -102,7 +93,7 @@ class FakeGate(GateIngestServiceServicer):
 
     async def final(self, job_id: str, within_seconds: float = _PATIENCE_SECONDS) -> JobFinalResult:
         """Wait for the final result of a job."""
-        await until(lambda: self.result(job_id) is not None, f"the end of {job_id}", within_seconds)
+        await until(lambda: self.result(job_id) is not None, f"the end of {job_id}", within_seconds=within_seconds)
         result = self.result(job_id)
         assert result is not None
         return result

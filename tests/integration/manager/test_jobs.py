@@ -22,7 +22,8 @@ from hyperscale.v1.job_pb2 import (
     WORKFLOW_STATUS_RUNNING,
 )
 from tests.integration.manager.conftest import Datacenter, ManagerProcess, refused, workflow
-from tests.integration.manager.fakes import FakeGate, FakeWorker, requests_of, until
+from tests.integration.manager.fakes import FakeGate, FakeWorker, requests_of
+from tests.support.waiting import until
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from hyperscale.v1.gate_service_pb2 import WorkflowQueryRequest
 from hyperscale.v1.job_pb2 import JOB_STATUS_COMPLETED, JOB_STATUS_FAILED, WORKFLOW_STATUS_DISPATCHED
 from hyperscale.v1.progress_pb2 import SHARD_STATUS_CANCELLED
 from tests.integration.manager.conftest import Datacenter, refused, workflow
-from tests.integration.manager.fakes import FakeWorker, until
+from tests.integration.manager.fakes import FakeWorker
+from tests.support.waiting import until
 
 
 @pytest.mark.requirement("AD-32.2")
@@ -74,13 +75,13 @@ async def test_gates_hear_of_leadership_workers_and_free_cores_at_once(datacente
         return (last.is_leader, last.worker_count, last.available_cores) == news
 
     async with datacenter.manager("manager-1", "--report-interval-seconds", "60") as manager:
-        await until(lambda: heard(True, 0, 0), "leadership", 5)
+        await until(lambda: heard(True, 0, 0), "leadership", within_seconds=5)
         async with FakeWorker("worker-1", 3, manager.address) as worker:
-            await until(lambda: heard(True, 1, 3), "a worker and its cores", 5)
+            await until(lambda: heard(True, 1, 3), "a worker and its cores", within_seconds=5)
             await manager.submit("job-1", workflow(users=2))
-            await until(lambda: heard(True, 1, 1), "cores taken", 5)
+            await until(lambda: heard(True, 1, 1), "cores taken", within_seconds=5)
             await worker.run("job-1/browse/0", 10)
-            await until(lambda: heard(True, 1, 3), "cores given back", 5)
+            await until(lambda: heard(True, 1, 3), "cores given back", within_seconds=5)
 
 
 async def test_a_manager_is_ready_when_it_knows_who_leads(datacenter: Datacenter) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,7 @@ from hyperscale.v1 import (
 )
 from hyperscale.workload.statistics import WorkflowStatistics
 from hyperscale.workload.timestamps import timestamp
+from tests.support.waiting import until, until_answer
 
 
 def heartbeat(datacenter: str, /, **changes: Any) -> progress_pb2.ManagerHeartbeat:
@@ -190,8 +191,7 @@ class GateInMemory:
             record = await self.node.jobs.store.get(job_id)
             return record.result if record is not None and record.HasField("result") else None
 
-        found: job_pb2.GlobalJobResult = await until_answer(result)
-        return found
+        return await until_answer(result)
 
 
 def make_gate(store: MemoryStore, node_id: str = "g1", **options: Any) -> GateInMemory:
@@ -213,20 +213,6 @@ async def start(gate: GateInMemory, *datacenters: str) -> GateInMemory:
     gate.node.activate()
     await gate.connect(*datacenters)
     return gate
-
-
-async def until(condition: Callable[[], object], within_seconds: float = 5) -> None:
-    async def answer() -> bool:
-        return bool(condition())
-
-    await until_answer(answer, within_seconds)
-
-
-async def until_answer(probe: Callable[[], Awaitable[Any]], within_seconds: float = 5) -> Any:
-    async with asyncio.timeout(within_seconds):
-        while not (answer := await probe()):
-            await asyncio.sleep(0.005)
-    return answer
 
 
 def refusal(reason: ErrorReason, **metadata: str) -> HyperscaleError:

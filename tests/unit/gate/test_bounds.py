@@ -4,8 +4,9 @@ import asyncio
 
 from hyperscale.runtime.coordination import MemoryStore, memory_coordinator
 from hyperscale.v1 import dispatch_pb2, gate_service_pb2, job_pb2
+from tests.support.waiting import until
 from tests.unit.gate.conftest import StartGate
-from tests.unit.gate.harness import GateInMemory, submission, until
+from tests.unit.gate.harness import GateInMemory, submission
 
 JOBS = 2_100
 
@@ -35,7 +36,8 @@ async def everything_in(store: MemoryStore, prefix: str) -> int:
 
 
 async def test_thousands_of_jobs_leave_nothing_behind(start_gate: StartGate, store: MemoryStore) -> None:
-    gate = await start_gate("east", "west", completed_job_retention_seconds=0.001)
+    # No manager sends heartbeats here, however long a busy machine takes.
+    gate = await start_gate("east", "west", completed_job_retention_seconds=0.001, manager_loss_grace_seconds=600)
     ending_at_once(gate)
     for start in range(0, JOBS, 100):
         job_ids = [f"key-{number}" for number in range(start, start + 100)]

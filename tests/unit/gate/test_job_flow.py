@@ -10,8 +10,9 @@ from hyperscale.gate.models.orders import CallOrigin
 from hyperscale.runtime.errors import LEADER_KEY, ErrorReason, HyperscaleError
 from hyperscale.v1 import dispatch_pb2, gate_service_pb2, job_pb2, progress_pb2, statistics_pb2
 from hyperscale.workload.timestamps import timestamp
+from tests.support.waiting import until, until_answer
 from tests.unit.gate.conftest import StartGate
-from tests.unit.gate.harness import GateInMemory, heartbeat, measured, refusal, submission, until, until_answer
+from tests.unit.gate.harness import GateInMemory, heartbeat, measured, refusal, submission
 
 COMPLETED, FAILED = job_pb2.JOB_STATUS_COMPLETED, job_pb2.JOB_STATUS_FAILED
 CANCELLED, TIMEOUT = job_pb2.JOB_STATUS_CANCELLED, job_pb2.JOB_STATUS_TIMEOUT

@@ -6,8 +6,9 @@ from hyperscale.gate.models.orders import CallOrigin
 from hyperscale.runtime.coordination import MemoryStore
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.v1 import dispatch_pb2, gate_service_pb2, job_pb2
+from tests.support.waiting import until
 from tests.unit.gate.conftest import StartGate
-from tests.unit.gate.harness import GateInMemory, submission, until
+from tests.unit.gate.harness import GateInMemory, submission
 
 FAILED, CANCELLED = job_pb2.JOB_STATUS_FAILED, job_pb2.JOB_STATUS_CANCELLED
 

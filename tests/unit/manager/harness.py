@@ -61,6 +61,7 @@ from hyperscale.v1.progress_pb2 import (
 from hyperscale.v1.statistics_pb2 import StatsWindow, StepStats, WorkflowStats
 from hyperscale.v1.workflow_pb2 import HttpRequest, Priority, SharedIterations, Step, Workflow
 from hyperscale.workload.timestamps import timestamp
+from tests.support.waiting import until
 
 GATE = "gate-1"
 GATE_ADDRESS = "127.0.0.1:1"
@@ -266,15 +267,9 @@ class ManagerInMemory:
     async def __aexit__(self, *_: object) -> None:
         await self.supervisor.stop(1.0)
 
-    async def until(self, condition: Callable[[], object], within_seconds: float = 5.0) -> None:
-        """Wait for a condition."""
-        async with asyncio.timeout(within_seconds):
-            while not condition():
-                await asyncio.sleep(0.001)
-
     async def lead(self) -> None:
         """Wait until this manager leads."""
-        await self.until(lambda: self.leadership.is_ready)
+        await until(lambda: self.leadership.is_ready)
 
     def join(self, worker_id: str, port: int, cores: int) -> None:
         """A worker registers and opens its stream."""
@@ -353,5 +348,5 @@ class ManagerInMemory:
 
     async def final(self, job_id: str) -> JobFinalResult:
         """Wait for the end of a job; returns what the gate is told."""
-        await self.until(lambda: self.state.find(job_id) is None)
+        await until(lambda: self.state.find(job_id) is None)
         return next(r.final_result for r in reversed(await self.sent()) if r.final_result.job_id == job_id)

@@ -10,6 +10,7 @@ from hyperscale.manager.stats import JobStatistics
 from hyperscale.v1.job_pb2 import JOB_STATUS_COMPLETED, JOB_STATUS_FAILED, WORKFLOW_STATUS_AGGREGATION_FAILED
 from hyperscale.v1.progress_pb2 import SHARD_STATUS_COMPLETED, WorkflowProgress
 from hyperscale.v1.statistics_pb2 import Histogram, StepStats, WorkflowStats
+from tests.support.waiting import until
 from tests.unit.manager.harness import ManagerInMemory, dispatch, requests_of, stats, workflow
 
 PORT = 7001
@@ -21,7 +22,7 @@ async def running(manager: ManagerInMemory) -> ManagerInMemory:
     """A manager whose one worker runs the one shard of a job."""
     manager.join("worker-1", PORT, 1)
     await manager.intake.accept(dispatch("job-1", workflow("A")))
-    await manager.until(lambda: manager.port.orders)
+    await until(lambda: manager.port.orders)
     return manager
 
 
@@ -117,7 +118,7 @@ async def test_the_last_seconds_are_sent_before_the_result(running: ManagerInMem
     second = int(running.clock.now)
     running.report("worker-1", SHARD)
     running.report("worker-1", SHARD, SHARD_STATUS_COMPLETED, 3, windows=[running.window(second, "A", 3)])
-    await running.until(lambda: running.state.find("job-1") is None)
+    await until(lambda: running.state.find("job-1") is None)
     kinds = [report.WhichOneof("report") for report in await running.sent()]
     assert kinds[-2:] == ["window", "final_result"]
 

@@ -21,6 +21,7 @@ from hyperscale.v1.job_pb2 import (
     JobFinalResult,
 )
 from hyperscale.v1.progress_pb2 import SHARD_STATUS_CANCELLED, SHARD_STATUS_COMPLETED
+from tests.support.waiting import until
 from tests.unit.manager.harness import ManagerInMemory, TurnedClock, dispatch, requests_of, workflow
 
 PORT = 7001
@@ -34,7 +35,7 @@ def refusal(reason: ErrorReason) -> AbstractContextManager[object]:
 async def running(manager: ManagerInMemory) -> ManagerInMemory:
     manager.join("worker-1", PORT, 1)
     await manager.intake.accept(dispatch("job-1", workflow("A"), workflow("B", "A"), fence=5))
-    await manager.until(lambda: manager.port.orders)
+    await until(lambda: manager.port.orders)
     manager.report("worker-1", "job-1/A/0", requests=1)
     return manager
 
@@ -79,7 +80,7 @@ async def test_a_cancelled_job_stops_its_shards_and_ends_cancelled(running: Mana
     record = await running.ledger.find("job-1")
     assert record is not None
     assert record.status == JOB_STATUS_CANCELLING
-    await running.until(lambda: running.port.cancels)
+    await until(lambda: running.port.cancels)
     assert running.status("job-1", "B") == "CANCELLED"
     running.report("worker-1", "job-1/A/0", SHARD_STATUS_CANCELLED, 7)
     result = await running.final("job-1")
@@ -123,7 +124,7 @@ async def test_a_job_cancelled_before_it_arrives_is_refused(manager: ManagerInMe
 
 async def test_an_ended_job_is_answered_from_the_store(running: ManagerInMemory) -> None:
     running.report("worker-1", "job-1/A/0", SHARD_STATUS_COMPLETED)
-    await running.until(lambda: len(running.port.orders) == 2)
+    await until(lambda: len(running.port.orders) == 2)
     running.run("worker-1", "job-1/B/0")
     await running.final("job-1")
     await running.intake.accept(dispatch("job-1", workflow("A"), workflow("B", "A"), fence=5))
@@ -145,13 +146,13 @@ async def test_only_the_leader_takes_jobs_and_followers_name_it(
     manager: ManagerInMemory, store: MemoryStore, clock: TurnedClock
 ) -> None:
     async with ManagerInMemory("manager-2", store, clock) as follower:
-        await follower.until(lambda: follower.leadership.leader is not None and follower.leadership.leader.address)
+        await until(lambda: follower.leadership.leader is not None and follower.leadership.leader.address)
         with pytest.raises(HyperscaleError) as caught:
             await follower.intake.accept(dispatch("job-1", workflow("A")))
         assert (caught.value.reason, caught.value.leader) == (ErrorReason.NOT_LEADER, "127.0.0.1:7000")
         manager.join("worker-1", PORT, 1)
         await manager.intake.accept(dispatch("job-1", workflow("A")))
-        await manager.until(lambda: manager.port.orders)
+        await until(lambda: manager.port.orders)
         (info,) = await follower.queries.find(WorkflowQueryRequest())
         assert (info.status, list(info.assigned_workers)) == (WORKFLOW_STATUS_DISPATCHED, ["worker-1"])
 
@@ -162,11 +163,11 @@ async def test_a_new_leader_ends_what_was_under_way(
 ) -> None:
     await running.intake.accept(dispatch("job-2", workflow("A")))
     await running.cancellation.cancel(JobCancelRequest(job_id="job-2"))
-    await running.until(lambda: running.state.find("job-2") is None)
+    await until(lambda: running.state.find("job-2") is None)
     async with ManagerInMemory("manager-2", store, clock) as successor:
         lease_clock.now += 60
         await successor.lead()
-        await running.until(lambda: not running.leadership.is_ready)
+        await until(lambda: not running.leadership.is_ready)
         assert len(running.state) == 0
         results = {
             report.final_result.job_id: report.final_result
@@ -178,7 +179,7 @@ async def test_a_new_leader_ends_what_was_under_way(
         assert results["job-2"].status == JOB_STATUS_CANCELLED
         successor.join("worker-1", PORT, 1)
         successor.heartbeats.take(successor.heartbeat("worker-1", PORT, 1, "job-1/A/0"))
-        await successor.until(lambda: successor.port.cancels)
+        await until(lambda: successor.port.cancels)
         (_, cancel) = successor.port.cancels[0]
         assert (cancel.job_id, successor.port.stopped()) == ("job-1", [(PORT, "job-1/A/0")])
         lease = successor.leadership.require()
@@ -219,14 +220,14 @@ async def test_nothing_is_kept_of_jobs_that_have_ended(manager: ManagerInMemory)
     for number in range(200):
         job_id = f"job-{number}"
         await manager.intake.accept(dispatch(job_id, workflow("A")))
-        await manager.until(lambda: len(manager.port.orders) > number)  # noqa: B023
+        await until(lambda: len(manager.port.orders) > number)  # noqa: B023
         manager.run("worker-1", f"{job_id}/A/0")
         await manager.final(job_id)
     assert len(manager.state) == 0
     assert len(manager.outbox) == 0
     assert manager.reports.held_results == 0
     assert [status.reserved_cores for status in manager.workers.statuses()] == [0]
-    await manager.until(lambda: set(manager.supervisor.running) == {"leadership", "scheduling"})
+    await until(lambda: set(manager.supervisor.running) == {"leadership", "scheduling"})
     assert not manager.supervisor.failures
 
 

@@ -15,6 +15,7 @@ from hyperscale.v1.job_pb2 import (
 )
 from hyperscale.v1.progress_pb2 import SHARD_STATUS_CANCELLED, SHARD_STATUS_COMPLETED, SHARD_STATUS_FAILED
 from hyperscale.v1.workflow_pb2 import PRIORITY_EXCLUSIVE
+from tests.support.waiting import until
 from tests.unit.manager.harness import ManagerInMemory, dispatch, requests_of, workflow
 
 PORT_1, PORT_2 = 7001, 7002
@@ -25,11 +26,11 @@ async def test_a_workflow_starts_when_its_own_dependencies_are_done(manager: Man
     await manager.intake.accept(
         dispatch("job-1", workflow("A", users=1), workflow("B", "A", users=1), workflow("C", users=1))
     )
-    await manager.until(lambda: len(manager.port.orders) == 2)
+    await until(lambda: len(manager.port.orders) == 2)
     assert sorted(manager.port.workflows()) == ["A", "C"]
     manager.report("worker-1", "job-1/C/0")
     manager.run("worker-1", "job-1/A/0")
-    await manager.until(lambda: "B" in manager.port.workflows())
+    await until(lambda: "B" in manager.port.workflows())
     assert manager.status("job-1", "C") == "RUNNING"
     manager.run("worker-1", "job-1/B/0", 5)
     manager.report("worker-1", "job-1/C/0", SHARD_STATUS_COMPLETED, 7)
@@ -43,7 +44,7 @@ async def test_a_workflow_is_divided_exactly_over_workers(manager: ManagerInMemo
     manager.join("worker-1", PORT_1, 2)
     manager.join("worker-2", PORT_2, 1)
     await manager.intake.accept(dispatch("job-1", workflow("A", users=10, iterations=101)))
-    await manager.until(lambda: len(manager.port.orders) == 2)
+    await until(lambda: len(manager.port.orders) == 2)
     loads = {order.cores: order.workflow.shared_iterations for _, order in manager.port.orders}
     assert {cores: load.vus for cores, load in loads.items()} == {2: 7, 1: 3}
     assert sum(load.iterations for load in loads.values()) == 101
@@ -51,12 +52,12 @@ async def test_a_workflow_is_divided_exactly_over_workers(manager: ManagerInMemo
 
 async def test_a_job_waits_for_a_worker_and_runs_when_one_comes(manager: ManagerInMemory) -> None:
     await manager.intake.accept(dispatch("job-1", workflow("A")))
-    await manager.until(lambda: manager.job("job-1").lifecycle.status == JOB_STATUS_QUEUED)
-    await manager.until(lambda: manager.job("job-1").workflows["A"].waits_for)
+    await until(lambda: manager.job("job-1").lifecycle.status == JOB_STATUS_QUEUED)
+    await until(lambda: manager.job("job-1").workflows["A"].waits_for)
     (waiting,) = [report.progress for report in await manager.sent()]
     assert (waiting.status, waiting.workflows[0].reason) == (JOB_STATUS_QUEUED, "waits for a worker")
     manager.join("worker-1", PORT_1, 2)
-    await manager.until(lambda: manager.port.orders)
+    await until(lambda: manager.port.orders)
     manager.run("worker-1", "job-1/A/0")
     assert (await manager.final("job-1")).status == JOB_STATUS_COMPLETED
 
@@ -64,19 +65,19 @@ async def test_a_job_waits_for_a_worker_and_runs_when_one_comes(manager: Manager
 async def test_a_job_waits_for_the_cores_of_another(manager: ManagerInMemory) -> None:
     manager.join("worker-1", PORT_1, 2)
     await manager.intake.accept(dispatch("job-1", workflow("A")))
-    await manager.until(lambda: len(manager.port.orders) == 1)
+    await until(lambda: len(manager.port.orders) == 1)
     await manager.intake.accept(dispatch("job-2", workflow("A")))
-    await manager.until(lambda: manager.job("job-2").workflows["A"].waits_for == "waits for free cores")
+    await until(lambda: manager.job("job-2").workflows["A"].waits_for == "waits for free cores")
     assert manager.job("job-2").lifecycle.status == JOB_STATUS_QUEUED
     manager.run("worker-1", "job-1/A/0")
-    await manager.until(lambda: len(manager.port.orders) == 2)
+    await until(lambda: len(manager.port.orders) == 2)
     assert manager.port.orders[1][1].job_id == "job-2"
 
 
 async def test_dependents_of_a_failed_workflow_fail_transitively(manager: ManagerInMemory) -> None:
     manager.join("worker-1", PORT_1, 1)
     await manager.intake.accept(dispatch("job-1", workflow("A"), workflow("B", "A"), workflow("C", "B")))
-    await manager.until(lambda: manager.port.orders)
+    await until(lambda: manager.port.orders)
     manager.report("worker-1", "job-1/A/0", requests=3)
     manager.report("worker-1", "job-1/A/0", SHARD_STATUS_FAILED, 4, errors=["engine 4711 was killed"])
     result = await manager.final("job-1")
@@ -91,7 +92,7 @@ async def test_the_loss_of_a_worker_fails_the_job_and_stops_the_other_shards(man
     manager.join("worker-1", PORT_1, 1)
     manager.join("worker-2", PORT_2, 1)
     await manager.intake.accept(dispatch("job-1", workflow("A")))
-    await manager.until(lambda: len(manager.port.orders) == 2)
+    await until(lambda: len(manager.port.orders) == 2)
     shard_of = {port: order.shard_id for port, order in manager.port.orders}
     manager.report("worker-1", shard_of[PORT_1], requests=5)
     manager.report("worker-2", shard_of[PORT_2], requests=6)
@@ -100,7 +101,7 @@ async def test_the_loss_of_a_worker_fails_the_job_and_stops_the_other_shards(man
     assert manager.job("job-1").lifecycle.status == JOB_STATUS_RUNNING
     manager.clock.now += 3.1
     manager.upkeep.tick()
-    await manager.until(lambda: manager.port.cancels)
+    await until(lambda: manager.port.cancels)
     assert manager.port.stopped() == [(PORT_2, shard_of[PORT_2])]
     manager.report("worker-2", shard_of[PORT_2], SHARD_STATUS_CANCELLED, 9)
     result = await manager.final("job-1")
@@ -114,7 +115,7 @@ async def test_shards_that_do_not_confirm_their_end_are_given_up(manager: Manage
     manager.join("worker-1", PORT_1, 1)
     manager.join("worker-2", PORT_2, 1)
     await manager.intake.accept(dispatch("job-1", workflow("A")))
-    await manager.until(lambda: len(manager.port.orders) == 2)
+    await until(lambda: len(manager.port.orders) == 2)
     first, second = (order.shard_id for _, order in manager.port.orders)
     manager.report(f"worker-{manager.port.orders[0][0] - 7000}", first, SHARD_STATUS_FAILED, 1)
     manager.upkeep.tick()
@@ -128,7 +129,7 @@ async def test_shards_that_do_not_confirm_their_end_are_given_up(manager: Manage
 async def test_a_worker_that_comes_back_in_time_is_not_lost(manager: ManagerInMemory) -> None:
     manager.join("worker-1", PORT_1, 1)
     await manager.intake.accept(dispatch("job-1", workflow("A")))
-    await manager.until(lambda: manager.port.orders)
+    await until(lambda: manager.port.orders)
     manager.part("worker-1")
     manager.clock.now += 2
     manager.join("worker-1", PORT_1, 1)
@@ -141,7 +142,7 @@ async def test_a_worker_that_comes_back_in_time_is_not_lost(manager: ManagerInMe
 async def test_a_worker_that_forgot_its_shard_fails_it(manager: ManagerInMemory) -> None:
     manager.join("worker-1", PORT_1, 1)
     await manager.intake.accept(dispatch("job-1", workflow("A")))
-    await manager.until(lambda: manager.port.orders)
+    await until(lambda: manager.port.orders)
     manager.report("worker-1", "job-1/A/0")
     manager.heartbeats.take(manager.heartbeat("worker-1", PORT_1, 1))
     manager.clock.now += 3.1
@@ -158,7 +159,7 @@ async def test_a_refused_shard_goes_to_another_worker_under_a_new_attempt(
     manager.join("worker-1", PORT_1, 2)
     manager.join("worker-2", PORT_2, 1)
     await manager.intake.accept(dispatch("job-1", workflow("A", users=1)))
-    await manager.until(lambda: manager.port.orders)
+    await until(lambda: manager.port.orders)
     ((port, order),) = manager.port.orders
     assert (port, order.attempt) == (PORT_2, 2)
     assert [worker.reserved_cores for worker in manager.workers.statuses()] == [0, 1]
@@ -171,12 +172,12 @@ async def test_the_other_shards_of_a_workflow_go_on_while_a_refused_one_waits(ma
     manager.join("worker-1", PORT_1, 1)
     manager.join("worker-2", PORT_2, 1)
     await manager.intake.accept(dispatch("job-1", workflow("A", users=2)))
-    await manager.until(lambda: manager.port.orders)
+    await until(lambda: manager.port.orders)
     ((_, kept),) = manager.port.orders
     manager.report("worker-2", kept.shard_id)
     del manager.port.refusals[PORT_1]
     manager.clock.now += 1.1
-    await manager.until(lambda: len(manager.port.orders) == 2)
+    await until(lambda: len(manager.port.orders) == 2)
     port, again = manager.port.orders[1]
     assert (port, again.attempt, again.workflow.shared_iterations.vus) == (PORT_1, 2, 1)
     manager.run("worker-1", again.shard_id, 4)
@@ -190,10 +191,10 @@ async def test_a_shard_that_nobody_takes_fails_its_workflow_in_the_end(manager: 
     manager.join("worker-1", PORT_1, 1)
     manager.join("worker-2", PORT_2, 1)
     await manager.intake.accept(dispatch("job-1", workflow("A", users=2)))
-    await manager.until(lambda: manager.port.orders)
+    await until(lambda: manager.port.orders)
     ((_, kept),) = manager.port.orders
     manager.report("worker-2", kept.shard_id, requests=3)
-    await manager.until(lambda: [shard for shard in manager.job("job-1").shards() if shard.waiting_since_seconds])
+    await until(lambda: [shard for shard in manager.job("job-1").shards() if shard.waiting_since_seconds])
     manager.clock.now += 29.9
     manager.upkeep.tick()
     assert manager.status("job-1", "A") == "RUNNING"
@@ -203,7 +204,7 @@ async def test_a_shard_that_nobody_takes_fails_its_workflow_in_the_end(manager: 
         manager.upkeep.tick()
         return manager.status("job-1", "A") == "FAILED"
 
-    await manager.until(is_given_up)
+    await until(is_given_up)
     manager.report("worker-2", kept.shard_id, SHARD_STATUS_CANCELLED, 4)
     result = await manager.final("job-1")
     assert (result.status, requests_of(result)) == (JOB_STATUS_FAILED, 4)
@@ -224,15 +225,15 @@ async def test_a_shard_that_its_worker_finds_faulty_fails_the_job(manager: Manag
 async def test_an_exclusive_workflow_waits_for_the_datacenter_to_be_idle(manager: ManagerInMemory) -> None:
     manager.join("worker-1", PORT_1, 2)
     await manager.intake.accept(dispatch("job-1", workflow("A", users=1)))
-    await manager.until(lambda: manager.port.orders)
+    await until(lambda: manager.port.orders)
     await manager.intake.accept(dispatch("job-2", workflow("X", priority=PRIORITY_EXCLUSIVE)))
     await manager.intake.accept(dispatch("job-3", workflow("Y", users=1)))
-    await manager.until(lambda: manager.job("job-3").workflows["Y"].waits_for)
+    await until(lambda: manager.job("job-3").workflows["Y"].waits_for)
     manager.run("worker-1", "job-1/A/0")
-    await manager.until(lambda: len(manager.port.orders) == 2)
+    await until(lambda: len(manager.port.orders) == 2)
     assert (manager.port.workflows(), manager.port.orders[1][1].cores) == (["A", "X"], 2)
     manager.run("worker-1", "job-2/X/0")
-    await manager.until(lambda: manager.port.workflows() == ["A", "X", "Y"])
+    await until(lambda: manager.port.workflows() == ["A", "X", "Y"])
 
 
 async def test_workflows_without_users_end_at_once_with_empty_statistics(manager: ManagerInMemory) -> None:
@@ -246,10 +247,10 @@ async def test_workflows_without_users_end_at_once_with_empty_statistics(manager
 async def test_a_worker_joins_between_two_workflows(manager: ManagerInMemory) -> None:
     manager.join("worker-1", PORT_1, 1)
     await manager.intake.accept(dispatch("job-1", workflow("A"), workflow("B", "A")))
-    await manager.until(lambda: manager.port.orders)
+    await until(lambda: manager.port.orders)
     manager.join("worker-2", PORT_2, 1)
     manager.run("worker-1", "job-1/A/0")
-    await manager.until(lambda: len(manager.port.orders) == 3)
+    await until(lambda: len(manager.port.orders) == 3)
     assert {port for port, order in manager.port.orders if order.workflow.name == "B"} == {PORT_1, PORT_2}
 
 
@@ -257,8 +258,8 @@ async def test_a_worker_that_took_a_shard_without_answering_keeps_it(manager: Ma
     manager.join("worker-1", PORT_1, 2)
     manager.port.lost_answers.add(PORT_1)
     await manager.intake.accept(dispatch("job-1", workflow("A")))
-    await manager.until(lambda: manager.port.orders)
-    await manager.until(lambda: manager.workers.statuses()[0].reserved_cores == 0)
+    await until(lambda: manager.port.orders)
+    await until(lambda: manager.workers.statuses()[0].reserved_cores == 0)
     manager.heartbeats.take(manager.heartbeat("worker-1", PORT_1, 2, "job-1/A/0"))
     assert manager.status("job-1", "A") == "DISPATCHED"
     assert manager.workers.statuses()[0].reserved_cores == 2
@@ -271,10 +272,10 @@ async def test_a_worker_that_did_not_answer_is_asked_again_for_the_same_attempt(
     manager.join("worker-1", PORT_1, 2)
     manager.port.refusals[PORT_1] = HyperscaleError(ErrorReason.DEADLINE_EXCEEDED)
     await manager.intake.accept(dispatch("job-1", workflow("A")))
-    await manager.until(lambda: [shard.cause for shard in manager.job("job-1").shards() if shard.cause])
+    await until(lambda: [shard.cause for shard in manager.job("job-1").shards() if shard.cause])
     del manager.port.refusals[PORT_1]
     manager.clock.now += 1.1
-    await manager.until(lambda: manager.port.orders)
+    await until(lambda: manager.port.orders)
     assert manager.port.orders[0][1].attempt == 1
 
 
@@ -284,22 +285,22 @@ async def test_a_shard_that_another_worker_got_is_stopped_at_the_one_that_did_no
     manager.join("worker-1", PORT_1, 2)
     manager.port.refusals[PORT_1] = HyperscaleError(ErrorReason.PEER_UNREACHABLE)
     await manager.intake.accept(dispatch("job-1", workflow("A")))
-    await manager.until(lambda: [shard.cause for shard in manager.job("job-1").shards() if shard.cause])
+    await until(lambda: [shard.cause for shard in manager.job("job-1").shards() if shard.cause])
     manager.join("worker-2", PORT_2, 2)
-    await manager.until(lambda: manager.port.orders)
+    await until(lambda: manager.port.orders)
     assert manager.port.orders[0][1].attempt == 2
     del manager.port.refusals[PORT_1]
     manager.heartbeats.take(manager.heartbeat("worker-1", PORT_1, 2, "job-1/A/0"))
-    await manager.until(lambda: manager.port.cancels)
+    await until(lambda: manager.port.cancels)
     assert manager.port.stopped() == [(PORT_1, "job-1/A/0")]
 
 
 async def test_a_worker_is_told_to_stop_until_it_has_heard(manager: ManagerInMemory) -> None:
     manager.join("worker-1", PORT_1, 1)
     await manager.intake.accept(dispatch("job-1", workflow("A")))
-    await manager.until(lambda: manager.port.orders)
+    await until(lambda: manager.port.orders)
     manager.port.refusals[PORT_1] = HyperscaleError(ErrorReason.PEER_UNREACHABLE)
     await manager.cancellation.cancel(JobCancelRequest(job_id="job-1"))
-    await manager.until(lambda: manager.supervisor.failures.get("shard-stop"))
+    await until(lambda: manager.supervisor.failures.get("shard-stop"))
     del manager.port.refusals[PORT_1]
-    await manager.until(lambda: manager.port.cancels)
+    await until(lambda: manager.port.cancels)

@@ -17,6 +17,7 @@ from hyperscale.runtime.links import LinkTimings, StreamLink
 from hyperscale.runtime.outbox import Outbox, Outgoing
 from hyperscale.runtime.server import NodeServer
 from hyperscale.runtime.supervisor import Supervisor
+from tests.support.waiting import until
 from tests.unit.runtime.conftest import EchoNode, Logs
 from tests.unit.runtime.echo import SERVICE_NAME, EchoService, EchoStub, add_to_server, text
 
@@ -70,12 +71,6 @@ async def linked(node: EchoNode, supervisor: Supervisor, logs: Logs) -> AsyncIte
     link.start()
     yield Linked(link, peer, outbox)
     await link.stop()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - what others hold has no event
-            await asyncio.sleep(0.005)
 
 
 async def test_reports_are_delivered_in_order_and_forgotten(node: EchoNode, linked: Linked) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import grpc.aio
 import pytest
 
+from tests.support.waiting import until
 from tests.unit.runtime.echo import EchoStub, text
 
 REPOSITORY = Path(__file__).parents[3]
@@ -66,12 +67,6 @@ async def finished(process: asyncio.subprocess.Process) -> tuple[int | None, str
     async with asyncio.timeout(DEADLINE_SECONDS):
         _, stderr = await process.communicate()
     return process.returncode, stderr.decode()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - another process has no event
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.requirement("OPS.1")
