@@ -1,0 +1,124 @@
+"""What one user says and hears beyond the fixed bytes of its requests: fills templates, looks into responses.
+
+Only workflows that have templates, checks, extractions or feeds have dialogues; the users of others have nothing to do
+with any of this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from hyperscale.v1 import statistics_pb2 as pb
+from hyperscale.v1 import workflow_pb2
+from hyperscale.worker.engine.errors import PlanError
+from hyperscale.worker.engine.feeds import FeedCursor
+from hyperscale.worker.engine.inspection import CompiledExtraction, Findings, compile_inspection, is_inspected
+from hyperscale.worker.engine.models.http import Answer
+from hyperscale.worker.engine.models.plan import EncodedStep, Plan
+from hyperscale.worker.engine.recorder import Recorder
+from hyperscale.worker.engine.templates import TemplateScope
+from hyperscale.workload.feeds import FeedError
+from hyperscale.workload.patterns import PatternError
+from hyperscale.workload.shares import LoadPart
+
+_MOST_NUMBERS: Final = 2**62
+
+
+class Dialogues:
+    """What the dialogues of one run share; makes them, one per user."""
+
+    def __init__(self, workflow: workflow_pb2.Workflow) -> None:
+        """Raises PlanError naming what cannot be compiled; validation has told of it before."""
+        part = LoadPart.of(workflow.data_share if workflow.HasField("data_share") else None)
+        try:
+            self.inspections = {step.name: compile_inspection(step) for step in workflow.steps if is_inspected(step)}
+            """By step, of those that somebody looks at."""
+            self.feeds = tuple(FeedCursor(feed, part) for feed in workflow.feeds)
+        except (PatternError, FeedError) as error:
+            raise PlanError(f"workflow {workflow.name!r}: {error}") from error
+        self._counter = part.items(_MOST_NUMBERS)
+        self._user_numbers = part.items(_MOST_NUMBERS)
+
+    def of_next_user(self, plan: Plan, recorder: Recorder) -> Dialogue | None:
+        """The dialogue of one more user; None when the workflow needs none."""
+        if self.inspections or self.feeds or any(step.template for step in plan.steps):
+            scope = TemplateScope(vu=next(self._user_numbers, 0), next_counter=self._next_counter)
+            return Dialogue(self, scope, recorder)
+        return None
+
+    def _next_counter(self) -> int:
+        return next(self._counter)
+
+
+class Dialogue:
+    """The variables, rows and numbers of one user."""
+
+    __slots__ = ("_recorder", "_run", "_scope", "filled")
+
+    def __init__(self, run: Dialogues, scope: TemplateScope, recorder: Recorder) -> None:
+        self._run = run
+        self._scope = scope
+        self._recorder = recorder
+        self.filled: EncodedStep | None = None
+        """The request made last, before cookies and redirects."""
+
+    def begin(self) -> bool:
+        """Prepare for an iteration; whether there is one: a feed may have no row left for the user."""
+        scope = self._scope
+        scope.iteration += 1
+        scope.variables.clear()
+        for feed in self._run.feeds:
+            if feed.is_kept and feed.name in scope.rows:
+                continue
+            row = feed.take()
+            if row is None:
+                return False
+            scope.rows[feed.name] = row
+        return True
+
+    def request(self, step: EncodedStep) -> EncodedStep:
+        """The step with its templates filled in, for the request that is sent now."""
+        # Not usual: what was sent differs each time, and is counted one by one.
+        filled = replace(step, payload=step.template.fill(self._scope), is_usual=False) if step.template else step
+        self.filled = filled
+        return filled
+
+    def heard(self, step: EncodedStep, answer: Answer, *, is_expected: bool) -> bool:
+        """Look into the response; whether the iteration goes on.
+
+        Parameters
+        ----------
+        is_expected
+            Whether the status was expected: otherwise the request has failed already, and does so once.
+        """
+        inspection = self._run.inspections.get(step.name)
+        if inspection is None:
+            return True
+        findings = Findings(answer)
+        statistics = self._recorder.step_now(step.name)
+        for check in inspection.checks:
+            statistics.checks.check(check.name).count(held=check.holds(findings))
+        goes_on = all(self._extract(extraction, findings) for extraction in inspection.extractions)
+        if not goes_on and is_expected:
+            self._recorder.rejected(step, pb.ERROR_CLASS_CHECK, answer.ended)
+        return goes_on
+
+    def missed(self, step: EncodedStep) -> bool:
+        """There was no response: every check fails; whether the iteration goes on."""
+        inspection = self._run.inspections.get(step.name)
+        if inspection is None:
+            return True
+        statistics = self._recorder.step_now(step.name)
+        for check in inspection.checks:
+            statistics.checks.check(check.name).count(held=False)
+        return all(self._extract(extraction, None) for extraction in inspection.extractions)
+
+    def _extract(self, extraction: CompiledExtraction, findings: Findings | None) -> bool:
+        """Set the variable; whether there is a value for it."""
+        found = extraction.find(findings) if findings is not None else None
+        value = extraction.default if found is None else found
+        if value is None:
+            return False
+        self._scope.variables[extraction.variable] = value
+        return True
