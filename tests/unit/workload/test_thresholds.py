@@ -131,8 +131,9 @@ def test_a_bad_expression_says_what_would_be_valid(metric: str, expression: str,
 @pytest.mark.parametrize(
     ("metric", "message"),
     [
-        ("http_reqs_duration", "no metric 'http_reqs_duration'; did you mean 'http_req_duration'?"),
-        ("nope", "no metric 'nope'; there are http_reqs, "),
+        ("http reqs", "must be a metric"),
+        ("1st", "must be a metric"),
+        ("a" * 65, "must be a metric"),
         ("", "must be a metric"),
         ("http_reqs{", "must be a metric"),
         ("http_reqs{step:a}{step:b}", "must be a metric"),
@@ -181,6 +182,55 @@ def test_tags_must_name_what_the_job_has() -> None:
         ("thresholds[4].metric", "the job has no workflow 'shop'; there are browse, admin"),
         ("thresholds[5].metric", "the job has no step 'login'; there are home"),
     ]
+
+
+def test_a_metric_must_be_known_unless_code_or_another_protocol_can_produce_it() -> None:
+    submission = job("orders", "http_req_duraton")
+    assert [(fault.path, fault.message[:70]) for fault in validate_submission(submission)] == [
+        ("thresholds[0].metric", "no metric 'orders'; there are checks, http_reqs, http_req_duration, ht"),
+        ("thresholds[1].metric", "no metric 'http_req_duraton'; did you mean 'http_req_duration'?"),
+    ]
+    submission.workflows[0].class_name = "Browse"
+    assert not any(fault.path.startswith("thresholds") for fault in validate_submission(submission))
+
+
+def test_metrics_that_only_the_job_knows() -> None:
+    shop = WorkflowStatistics("shop")
+    shop.custom_metrics.count("orders", 7)
+    shop.custom_metrics.see("found", matching=93, total=100)
+    shop.custom_metrics.record("basket", 250.0)
+    shop.custom_metrics.note("level", 2.5, 1.0)
+    grpc = shop.step("ask").protocol("grpc")
+    grpc.total_count, grpc.failures[statistics_pb2.ERROR_CLASS_TIMEOUT] = 50, 5
+    grpc.duration_ms.record(20.0)
+    grpc.metrics.count("grpc_messages", 500)
+    shop.step("ask").protocol("code").total_count = 3
+    holds = [
+        ("orders", "count == 14"),
+        ("orders{workflow:shop}", "rate == 1.4"),
+        ("found", "rate >= 93%"),
+        ("basket", "max <= 0.25s"),
+        ("basket", "p(99.9) > 249"),
+        ("level", "value == 2.5"),
+        ("grpc_reqs{step:ask}", "count == 100"),
+        ("grpc_req_failed", "rate <= 10%"),
+        ("grpc_req_duration{step:ask}", "p(95) < 21ms"),
+        ("grpc_messages", "count == 1000"),
+        ("http_reqs", "count == 0"),
+        ("never_counted", "count == 0"),
+    ]
+    assert [rule for rule in holds if not judge(*rule, shop, shop)[1]] == []
+    without_sample = [
+        ("never_seen", "rate < 1"),
+        ("orders", "max < 100"),
+        ("level", "count < 9"),
+        ("code_reqs", "rate > 0"),
+    ]
+    assert [judge(*rule, shop) for rule in without_sample] == [(None, False)] * len(without_sample)
+    shown = MetricSource([shop], 10.0).values()
+    protocol = ["grpc_messages", "grpc_req_duration", "grpc_req_failed", "grpc_reqs"]
+    assert [name for name in shown if name not in METRICS] == ["basket", "found", *protocol, "level", "orders"]
+    assert "http_reqs" not in shown
 
 
 def test_a_datacenter_is_known_when_the_job_requires_some() -> None:

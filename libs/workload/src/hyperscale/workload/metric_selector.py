@@ -14,7 +14,10 @@ from hyperscale.workload.metric_catalogue import METRICS, MetricLevel
 
 MAX_SELECTOR_LENGTH: Final = 512
 
-_SELECTOR: Final = re.compile(r"\s*(?P<metric>[^\s{}]+)\s*(?:\{(?P<tags>[^{}]*)\}\s*)?")
+_SELECTOR: Final = re.compile(r"\s*(?P<metric>[A-Za-z_][A-Za-z0-9_]{0,63})\s*(?:\{(?P<tags>[^{}]*)\}\s*)?")
+_HTTP_ACTIONS: Final = frozenset({"http", "graphql"})
+_PREFIXES: Final = {"websocket": "ws"}
+"""What the metrics of a step's action begin with, where it is not the name of the action."""
 _EXAMPLE: Final = "http_req_duration{step:login}"
 _SHOWN_NAME_LENGTH: Final = 80
 _SHOWN_NAMES: Final = 10
@@ -46,15 +49,16 @@ class MetricSelector:
 
 
 def parse_selector(text: str) -> MetricSelector:
-    """Read a metric with its tags; raises MetricSelectorError."""
+    """Read a metric with its tags; raises MetricSelectorError.
+
+    The metric need not be in the catalogue: which others there are only the job knows.
+    """
     parsed = _SELECTOR.fullmatch(text) if len(text) <= MAX_SELECTOR_LENGTH else None
     if parsed is None:
         raise MetricSelectorError(f"must be a metric, or a metric with tags such as {_EXAMPLE!r}")
     metric, tags = parsed["metric"], _tags(parsed["tags"])
     known = METRICS.get(metric)
-    if known is None:
-        raise MetricSelectorError(f"no metric {_shown(metric)}{_suggestion(metric, METRICS)}")
-    if MetricTag.STEP in tags and known.level is not MetricLevel.STEP:
+    if MetricTag.STEP in tags and known is not None and known.level is not MetricLevel.STEP:
         raise MetricSelectorError(f"{metric} is measured of workflows, not of steps")
     return MetricSelector(
         metric,
@@ -67,8 +71,10 @@ def parse_selector(text: str) -> MetricSelector:
 def selection_faults(selector: MetricSelector, submission: job_pb2.JobSubmission) -> Iterator[str]:
     """What the selector names that the job does not have.
 
-    Datacenters are known only when the job requires some.
+    Datacenters are known only when the job requires some, metrics only when no code measures any.
     """
+    if selector.metric not in METRICS and not _may_produce(submission, selector.metric):
+        yield f"no metric {_shown(selector.metric)}{_suggestion(selector.metric, METRICS)}"
     workflows = {workflow.name: workflow for workflow in submission.workflows}
     if selector.workflow and selector.workflow not in workflows:
         yield _unknown(MetricTag.WORKFLOW, selector.workflow, workflows)
@@ -80,6 +86,15 @@ def selection_faults(selector: MetricSelector, submission: job_pb2.JobSubmission
     datacenters = submission.datacenters.required
     if selector.datacenter and datacenters and selector.datacenter not in datacenters:
         yield _unknown(MetricTag.DATACENTER, selector.datacenter, datacenters)
+
+
+def _may_produce(submission: job_pb2.JobSubmission, metric: str) -> bool:
+    """Whether a metric that is not in the catalogue can come from the job's code, or from another protocol than HTTP."""
+    if any(workflow.class_name for workflow in submission.workflows):
+        return True
+    actions = {step.WhichOneof("action") for workflow in submission.workflows for step in workflow.steps}
+    prefixes = (_PREFIXES.get(action, action) for action in actions - _HTTP_ACTIONS if action)
+    return any(metric.startswith(f"{prefix}_") for prefix in prefixes)
 
 
 def _tags(text: str | None) -> dict[MetricTag, str]:

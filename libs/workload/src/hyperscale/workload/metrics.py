@@ -8,36 +8,27 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from hyperscale.v1 import statistics_pb2 as pb
-from hyperscale.workload.histogram import Histogram
 from hyperscale.workload.metric_catalogue import (
     AGGREGATIONS,
     METRICS,
     Aggregation,
     MetricKind,
-    MetricLevel,
     Percentile,
     SimpleAggregation,
 )
 from hyperscale.workload.metric_selector import MetricSelector
+from hyperscale.workload.samples import Sample, Share, kind_of, sample_of, sum_of, value_of
 from hyperscale.workload.statistics import StepStatistics, WorkflowStatistics
+from hyperscale.workload.totals import TotalsByName
 
 MeasuredT = TypeVar("MeasuredT")
 
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """How often something was the case."""
-
-    part: int
-    whole: int
-
-
-Sample = int | Share | Histogram
-"""What a metric is made of: a count or a level, a share, or a distribution. Samples of one metric add up."""
+CODE_PROTOCOL: Final = "code"
+"""Under which the exceptions of a workflow's own code are counted: errors, but no metrics."""
 
 STEP_METRICS: Final[Mapping[str, Callable[[StepStatistics], Sample | None]]] = {
     "checks": lambda step: Share(step.checks.passes, step.checks.total) if step.checks.by_name else None,
-    "http_reqs": lambda step: step.total_count,
+    "http_reqs": lambda step: None if step.protocols and not step.total_count else step.total_count,
     "http_req_duration": lambda step: step.duration_ms,
     "http_req_failed": lambda step: Share(step.failed_count, step.total_count),
     "http_req_blocked": lambda step: step.phases.blocked_ms,
@@ -90,27 +81,54 @@ class MetricSource:
     def aggregate(self, metric: str, aggregation: Aggregation) -> float | None:
         """One value of a metric; None when the metric has no sample.
 
-        Raises KeyError for an unknown metric, ValueError for an aggregation that it does not have.
+        Raises ValueError for an aggregation that a metric of the catalogue does not have. One that nobody knows beforehand
+        has no sample of another kind than it turned out to be.
         """
-        return self._value(METRICS[metric].kind, self._sample(metric), aggregation)
+        entry = METRICS.get(metric)
+        sample = sum_of(self._samples(metric))
+        if sample is None:
+            # What nobody counted did not happen; anything else would be an invented value.
+            is_count = entry.kind is MetricKind.COUNTER if entry else aggregation is SimpleAggregation.COUNT
+            return 0.0 if is_count else None
+        kind = entry.kind if entry else kind_of(sample)
+        if entry is None and not _has(kind, aggregation):
+            return None
+        return value_of(sample, kind, aggregation, self._elapsed_seconds)
 
     def values(self) -> dict[str, dict[str, float]]:
-        """Every metric that has samples, with the aggregations that are shown."""
-        metrics = {metric: self._shown(metric) for metric in METRICS}
+        """Every metric that has samples, with the aggregations that are shown; those of the catalogue first."""
+        names = [*METRICS, *sorted(self._open_names() - METRICS.keys())]
+        metrics = {metric: self._shown(metric) for metric in names}
         return {metric: values for metric, values in metrics.items() if values}
 
     def _shown(self, metric: str) -> dict[str, float]:
-        kind, sample = METRICS[metric].kind, self._sample(metric)
+        sample = sum_of(self._samples(metric))
         if sample is None:
             return {}
-        values = {str(aggregation): self._value(kind, sample, aggregation) for aggregation in AGGREGATIONS[kind]}
-        return {name: value for name, value in values.items() if value is not None}
+        kind = METRICS[metric].kind if metric in METRICS else kind_of(sample)
+        shown = {
+            str(aggregation): value_of(sample, kind, aggregation, self._elapsed_seconds)
+            for aggregation in AGGREGATIONS[kind]
+        }
+        return {name: value for name, value in shown.items() if value is not None}
 
-    def _sample(self, metric: str) -> Sample | None:
-        """The sum of what every step or workflow has of the metric; None when nothing produced it."""
-        if METRICS[metric].level is MetricLevel.STEP:
-            return _sum(_samples(STEP_METRICS[metric], self._steps()))
-        return None if self._step_name else _sum(_samples(WORKFLOW_METRICS[metric], self._workflows))
+    def _samples(self, metric: str) -> list[Sample]:
+        """What every step or workflow has of the metric; empty when nothing produced it."""
+        if metric in STEP_METRICS:
+            return _extracted(STEP_METRICS[metric], self._steps())
+        if metric in WORKFLOW_METRICS:
+            return [] if self._step_name else _extracted(WORKFLOW_METRICS[metric], self._workflows)
+        return [metrics[metric] for metrics in self._open_metrics() if metric in metrics]
+
+    def _open_names(self) -> set[str]:
+        return {name for metrics in self._open_metrics() for name in metrics}
+
+    def _open_metrics(self) -> Iterator[dict[str, Sample]]:
+        """The metrics that are not known beforehand, of each step and of each workflow."""
+        yield from map(_protocol_metrics, self._steps())
+        if not self._step_name:
+            for workflow in self._workflows:
+                yield _samples_by_name(workflow.custom_metrics)
 
     def _steps(self) -> Iterator[StepStatistics]:
         for workflow in self._workflows:
@@ -118,87 +136,29 @@ class MetricSource:
                 if self._step_name in {"", name}:
                     yield step
 
-    def _value(self, kind: MetricKind, sample: Sample | None, aggregation: Aggregation) -> float | None:
-        match sample:
-            case Histogram():
-                return _trend_value(sample, aggregation)
-            case Share():
-                return _share_value(sample, aggregation)
-            case int() if kind is MetricKind.GAUGE:
-                return _gauge_value(sample, aggregation)
-            case int():
-                return self._counter_value(sample, aggregation)
-            case None:
-                # What nobody counted did not happen; any other kind would have to invent a value.
-                return 0.0 if kind is MetricKind.COUNTER else None
 
-    def _counter_value(self, count: int, aggregation: Aggregation) -> float:
-        match aggregation:
-            case SimpleAggregation.COUNT:
-                return float(count)
-            case SimpleAggregation.RATE:
-                return count / self._elapsed_seconds if self._elapsed_seconds > 0 else 0.0
-            case _:
-                raise ValueError(f"a counter has no {aggregation}")
-
-
-def _samples(extract: Callable[[MeasuredT], Sample | None], measured: Iterable[MeasuredT]) -> list[Sample]:
+def _extracted(extract: Callable[[MeasuredT], Sample | None], measured: Iterable[MeasuredT]) -> list[Sample]:
     return [sample for entry in measured if (sample := extract(entry)) is not None]
 
 
-def _sum(samples: list[Sample]) -> Sample | None:
-    match samples:
-        case []:
-            return None
-        case [only]:
-            return only
-        case [Histogram(), *_]:
-            merged = Histogram()
-            for sample in samples:
-                if isinstance(sample, Histogram):
-                    merged.merge(sample)
-            return merged
-        case [Share(), *_]:
-            shares = [sample for sample in samples if isinstance(sample, Share)]
-            return Share(sum(share.part for share in shares), sum(share.whole for share in shares))
-        case _:
-            return sum(sample for sample in samples if isinstance(sample, int))
+def _protocol_metrics(step: StepStatistics) -> dict[str, Sample]:
+    """Calls that are not HTTP, under names that begin with their protocol."""
+    metrics: dict[str, Sample] = {}
+    for protocol, calls in step.protocols.items():
+        if protocol != CODE_PROTOCOL:
+            metrics[f"{protocol}_reqs"] = calls.total_count
+            metrics[f"{protocol}_req_duration"] = calls.duration_ms
+            metrics[f"{protocol}_req_failed"] = Share(calls.failed_count, calls.total_count)
+        metrics |= _samples_by_name(calls.metrics)
+    return metrics
 
 
-def _share_value(share: Share, aggregation: Aggregation) -> float | None:
-    if not share.whole:
-        return None
-    match aggregation:
-        case SimpleAggregation.COUNT:
-            return float(share.part)
-        case SimpleAggregation.RATE:
-            return share.part / share.whole
-        case _:
-            raise ValueError(f"a share has no {aggregation}")
+def _samples_by_name(totals: TotalsByName) -> dict[str, Sample]:
+    return {name: sample_of(entry) for name, entry in totals.metrics.items()}
 
 
-def _gauge_value(level: int, aggregation: Aggregation) -> float:
-    if aggregation is not SimpleAggregation.VALUE:
-        raise ValueError(f"a gauge has no {aggregation}")
-    return float(level)
-
-
-def _trend_value(histogram: Histogram, aggregation: Aggregation) -> float | None:
-    if not histogram.count:
-        return None
-    match aggregation:
-        case Percentile(percent):
-            return histogram.percentile(percent)
-        case SimpleAggregation.AVERAGE:
-            return histogram.mean
-        case SimpleAggregation.MIN:
-            return histogram.min
-        case SimpleAggregation.MEDIAN:
-            return histogram.percentile(50)
-        case SimpleAggregation.MAX:
-            return histogram.max
-        case _:
-            raise ValueError(f"a trend has no {aggregation}")
+def _has(kind: MetricKind, aggregation: Aggregation) -> bool:
+    return aggregation in AGGREGATIONS[kind] or (kind is MetricKind.TREND and isinstance(aggregation, Percentile))
 
 
 _NOTHING: Final = MetricSource((), 0.0)

@@ -47,6 +47,11 @@ _FACTORS: Final[Mapping[MetricKind, Mapping[str, Fraction]]] = {
     MetricKind.COUNTER: _PLAIN,
     MetricKind.GAUGE: _PLAIN,
 }
+_KINDS: Final[Mapping[str, MetricKind]] = {
+    "count": MetricKind.COUNTER,
+    "rate": MetricKind.SHARE,
+    "value": MetricKind.GAUGE,
+}
 
 
 class ThresholdSyntaxError(ValueError):
@@ -107,8 +112,8 @@ def parse_threshold(metric: str, expression: str) -> ThresholdRule:
     for the metric, ThresholdSyntaxError for the expression.
     """
     selector = parse_selector(metric)
-    name, kind = selector.metric, METRICS[selector.metric].kind
     parsed = _EXPRESSION.fullmatch(expression) if len(expression) <= MAX_EXPRESSION_LENGTH else None
+    name, kind = selector.metric, _kind(selector.metric, parsed["aggregation"] if parsed else "")
     if parsed is None:
         raise ThresholdSyntaxError(
             f"must be an aggregation, a comparison and a limit, such as {_example(kind)!r}; "
@@ -120,6 +125,12 @@ def parse_threshold(metric: str, expression: str) -> ThresholdRule:
         comparison=Comparison(parsed["comparison"]),
         limit=float(Fraction(parsed["limit"]) * _factor(name, kind, parsed["unit"])),
     )
+
+
+def _kind(metric: str, aggregation: str) -> MetricKind:
+    """The kind of a metric; of one that only the job knows, a kind that has the aggregation."""
+    known = METRICS.get(metric)
+    return known.kind if known is not None else _KINDS.get(aggregation, MetricKind.TREND)
 
 
 def _aggregation(metric: str, kind: MetricKind, name: str, percent: str | None) -> Aggregation:
