@@ -26,7 +26,7 @@ from hyperscale.worker.models.shards import (
     StopReason,
 )
 from hyperscale.worker.models.time import Moment
-from hyperscale.workload.defaults import load_iterations, load_vus
+from hyperscale.workload.profiles import load_iterations, load_vus
 
 SETTINGS = ExecutionSettings("worker-1", engine_stall_seconds=10, interrupt_seconds=3, window_tolerance_seconds=0.25)
 LIMITS = StopLimits(graceful_seconds=5, interrupt_seconds=3)

@@ -3,7 +3,7 @@
 import pytest
 
 from hyperscale.v1 import job_pb2, workflow_pb2
-from hyperscale.workload import defaults
+from hyperscale.workload import defaults, profiles
 from hyperscale.workload.urls import resolve_url
 
 
@@ -14,7 +14,7 @@ def test_what_is_left_out_gets_the_contracts_default() -> None:
     assert [status in defaults.expected_statuses(http) for status in (199, 200, 399, 400)] == [False, True, True, False]
     assert defaults.priority_of(workflow) == workflow_pb2.PRIORITY_AUTO
     assert defaults.graceful_stop_seconds(workflow) == 30
-    assert (defaults.load_vus(workflow), defaults.load_seconds(workflow), defaults.load_iterations(workflow)) == (
+    assert (profiles.load_vus(workflow), profiles.load_seconds(workflow), profiles.load_iterations(workflow)) == (
         0,
         0,
         None,
@@ -35,7 +35,7 @@ def test_what_is_given_is_kept() -> None:
     constant.constant_vus.vus = 3
     constant.constant_vus.duration.seconds = 7
     assert (defaults.priority_of(constant), defaults.graceful_stop_seconds(constant)) == (workflow_pb2.PRIORITY_LOW, 0)
-    assert (defaults.load_vus(constant), defaults.load_seconds(constant), defaults.load_iterations(constant)) == (
+    assert (profiles.load_vus(constant), profiles.load_seconds(constant), profiles.load_iterations(constant)) == (
         3,
         7,
         None,
@@ -43,7 +43,7 @@ def test_what_is_given_is_kept() -> None:
     shared = workflow_pb2.Workflow()
     shared.shared_iterations.vus = 2
     shared.shared_iterations.iterations = 9
-    assert (defaults.load_vus(shared), defaults.load_seconds(shared), defaults.load_iterations(shared)) == (2, 600, 9)
+    assert (profiles.load_vus(shared), profiles.load_seconds(shared), profiles.load_iterations(shared)) == (2, 600, 9)
     submission = job_pb2.JobSubmission(distribution=job_pb2.DISTRIBUTION_SPLIT)
     submission.timeout.seconds = 5
     submission.datacenters.weights["eu"] = 4

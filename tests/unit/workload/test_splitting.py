@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperscale.v1 import job_pb2, workflow_pb2
-from hyperscale.workload.defaults import load_iterations, load_vus
+from hyperscale.workload.profiles import load_iterations, load_vus
 from hyperscale.workload.splitting import split_by_weight, split_submission, split_workflow
 from hyperscale.workload.validation import validate_share
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperscale.worker.engine.load import IterationStock
+from hyperscale.worker.engine.admission import IterationStock
 from hyperscale.worker.engine.pacing import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, pause_seconds
 
 

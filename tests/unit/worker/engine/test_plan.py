@@ -3,6 +3,7 @@ from google.protobuf import struct_pb2
 
 from hyperscale.v1 import workflow_pb2
 from hyperscale.worker.engine.errors import PlanError
+from hyperscale.worker.engine.models.load import FixedLoad
 from hyperscale.worker.engine.models.plan import EncodedStep, Origin
 from hyperscale.worker.engine.plan import compile_plan
 
@@ -93,7 +94,8 @@ def test_load_is_taken_over() -> None:
     workflow.shared_iterations.iterations = 50
     workflow.graceful_stop.FromMilliseconds(1500)
     plan = compile_plan(workflow, "http://h")
-    assert (plan.vus, plan.iterations, plan.load_seconds, plan.graceful_stop_seconds) == (3, 50, 600, 1.5)
+    assert plan.load == FixedLoad(3, 50, is_stock_per_user=False)
+    assert (plan.vus, plan.load_seconds, plan.graceful_stop_seconds) == (3, 600, 1.5)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperscale.v1 import statistics_pb2 as pb
+from hyperscale.worker.engine.models.load import FixedLoad
 from hyperscale.worker.engine.models.plan import EncodedStep, Origin, Plan
 from hyperscale.worker.engine.recorder import Recorder, UserGauge, WallClock
 from hyperscale.workload.histogram import Histogram
@@ -20,7 +21,7 @@ def plan_of(steps: int) -> Plan:
             for index in range(steps)
         ),
         vus=1,
-        iterations=None,
+        load=FixedLoad(1, None, is_stock_per_user=False),
         load_seconds=1.0,
         graceful_stop_seconds=1.0,
     )

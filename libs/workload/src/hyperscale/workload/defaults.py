@@ -8,10 +8,13 @@ from typing import Final
 from google.protobuf.duration_pb2 import Duration
 
 from hyperscale.v1 import job_pb2, workflow_pb2
-from hyperscale.workload.timestamps import seconds_of
+from hyperscale.workload.timestamps import nanoseconds_of, seconds_of
+
+ArrivalRate = workflow_pb2.ConstantArrivalRate | workflow_pb2.RampingArrivalRate
 
 JOB_TIMEOUT_SECONDS: Final = 3600.0
 GRACEFUL_STOP_SECONDS: Final = 30.0
+TIME_UNIT_NS: Final = 1_000_000_000
 REQUEST_TIMEOUT_SECONDS: Final = 60.0
 MAX_DURATION_SECONDS: Final = 600.0
 DATACENTER_WEIGHT: Final = 1
@@ -45,36 +48,29 @@ def graceful_stop_seconds(workflow: workflow_pb2.Workflow) -> float:
     return seconds_of(workflow.graceful_stop) if workflow.HasField("graceful_stop") else GRACEFUL_STOP_SECONDS
 
 
-def max_duration_seconds(load: workflow_pb2.SharedIterations) -> float:
-    """Time after which no iteration of a common stock starts any more."""
+def graceful_ramp_down_seconds(load: workflow_pb2.RampingVus) -> float:
+    """Longest wait for the iteration under way of a user that leaves; 0 interrupts at once."""
+    return seconds_of(load.graceful_ramp_down) if load.HasField("graceful_ramp_down") else GRACEFUL_STOP_SECONDS
+
+
+def max_duration_seconds(load: workflow_pb2.SharedIterations | workflow_pb2.PerVuIterations) -> float:
+    """Time after which no iteration of a stock starts any more."""
     return seconds_of(load.max_duration) if load.HasField("max_duration") else MAX_DURATION_SECONDS
 
 
-def load_seconds(workflow: workflow_pb2.Workflow) -> float:
-    """Longest time during which iterations start; 0 without a load."""
-    match workflow.WhichOneof("load"):
-        case "constant_vus":
-            return seconds_of(workflow.constant_vus.duration)
-        case "shared_iterations":
-            return max_duration_seconds(workflow.shared_iterations)
-        case None:
-            return 0.0
+def time_unit_ns(load: ArrivalRate) -> int:
+    """Time in which as many iterations start as the rate says, in nanoseconds."""
+    return nanoseconds_of(load.time_unit) if load.HasField("time_unit") else TIME_UNIT_NS
 
 
-def load_vus(workflow: workflow_pb2.Workflow) -> int:
-    """Users of the workflow; 0 without a load."""
-    match workflow.WhichOneof("load"):
-        case "constant_vus":
-            return workflow.constant_vus.vus
-        case "shared_iterations":
-            return workflow.shared_iterations.vus
-        case None:
-            return 0
+def max_vus(load: ArrivalRate) -> int:
+    """Most users of an arrival rate, over all parts."""
+    return load.max_vus or load.pre_allocated_vus
 
 
-def load_iterations(workflow: workflow_pb2.Workflow) -> int | None:
-    """Iterations that all users share; None when they are limited by time only."""
-    return workflow.shared_iterations.iterations if workflow.HasField("shared_iterations") else None
+def warm_up_seconds(workflow: workflow_pb2.Workflow) -> float:
+    """Time from the start whose measurements are left out."""
+    return seconds_of(workflow.warm_up)
 
 
 def method_name(http: workflow_pb2.HttpRequest) -> str:

@@ -17,6 +17,10 @@ MAX_GRACEFUL_STOP_SECONDS: Final = 600.0
 MAX_REQUEST_TIMEOUT_SECONDS: Final = 600.0
 
 MAX_VUS: Final = 1_000_000
+MAX_RATE: Final = 10_000_000
+"""Iterations per time unit of an arrival rate."""
+MAX_STAGES: Final = 100
+MAX_THINK_SECONDS: Final = 3600.0
 MAX_WORKFLOWS: Final = 100
 MAX_DEPENDENCIES: Final = MAX_WORKFLOWS - 1
 MAX_STEPS: Final = 100
@@ -54,12 +58,15 @@ def check_length(faults: FaultCollector, path: str, text: str, longest: int) -> 
         faults.add(path, f"must have at most {longest} characters, not {len(text)}")
 
 
-def check_duration(faults: FaultCollector, path: str, duration: Duration, *, longest_seconds: float) -> None:
-    """Note a duration that is malformed, not above 0, or longer than `longest_seconds`."""
+def check_duration(faults: FaultCollector, path: str, duration: Duration, *, longest_seconds: float) -> bool:
+    """Note a duration that is malformed, not above 0, or longer than `longest_seconds`; whether it is none of that."""
     if abs(duration.nanos) >= _NANOS_PER_SECOND or duration.seconds * duration.nanos < 0:
         faults.add(path, "is not a valid duration: nanos must be below a second and have the sign of seconds")
-    elif not 0.0 < seconds_of(duration) <= longest_seconds:
+        return False
+    if not 0.0 < seconds_of(duration) <= longest_seconds:
         faults.add(path, f"must be above 0s and at most {_shown(longest_seconds)}, not {seconds_of(duration):g}s")
+        return False
+    return True
 
 
 def _shown(seconds: float) -> str:

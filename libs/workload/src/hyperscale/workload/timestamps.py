@@ -26,3 +26,8 @@ def duration(seconds: float) -> Duration:
 def seconds_of(message: Timestamp | Duration) -> float:
     """Seconds of an instant or of a length of time."""
     return message.seconds + message.nanos / 1e9
+
+
+def nanoseconds_of(message: Timestamp | Duration) -> int:
+    """Nanoseconds of an instant or of a length of time, exactly."""
+    return message.seconds * 1_000_000_000 + message.nanos

@@ -26,13 +26,13 @@ from hyperscale.workload.limits import (
     MAX_JOB_TIMEOUT_SECONDS,
     MAX_STEPS,
     MAX_THRESHOLDS,
-    MAX_VUS,
     MAX_WEIGHT,
     MAX_WORKFLOWS,
     at_most,
     check_duration,
     check_length,
 )
+from hyperscale.workload.load_validation import LoadJudge
 from hyperscale.workload.metric_selector import MetricSelectorError, selection_faults
 from hyperscale.workload.script_validation import ScriptJudge
 from hyperscale.workload.thresholds import ThresholdSyntaxError, parse_threshold
@@ -53,14 +53,12 @@ _BUNDLED_FAULT: Final = (
 class _Place:
     """Where a submission is judged, and what that place may find in it."""
 
-    min_vus: int = 1
-    min_iterations: int = 1
     bundled_target: bool = False
     is_divided: bool = False
 
 
 _SUBMITTED: Final = _Place()
-_SHARE: Final = _Place(min_vus=0, min_iterations=0, is_divided=True)
+_SHARE: Final = _Place(is_divided=True)
 _JOB_FILE: Final = _Place(bundled_target=True)
 
 
@@ -147,7 +145,7 @@ class _Judge:
     def _workflow(self, path: str, workflow: workflow_pb2.Workflow, http_judge: HttpJudge) -> None:
         at_most(self._faults, f"{path}.depends_on", workflow.depends_on, MAX_DEPENDENCIES)
         self._known_enum(f"{path}.priority", workflow.priority, workflow_pb2.Priority.values())
-        self._load(path, workflow)
+        LoadJudge(self._faults, is_divided=self._place.is_divided).judge(path, workflow)
         if workflow.HasField("graceful_stop"):
             self._zero_or_duration(f"{path}.graceful_stop", workflow.graceful_stop, MAX_GRACEFUL_STOP_SECONDS)
         self._steps(path, workflow, http_judge)
@@ -155,35 +153,6 @@ class _Judge:
             self._faults.add(f"{path}.data_share", "is set by the suite")
         ScriptJudge(self._faults).judge(path, workflow)
         CodeJudge(self._faults).judge_workflow(path, workflow)
-
-    def _load(self, path: str, workflow: workflow_pb2.Workflow) -> None:
-        match workflow.WhichOneof("load"):
-            case "constant_vus":
-                self._constant_vus(f"{path}.constant_vus", workflow.constant_vus)
-            case "shared_iterations":
-                self._shared_iterations(f"{path}.shared_iterations", workflow.shared_iterations)
-            case None:
-                self._faults.add(path, "needs a load: constant_vus or shared_iterations")
-
-    def _constant_vus(self, path: str, load: workflow_pb2.ConstantVus) -> None:
-        self._vus(path, load.vus)
-        if load.HasField("duration"):
-            check_duration(self._faults, f"{path}.duration", load.duration, longest_seconds=DAY_SECONDS)
-        else:
-            self._faults.add(f"{path}.duration", "is required, such as '30s'")
-
-    def _shared_iterations(self, path: str, load: workflow_pb2.SharedIterations) -> None:
-        self._vus(path, load.vus)
-        if load.iterations < self._place.min_iterations:
-            self._faults.add(f"{path}.iterations", "must be at least 1")
-        if load.iterations and not load.vus and not self._place.min_vus:
-            self._faults.add(f"{path}.iterations", "need users to run them")
-        if load.HasField("max_duration"):
-            check_duration(self._faults, f"{path}.max_duration", load.max_duration, longest_seconds=DAY_SECONDS)
-
-    def _vus(self, path: str, vus: int) -> None:
-        if not self._place.min_vus <= vus <= MAX_VUS:
-            self._faults.add(f"{path}.vus", f"must be {self._place.min_vus} to {MAX_VUS:,}, not {vus:,}")
 
     def _steps(self, path: str, workflow: workflow_pb2.Workflow, http_judge: HttpJudge) -> None:
         if not workflow.steps:

@@ -13,7 +13,8 @@ from hyperscale.manager.progression import JobProgression, ready_runs
 from hyperscale.manager.registry import WorkerRegistry
 from hyperscale.manager.state import ManagerState
 from hyperscale.v1.workflow_pb2 import PRIORITY_EXCLUSIVE
-from hyperscale.workload.defaults import load_iterations, priority_of
+from hyperscale.workload.defaults import priority_of
+from hyperscale.workload.profiles import load_iterations
 from hyperscale.workload.splitting import split_workflow
 
 

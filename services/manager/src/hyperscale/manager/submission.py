@@ -22,8 +22,8 @@ from hyperscale.v1.dispatch_pb2 import JobDispatch
 from hyperscale.v1.job_pb2 import JOB_STATUS_SUBMITTED, JobAck
 from hyperscale.v1.record_pb2 import DcJobRecord
 from hyperscale.v1.workflow_pb2 import Workflow
-from hyperscale.workload.defaults import load_iterations, load_vus
 from hyperscale.workload.graph import WorkflowGraph
+from hyperscale.workload.profiles import load_iterations, load_vus
 from hyperscale.workload.timestamps import timestamp
 
 

@@ -15,7 +15,7 @@ from hyperscale.v1.job_pb2 import (
 from hyperscale.v1.progress_pb2 import JobProgress
 from hyperscale.v1.record_pb2 import DcJobRecord, ShardAssignment
 from hyperscale.v1.workflow_pb2 import Workflow
-from hyperscale.workload.defaults import load_vus
+from hyperscale.workload.profiles import load_vus
 from hyperscale.workload.timestamps import timestamp, timestamp_or_none
 
 

@@ -19,7 +19,8 @@ from hyperscale.worker.models.engines import EngineExit, EngineOrder, StopStage
 from hyperscale.worker.models.shards import EngineShare, ExecutionSettings, ShardStopCause, StopLimits, StopReason
 from hyperscale.worker.models.time import Moment
 from hyperscale.worker.stats import ShardStatistics
-from hyperscale.workload.defaults import graceful_stop_seconds, load_iterations, load_vus
+from hyperscale.workload.defaults import graceful_stop_seconds
+from hyperscale.workload.profiles import load_iterations, load_vus
 from hyperscale.workload.splitting import split_workflow
 from hyperscale.workload.timestamps import seconds_of, timestamp, timestamp_or_none
 

@@ -7,14 +7,17 @@ script knows: declared steps of any protocol (`DeclaredScript`), or the steps of
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Protocol
 
 from hyperscale.v1 import workflow_pb2
+from hyperscale.worker.engine.admission import IterationStock, Seat
 from hyperscale.worker.engine.clients import client_factory
-from hyperscale.worker.engine.clients.protocol import CallError, ClientContext, ProtocolClient
+from hyperscale.worker.engine.clients.protocol import CallError, ClientContext, Measurement, ProtocolClient
 from hyperscale.worker.engine.connection import HttpConnection
+from hyperscale.worker.engine.load_plan import pause_of
+from hyperscale.worker.engine.models.load import ArrivalLoad
 from hyperscale.worker.engine.pacing import pause_seconds
 from hyperscale.worker.engine.user import Stage
 
@@ -26,6 +29,10 @@ class Script(Protocol):
     def connections(self) -> Sequence[HttpConnection]:
         """HTTP connections that it has opened last."""
 
+    @property
+    def measurement(self) -> Measurement:
+        """Where its calls are measured."""
+
     async def iterate(self) -> bool:
         """Run one iteration; whether its calls got through, as far as it made any. Raises nothing but cancellation."""
 
@@ -36,25 +43,37 @@ class Script(Protocol):
 class CoroutineUser:
     """Runs a script in a task of its own."""
 
-    def __init__(self, script: Script, stage: Stage, tasks: asyncio.TaskGroup, on_ended: Callable[[], None]) -> None:
-        """`on_ended` is called once, when no iteration may start any more or the user is interrupted."""
+    def __init__(
+        self, script: Script, stage: Stage, tasks: asyncio.TaskGroup, stock: IterationStock, seat: Seat
+    ) -> None:
+        self.has_ended = False
         self._script = script
-        self._stock = stage.stock
+        self._plan = stage.plan
         self._recorder = stage.recorder
         self._tasks = tasks
-        self._on_ended = on_ended
+        self._stock = stock
+        self._seat = seat
         self._task: asyncio.Task[None] | None = None
+        self._next: asyncio.Future[float] | None = None
+        self._is_retired = asyncio.Event()
+        self._failures_in_a_row = 0
 
     @property
     def connections(self) -> Sequence[HttpConnection]:
         """HTTP connections that it has opened last."""
         return self._script.connections
 
-    def start(self) -> None:
-        """Begin the first iteration, if there is one."""
-        self._task = self._tasks.create_task(self._live(), name="user")
-        # Not from within the task, which never runs when it is interrupted before its first turn.
-        self._task.add_done_callback(lambda _: self._on_ended())
+    def begin(self, started: float) -> None:
+        """Begin an iteration, whose time counts from `started`; in the open model that of its first call does too."""
+        if self._next is not None:
+            self._next.set_result(started)
+            return
+        self._task = self._tasks.create_task(self._live(started), name="user")
+        self._task.add_done_callback(self._note_end)
+
+    def retire(self) -> None:
+        """Think no longer of an iteration that will not come."""
+        self._is_retired.set()
 
     def expire(self, now: float) -> None:
         """Give up an HTTP request that has taken too long."""
@@ -65,22 +84,52 @@ class CoroutineUser:
         """End soon; calls under way count as cancelled."""
         if self._task is not None:
             self._task.cancel()
+        elif not self.has_ended:
+            self._note_end()
 
-    async def _live(self) -> None:
+    def _note_end(self, _: asyncio.Task[None] | None = None) -> None:
+        self.has_ended = True
+        self._seat.ended()
+
+    async def _live(self, started: float) -> None:
         try:
-            await self._iterate_all()
+            while True:
+                await self._iterate(started)
+                started = await self._next_start()
         finally:
             await self._script.close()
 
-    async def _iterate_all(self) -> None:
-        failures_in_a_row = 0
-        while self._stock.take():
-            started = perf_counter()
-            got_through = await self._script.iterate()
-            self._recorder.iterations.add(started, perf_counter(), 0)
-            failures_in_a_row = 0 if got_through else failures_in_a_row + 1
-            # At least one turn of the loop: code that never waits must not keep the engine from its reports.
-            await asyncio.sleep(pause_seconds(failures_in_a_row) if failures_in_a_row else 0)
+    async def _iterate(self, started: float) -> None:
+        if isinstance(self._plan.load, ArrivalLoad):
+            self._script.measurement.next_counts_from(started)
+        got_through = await self._script.iterate()
+        self._recorder.iterations.add(started, perf_counter(), 0)
+        self._failures_in_a_row = 0 if got_through else self._failures_in_a_row + 1
+        # At least one turn of the loop: code that never waits must not keep the engine from its reports.
+        await asyncio.sleep(pause_seconds(self._failures_in_a_row) if self._failures_in_a_row else 0)
+
+    async def _next_start(self) -> float:
+        await self._think()
+        if self._stock.take():
+            self._is_retired.clear()
+            return perf_counter()
+        self._next = asyncio.get_running_loop().create_future()
+        try:
+            self._seat.rested()
+            return await self._next
+        finally:
+            self._next = None
+
+    async def _think(self) -> None:
+        think_time = self._plan.think_time
+        if think_time is None:
+            return
+        try:
+            async with asyncio.timeout(think_time.draw_seconds()):
+                await self._is_retired.wait()
+        except TimeoutError:
+            # Thought to the end.
+            return
 
 
 class DeclaredScript:
@@ -96,6 +145,11 @@ class DeclaredScript:
         """None: HTTP clients of declared steps keep their own."""
         return ()
 
+    @property
+    def measurement(self) -> Measurement:
+        """Where its calls are measured."""
+        return self._context.measurement
+
     async def iterate(self) -> bool:
         """Run the steps in order."""
         outcomes = [await self._run(step) for step in self._steps]
@@ -110,9 +164,13 @@ class DeclaredScript:
         self._context.measurement.step_name = step.name
         try:
             await self._client(step.WhichOneof("action") or "").run(step)
+            got_through = True
         except CallError:
-            return False
-        return True
+            got_through = False
+        think_time = pause_of(step.think_time)
+        if think_time is not None:
+            await asyncio.sleep(think_time.draw_seconds())
+        return got_through
 
     def _client(self, action: str) -> ProtocolClient:
         client = self._clients.get(action)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Final, Protocol
 
+from hyperscale.worker.engine.admission import IterationStock, Seat
 from hyperscale.worker.engine.connection import HttpConnection
 from hyperscale.worker.engine.models.plan import Plan
 from hyperscale.worker.engine.recorder import UserGauge
@@ -27,8 +28,15 @@ class User(Protocol):
     def connections(self) -> Sequence[HttpConnection]:
         """HTTP connections that it has opened last."""
 
-    def start(self) -> None:
-        """Begin the first iteration, if there is one."""
+    @property
+    def has_ended(self) -> bool:
+        """Whether it runs nothing any more."""
+
+    def begin(self, started: float) -> None:
+        """Begin an iteration, whose time counts from `started`; it takes further ones from its stock."""
+
+    def retire(self) -> None:
+        """Think no longer of an iteration that will not come."""
 
     def expire(self, now: float) -> None:
         """Give up a request that has taken too long."""
@@ -37,28 +45,64 @@ class User(Protocol):
         """End; calls under way count as cancelled."""
 
 
-UserMaker = Callable[[Callable[[], None]], User]
-"""Makes a user, which calls what it is given once, when it has ended."""
+UserMaker = Callable[[IterationStock, Seat], User]
+"""Makes a user with its stock and its seat."""
+
+
+class _TakenSeat:
+    """The seat of one user."""
+
+    __slots__ = ("_on_ended", "_on_rested", "user")
+
+    def __init__(self, on_rested: Callable[[User], None], on_ended: Callable[[], None]) -> None:
+        self.user: User | None = None
+        self._on_rested = on_rested
+        self._on_ended = on_ended
+
+    def rested(self) -> None:
+        """See `Seat`."""
+        if self.user is not None:
+            self._on_rested(self.user)
+
+    def ended(self) -> None:
+        """See `Seat`."""
+        self._on_ended()
 
 
 class Population:
-    """Starts users, looks after their timeouts, and sees them all to their end."""
+    """Keeps the users, looks after their timeouts, and sees them all to their end."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.gauge = UserGauge()
+    def __init__(self, plan: Plan, gauge: UserGauge) -> None:
+        self._gauge = gauge
         self._plan = plan
         self._users: list[User] = []
+        self._make_user: UserMaker | None = None
+        self._is_sealed = False
         self._all_ended = asyncio.Event()
 
-    def start(self, make_user: UserMaker) -> None:
-        """Start all users at once; they get their connections as fast as the connectors open them."""
-        self._users = [make_user(self._user_ended) for _ in range(self._plan.vus)]
-        for _ in self._users:
-            self.gauge.started()
+    def admit(self, make_user: UserMaker) -> None:
+        """Let users be added, made in this way."""
+        self._make_user = make_user
+
+    def add(self, stock: IterationStock, on_rested: Callable[[User], None]) -> User:
+        """One more user, at rest; `on_rested` is told whenever it is again, and may let it begin or end it."""
+        if self._make_user is None:
+            raise RuntimeError("users are added before they are admitted")
+        seat = _TakenSeat(on_rested, self._user_ended)
+        user = seat.user = self._make_user(stock, seat)
+        self._users.append(user)
+        self._gauge.started()
+        return user
+
+    def seal(self) -> None:
+        """No user is added any more: the population has ended when its last user has."""
+        self._is_sealed = True
+        self._note_end()
+
+    def retire(self) -> None:
+        """Let users think no longer of iterations that will not come."""
         for user in self._users:
-            user.start()
-        if not self._users:
-            self._all_ended.set()
+            user.retire()
 
     def interrupt(self) -> None:
         """End every user now."""
@@ -73,6 +117,7 @@ class Population:
         """Give up requests that have taken longer than their timeouts, for ever: one timer for all of them."""
         while True:
             await asyncio.sleep(self._sweep_seconds())
+            self._forget_ended()
             now = perf_counter()
             for user in self._users:
                 user.expire(now)
@@ -89,11 +134,23 @@ class Population:
                 connection.abort()
 
     def _user_ended(self) -> None:
-        self.gauge.ended()
-        if not self.gauge.running:
+        self._gauge.ended()
+        self._note_end()
+
+    def _note_end(self) -> None:
+        if self._is_sealed and not self._gauge.running:
             self._all_ended.set()
+
+    def _forget_ended(self) -> None:
+        """Users of a ramp come and go: those that are gone, with their connections, are of no interest any more."""
+        if len(self._users) > self._gauge.running:
+            self._users = [user for user in self._users if not _is_gone(user)]
 
     def _sweep_seconds(self) -> float:
         shortest = min((step.first_byte_timeout_seconds for step in self._plan.steps), default=0.0)
         interval = min(max(shortest / _SWEEPS_PER_TIMEOUT, _SHORTEST_SWEEP_SECONDS), _LONGEST_SWEEP_SECONDS)
         return max(interval, len(self._users) * _SWEEP_SECONDS_PER_USER)
+
+
+def _is_gone(user: User) -> bool:
+    return user.has_ended and all(connection.is_lost for connection in user.connections)

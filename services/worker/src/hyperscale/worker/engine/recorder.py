@@ -6,7 +6,7 @@ Every sample belongs to the wall-clock second in which it was completed. The tot
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from time import perf_counter, time
@@ -112,20 +112,19 @@ class HttpSamples:
 
     def add_answer(self, answer: Answer) -> None:
         """Keep a whole response."""
-        self._answers += (
-            answer.started,
-            answer.sent,
-            answer.first_byte,
-            answer.ended,
-            len(answer.request.payload),
-            answer.received_bytes,
-        )
+        size = len(answer.request.payload)
+        self.add(answer.started, answer.sent, answer.first_byte, answer.ended, size, answer.received_bytes)
+
+    def add(self, *row: float) -> None:
+        """Keep a response: started, sent, first byte, ended, bytes sent, bytes received."""
+        self._answers += row
 
     def add_connect(self, now: float, phases: ConnectPhases) -> None:
         """Keep how long a request waited for its connection."""
         tls_seconds = _NOT_MEASURED if phases.tls_seconds is None else phases.tls_seconds
         self._connects += (now, phases.blocked_seconds, phases.connecting_seconds, tls_seconds)
         self.opened += 1
+        self.is_tls = self.is_tls or phases.tls_seconds is not None
 
     def take_answers(self, clock: WallClock) -> Sequence[tuple[int, NDArray[np.float64]]]:
         """Responses so far by second; they are forgotten here."""
@@ -162,7 +161,9 @@ class Recorder:
     def __init__(self, plan: Plan, clock: WallClock) -> None:
         self.samples = tuple(Samples() for _ in plan.steps)
         """Whole responses per step of which nothing else matters: started, ended, bytes received."""
-        self._http = tuple(HttpSamples(is_tls=plan.origins[step.origin_index].tls) for step in plan.steps)
+        self._http = tuple(HttpSamples(is_tls=plan.origins[step.origin_index].tls) for step in plan.steps) or tuple(
+            HttpSamples(is_tls=False) for _ in plan.client_steps
+        )
         self.iterations = Samples()
         """Iterations that ran to their end; the size is not used."""
         self._steps: tuple[EncodedStep, ...] = plan.steps
@@ -172,10 +173,21 @@ class Recorder:
         self._ended = self._empty()
         self._open: dict[int, WorkflowStatistics] = {}
         self._windows: deque[pb.StatsWindow] = deque(maxlen=_MAX_KEPT_WINDOWS)
+        self._lags = Samples()
+        self._measures: list[Callable[[WorkflowStatistics, float], None]] = []
+        self._is_warming_up = plan.warm_up_seconds > 0
 
     def answered(self, step: EncodedStep, answer: Answer) -> None:
         """Count a whole response of which more is known."""
         self._http[step.index].add_answer(answer)
+
+    def answered_promptly(self, step: EncodedStep, started: float, ended: float, received_bytes: int) -> None:
+        """Count a whole response that came in one piece, to a request that is not the same each time."""
+        self._http[step.index].add(started, started, ended, ended, len(step.payload), received_bytes)
+
+    def measure_with(self, measure: Callable[[WorkflowStatistics, float], None]) -> None:
+        """At each fold, call this with the window and the time of now: it adds what it has measured."""
+        self._measures.append(measure)
 
     def connected(self, step: EncodedStep, phases: ConnectPhases) -> None:
         """Note how long the next request of a step has waited for its connection, also when it got none."""
@@ -205,20 +217,51 @@ class Recorder:
         """The statistics of a step in the second that is under way; not to be kept."""
         return self._window(int(self._clock.now() // 1)).step(step_name)
 
+    def note_error(self, step_name: str, text: str) -> None:
+        """Keep what went wrong in code."""
+        self._window(int(self._clock.now() // 1)).error_samples.note(step_name, text)
+
+    def late(self, due: float, now: float) -> None:
+        """Something that was due at `due` happened at `now`."""
+        self._lags.add(due, now, 0)
+
+    def dropped_iteration(self) -> None:
+        """Count an iteration that was due while all users were busy."""
+        self._window(int(self._clock.now() // 1)).generator.dropped_iterations += 1
+
+    def second_watched(self, *, is_saturated: bool) -> None:
+        """Count a second of the engine."""
+        generator = self._window(int(self._clock.now() // 1)).generator
+        generator.seconds += 1
+        generator.saturated_seconds += is_saturated
+
+    def end_warm_up(self) -> None:
+        """Forget all that was measured, except how many requests there were."""
+        self.fold()
+        self._is_warming_up = False
+        self._ended = self._warm_up()
+        self._open.clear()
+
     def fold(self) -> None:
         """Move the samples into their windows; cheap when done a few times a second."""
-        for step, samples, http in zip(self._steps, self.samples, self._http, strict=True):
+        for measure in self._measures:
+            measure(self._window(int(self._clock.now() // 1)), self._clock.now())
+        # Steps that clients run have no samples of which nothing but the time matters.
+        for step, samples, http in zip(self._steps, self.samples, self._http, strict=False):
             for second, durations_ms, received_bytes in samples.take(self._clock):
                 statistics = self._window(second).step(step.name)
                 statistics.total_count += durations_ms.size
                 statistics.bytes_sent += durations_ms.size * len(step.payload)
                 statistics.bytes_received += received_bytes
                 self._fold_prompt(statistics, durations_ms, http)
-            self._fold_http(step, http)
+        for name, http in zip(self._step_names, self._http, strict=True):
+            self._fold_http(name, http)
         for second, durations_ms, _ in self.iterations.take(self._clock):
             window = self._window(second)
             window.iterations += durations_ms.size
             window.iteration_duration_ms.record_many(durations_ms)
+        for second, lags_ms, _ in self._lags.take(self._clock):
+            self._window(second).generator.lag_ms.record_many(lags_ms)
 
     def _fold_prompt(self, statistics: StepStatistics, durations_ms: NDArray[np.float64], http: HttpSamples) -> None:
         """Responses in one piece to requests that were written at once: all of their time was waiting."""
@@ -230,14 +273,14 @@ class Recorder:
         statistics.phases.receiving_ms.record_zeros(durations_ms.size)
         self._count_reused(statistics.phases, http, durations_ms.size)
 
-    def _fold_http(self, step: EncodedStep, http: HttpSamples) -> None:
+    def _fold_http(self, step_name: str, http: HttpSamples) -> None:
         for second, (_, blocked, connecting, tls) in http.take_connects(self._clock):
-            phases = self._window(second).step(step.name).phases
+            phases = self._window(second).step(step_name).phases
             phases.blocked_ms.record_many(_ms(blocked))
             phases.connecting_ms.record_many(_ms(connecting))
             phases.tls_handshaking_ms.record_many(_ms(tls[tls > _NOT_MEASURED]))
         for second, (started, sent, first_byte, ended, sent_bytes, received_bytes) in http.take_answers(self._clock):
-            statistics = self._window(second).step(step.name)
+            statistics = self._window(second).step(step_name)
             statistics.total_count += started.size
             statistics.bytes_sent += int(sent_bytes.sum())
             statistics.bytes_received += int(received_bytes.sum())
@@ -261,6 +304,8 @@ class Recorder:
         for second in due:
             window = self._open.pop(second)
             self._ended.merge(window)
+            if self._is_warming_up:
+                continue
             message = pb.StatsWindow(stats=_with_users(window, users))
             message.window_start.FromSeconds(second)
             self._windows.append(message)
@@ -273,10 +318,23 @@ class Recorder:
 
     def totals(self, users: UserGauge) -> pb.WorkflowStats:
         """Sum of all windows, ended or not."""
+        return _with_users(self._warm_up() if self._is_warming_up else self._sum(), users)
+
+    def _sum(self) -> WorkflowStatistics:
         totals = self._ended.copy()
         for window in self._open.values():
             totals.merge(window)
-        return _with_users(totals, users)
+        return totals
+
+    def _warm_up(self) -> WorkflowStatistics:
+        """Nothing but the number of requests so far."""
+        measured = self._sum()
+        statistics = self._empty()
+        statistics.generator.warm_up_requests = sum(
+            step.total_count + sum(protocol.total_count for protocol in step.protocols.values())
+            for step in measured.steps.values()
+        )
+        return statistics
 
     def _window(self, second: int) -> WorkflowStatistics:
         return self._open.get(second) or self._open.setdefault(second, self._empty())

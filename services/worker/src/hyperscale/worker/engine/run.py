@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable
+from time import perf_counter
 from typing import Final
 
 from hyperscale.v1 import engine_pb2, progress_pb2
 from hyperscale.worker.engine.casting import Casting
-from hyperscale.worker.engine.load import IterationStock
+from hyperscale.worker.engine.load import driver_of
 from hyperscale.worker.engine.models.network import NetworkOptions
 from hyperscale.worker.engine.models.plan import Plan
 from hyperscale.worker.engine.origins import OriginConnectors
 from hyperscale.worker.engine.population import Population
-from hyperscale.worker.engine.recorder import Recorder, WallClock
+from hyperscale.worker.engine.recorder import Recorder, UserGauge, WallClock
 from hyperscale.worker.engine.user import Stage
+from hyperscale.worker.engine.vitals import Vitals
 from hyperscale.workload.timestamps import timestamp
 
 _FOLDS_PER_SECOND: Final = 4
 _AFTER_BOUNDARY_SECONDS: Final = 0.002
+_LONGEST_WAIT_SECONDS: Final = 10.0
 
 
 class EngineRun:
@@ -44,30 +47,36 @@ class EngineRun:
         self._plan = plan
         self._report = report
         self._clock = WallClock()
-        self._stock = IterationStock(plan.iterations)
+        self._gauge = UserGauge()
         self._recorder = Recorder(plan, self._clock)
         self._connectors = OriginConnectors(plan, network)
         self._casting = casting
-        self._population = Population(plan)
+        self._population = Population(plan, self._gauge)
+        self._driver = driver_of(plan, self._population, self._recorder)
         self._stopped_as = progress_pb2.SHARD_STATUS_COMPLETED
         self._error = ""
         self._is_frozen = False
-        self._started_at = 0.0
+        self._has_load_ended = False
+        self._measured_from: float | None = None
         self._finished_at = 0.0
         self._deadlines: list[asyncio.TimerHandle] = []
 
-    async def execute(self) -> None:
-        """Make the load, until it has ended for whatever reason."""
+    async def execute(self, start_at_seconds: float) -> None:
+        """Make the load from an instant on, in seconds since the epoch, until it has ended for whatever reason.
+
+        One that is past means now, and so does one so far ahead that it tells of a clock that is wrong.
+        """
         gc.collect()
         try:
             async with asyncio.TaskGroup() as tasks:
-                background = self._start(tasks)
+                background = self._start(tasks, start_at_seconds)
                 await self._population.wait_ended()
                 self._finished_at = self._clock.now()
                 self._connectors.stop()
                 for task in background:
                     task.cancel()
         finally:
+            self._driver.close()
             for deadline in self._deadlines:
                 deadline.cancel()
             self._population.interrupt()
@@ -92,36 +101,65 @@ class EngineRun:
     def conclude(self) -> engine_pb2.EngineProgress:
         """The last report, with every window that was not reported yet. To be called once, after the end."""
         self._recorder.fold()
-        self._recorder.close_windows(self._population.gauge)
+        self._recorder.close_windows(self._gauge)
         progress = self._progress()
         progress.status = progress_pb2.SHARD_STATUS_FAILED if self._error else self._stopped_as
         progress.error = self._error
-        if self._stock.started:
+        self._casting.conclude(progress)
+        if self._measured_from is not None:
             progress.finished_at.CopyFrom(timestamp(self._finished_at or self._clock.now()))
         return progress
 
-    def _start(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+    def _start(self, tasks: asyncio.TaskGroup, start_at_seconds: float) -> list[asyncio.Task[None]]:
         """Start everything; returns the tasks that only a cancellation ends."""
-        loop = asyncio.get_running_loop()
-        self._deadlines.append(loop.call_later(self._plan.load_seconds, self._end_load))
-        self._started_at = self._clock.now()
         background = [
             tasks.create_task(self._population.sweep(), name="sweep timeouts"),
             tasks.create_task(self._report_seconds(), name="report"),
+            tasks.create_task(Vitals(self._recorder).watch(), name="watch vitals"),
         ]
         self._connectors.start(tasks)
-        stage = Stage(self._plan, self._stock, self._recorder, self._connectors)
-        self._population.start(self._casting.user_maker(stage, tasks))
+        stage = Stage(self._plan, self._recorder, self._connectors)
+        self._population.admit(self._casting.user_maker(stage, tasks))
+        wait_seconds = start_at_seconds - self._clock.now()
+        if 0 < wait_seconds <= _LONGEST_WAIT_SECONDS:
+            self._call_later(wait_seconds, self._begin)
+        else:
+            self._begin()
         return background
 
+    def _begin(self) -> None:
+        self._call_later(self._plan.load_seconds, self._finish_load)
+        if self._plan.warm_up_seconds:
+            self._call_later(self._plan.warm_up_seconds, self._end_warm_up)
+        else:
+            self._measured_from = self._clock.now()
+        self._driver.start(perf_counter())
+
+    def _end_warm_up(self) -> None:
+        self._recorder.end_warm_up()
+        self._measured_from = self._clock.now()
+
     def _end_now(self) -> None:
-        self._stock.close()
+        self._end_load()
         self._population.interrupt()
 
+    def _finish_load(self) -> None:
+        self._driver.finish()
+        self._end_load()
+
     def _end_load(self) -> None:
-        self._stock.close()
-        grace = asyncio.get_running_loop().call_later(self._plan.graceful_stop_seconds, self._population.interrupt)
-        self._deadlines.append(grace)
+        """Start nothing any more, whatever was planned; those under way have the graceful stop, once."""
+        if self._has_load_ended:
+            return
+        self._has_load_ended = True
+        for deadline in self._deadlines:
+            deadline.cancel()
+        self._deadlines.clear()
+        self._driver.close()
+        self._call_later(self._plan.graceful_stop_seconds, self._population.interrupt)
+
+    def _call_later(self, seconds: float, callback: Callable[[], None]) -> None:
+        self._deadlines.append(asyncio.get_running_loop().call_later(seconds, callback))
 
     async def _report_seconds(self) -> None:
         """Fold a few times a second, so that no fold is felt; report when a second has ended."""
@@ -133,7 +171,7 @@ class EngineRun:
             if second == reported_second:
                 continue
             reported_second = second
-            self._recorder.close_windows(self._population.gauge, before_second=second)
+            self._recorder.close_windows(self._gauge, before_second=second)
             self._report(self._progress)
             self._freeze_memory()
 
@@ -150,9 +188,9 @@ class EngineRun:
     def _progress(self) -> engine_pb2.EngineProgress:
         progress = engine_pb2.EngineProgress(
             status=progress_pb2.SHARD_STATUS_RUNNING,
-            totals=self._recorder.totals(self._population.gauge),
+            totals=self._recorder.totals(self._gauge),
             windows=self._recorder.take_windows(),
         )
-        if self._stock.started:
-            progress.started_at.CopyFrom(timestamp(self._started_at))
+        if self._measured_from is not None:
+            progress.started_at.CopyFrom(timestamp(self._measured_from))
         return progress

@@ -17,6 +17,7 @@ from hyperscale.worker.engine.frames import FrameDecoder, encode_frame
 from hyperscale.worker.engine.network import network_options
 from hyperscale.worker.engine.plan import compile_plan
 from hyperscale.worker.engine.run import EngineRun
+from hyperscale.workload.timestamps import seconds_of
 
 _READ_BYTES: Final = 64 * 1024
 _MAX_UNREAD_BYTES: Final = 4 * 1024 * 1024
@@ -83,7 +84,7 @@ class Session:
             self._fail(start.run_id, str(error))
             return
         self._run_id, self._run = start.run_id, run
-        self._running = tasks.create_task(self._execute(run), name=f"run {start.run_id}")
+        self._running = tasks.create_task(self._execute(run, seconds_of(start.start_at)), name=f"run {start.run_id}")
 
     def _stop(self, stop: engine_pb2.EngineStop) -> None:
         """A run that has ended by itself in the meantime has reported so: there is nothing to stop."""
@@ -94,9 +95,9 @@ class Session:
         else:
             self._run.halt()
 
-    async def _execute(self, run: EngineRun) -> None:
+    async def _execute(self, run: EngineRun, start_at_seconds: float) -> None:
         try:
-            await run.execute()
+            await run.execute(start_at_seconds)
         except Exception as error:
             self._report_crash(run, error)
         progress = run.conclude()
@@ -105,14 +106,14 @@ class Session:
 
     def _report_crash(self, run: EngineRun, error: Exception) -> None:
         _logger.error("run %d failed", self._run_id, exc_info=error)
-        run.crash(repr(error))
+        run.crash(_text_of(error))
 
     def _on_fault(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A callback raised: the user behind it is stuck, so that the run's numbers would be wrong without a word."""
         error = context.get("exception")
         _logger.error("%s", context["message"], exc_info=error)
         if self._run is not None:
-            self._run.crash(repr(error) if error else context["message"])
+            self._run.crash(_text_of(error) if error else context["message"])
 
     def _report(self, progress: Callable[[], engine_pb2.EngineProgress]) -> None:
         if self._writer.transport.get_write_buffer_size() < _MAX_UNREAD_BYTES:
@@ -124,3 +125,10 @@ class Session:
 
     def _send(self, report: engine_pb2.EngineReport) -> None:
         self._writer.write(encode_frame(report))
+
+
+def _text_of(error: BaseException) -> str:
+    """What ended a run, for people; a task group wraps whatever ends it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) if isinstance(error, PlanError) else repr(error)

@@ -12,15 +12,16 @@ that parses arguments, no container or closure made, no property, no second read
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
 from hyperscale.v1 import statistics_pb2 as pb
+from hyperscale.worker.engine.admission import IterationStock, Seat
 from hyperscale.worker.engine.browsing import Browsing, RedirectError
 from hyperscale.worker.engine.connection import HttpConnection
-from hyperscale.worker.engine.load import IterationStock
+from hyperscale.worker.engine.dialogue import Dialogue
 from hyperscale.worker.engine.models.http import Answer, ConnectPhases
+from hyperscale.worker.engine.models.load import ArrivalLoad
 from hyperscale.worker.engine.models.plan import EncodedStep, Plan
 from hyperscale.worker.engine.origins import OriginConnectors
 from hyperscale.worker.engine.pacing import pause_seconds
@@ -32,7 +33,6 @@ class Stage:
     """What all users of a run share."""
 
     plan: Plan
-    stock: IterationStock
     recorder: Recorder
     connectors: OriginConnectors
 
@@ -45,52 +45,79 @@ class VirtualUser:
         "_stock",
         "_connections",
         "_connectors",
+        "_dialogue",
+        "_due",
         "_failures_in_a_row",
+        "_go_on",
+        "_is_open_model",
+        "_is_thinking",
         "_iteration_started",
-        "_on_ended",
         "_origins",
         "_pause",
         "_position",
         "_request",
         "_recorder",
         "_samples",
+        "_seat",
         "_step_count",
+        "_step_think_times",
         "_steps",
+        "_think_time",
         "has_ended",
     )
 
-    def __init__(self, stage: Stage, on_ended: Callable[[], None]) -> None:
-        """`on_ended` is called once, when no iteration may start any more or the user is interrupted."""
+    def __init__(self, stage: Stage, stock: IterationStock, seat: Seat, dialogue: Dialogue | None) -> None:
+        """`dialogue`: for workflows whose requests are not always the same, or whose responses are looked into."""
         self.has_ended = False
         self._steps = stage.plan.steps
         self._step_count = len(stage.plan.steps)
-        self._stock = stage.stock
+        self._stock = stock
         self._recorder = stage.recorder
         self._samples = stage.recorder.samples
         self._origins = stage.connectors
         self._connectors = stage.connectors.by_index
         self._connections: list[HttpConnection | None] = [None] * len(stage.plan.origins)
-        self._on_ended = on_ended
+        self._seat = seat
         self._position = 0
         self._iteration_started = 0.0
+        self._is_open_model = isinstance(stage.plan.load, ArrivalLoad)
+        # From when the request counts that waits for its connection; 0: from when it is sent.
+        self._due = 0.0
+        self._think_time = stage.plan.think_time
+        self._step_think_times = stage.plan.step_think_times
+        # Decided here, so that steps without think time pay nothing for it.
+        self._go_on = self._think_then_advance if any(self._step_think_times) else self._advance
+        self._is_thinking = False
         self._failures_in_a_row = 0
         self._pause: asyncio.TimerHandle | None = None
         # The request that waits for its connection.
         self._request = self._steps[0]
-        self._browsing: Browsing | None = None
+        self._dialogue = dialogue
+        # With a dialogue from the start: one look here tells whether the request is the plan's own.
+        self._browsing = Browsing(self._origins) if dialogue is not None else None
 
     @property
     def connections(self) -> list[HttpConnection]:
         """Those it has opened last, one per origin."""
         return [connection for connection in self._connections if connection is not None]
 
-    def start(self) -> None:
-        """Begin the first iteration, if there is one."""
-        if not self._stock.take():
-            self._end()
+    def begin(self, started: float) -> None:
+        """Begin an iteration, whose time counts from `started`; in the open model that of its first request does too."""
+        if not self._is_fed():
             return
-        self._iteration_started = perf_counter()
-        self._send(self._steps[0], self._iteration_started)
+        self._iteration_started = started
+        self._position = 0
+        first = self._steps[0]
+        if self._browsing is not None:
+            first = self._dressed(first, self._browsing)
+        self._due = started if self._is_open_model else 0.0
+        self._send(first, started)
+
+    def retire(self) -> None:
+        """Think no longer of an iteration that will not come."""
+        if self._is_thinking and self._pause is not None:
+            self._pause.cancel()
+            self._has_thought()
 
     def expire(self, now: float) -> None:
         """Give up a request that has taken too long."""
@@ -111,7 +138,7 @@ class VirtualUser:
         if status not in step.expected_statuses:
             self._recorder.unexpected_status(step, ended)
         self._failures_in_a_row = 0
-        self._advance(ended)
+        self._go_on(ended)
 
     def on_answer(self, answer: Answer) -> None:
         """A whole response came back that is to be looked at."""
@@ -125,13 +152,17 @@ class VirtualUser:
         if location is not None and step.max_redirects:
             self._follow(step, answer, location)
             return
-        if answer.status not in step.expected_statuses:
+        is_expected = answer.status in step.expected_statuses
+        if not is_expected:
             self._recorder.unexpected_status(step, answer.ended)
-        self._arrive(answer.ended)
+        self._arrive(step, answer, is_expected=is_expected)
 
     def on_failure(self, error_class: pb.ErrorClass.ValueType, sent_bytes: int, received_bytes: int) -> None:
         """The request under way got no whole response."""
-        self._recorder.failure(self._steps[self._position], error_class, sent_bytes, received_bytes)
+        step = self._steps[self._position]
+        self._recorder.failure(step, error_class, sent_bytes, received_bytes)
+        if self._dialogue is not None and not self.has_ended and not self._dialogue.missed(step):
+            self._skip_rest()
         self._recover(error_class)
 
     def on_connected(self, connection: HttpConnection, phases: ConnectPhases) -> None:
@@ -143,7 +174,7 @@ class VirtualUser:
         self._connections[request.origin_index] = connection
         self._recorder.connected(self._steps[self._position], phases)
         if connection.is_usable:
-            connection.send(request, perf_counter())
+            connection.send(request, self._due or perf_counter())
         else:
             self.on_failure(pb.ERROR_CLASS_RESET, 0, 0)
 
@@ -155,19 +186,37 @@ class VirtualUser:
 
     def _follow(self, step: EncodedStep, answer: Answer, location: bytes) -> None:
         try:
-            hop = self._browse().follow(answer, location, step)
+            sent = self._dialogue.filled if self._dialogue is not None else step
+            hop = self._browse().follow(answer, location, sent or step)
         except RedirectError:
             self._recorder.rejected(step, pb.ERROR_CLASS_REDIRECT, answer.ended)
-            self._arrive(answer.ended)
+            self._arrive(step, answer, is_expected=False)
             return
         self._connections += [None] * (hop.origin_index + 1 - len(self._connections))
         self._send(self._browse().dress(hop), answer.ended)
 
-    def _arrive(self, now: float) -> None:
+    def _arrive(self, step: EncodedStep, answer: Answer, *, is_expected: bool) -> None:
         """The step has its response, after all redirects."""
         if self._browsing is not None:
             self._browsing.arrive()
-        self._advance(now)
+        if self._dialogue is not None and not self._dialogue.heard(step, answer, is_expected=is_expected):
+            self._skip_rest()
+        self._go_on(answer.ended)
+
+    def _skip_rest(self) -> None:
+        """Let the iteration end with the step it is in: later ones need what this one did not find."""
+        self._position = self._step_count - 1
+
+    def _is_fed(self) -> bool:
+        """Whether there is data for the iteration that is to begin; otherwise the user ends."""
+        if self._dialogue is None or self._dialogue.begin():
+            return True
+        self._end()
+        return False
+
+    def _dressed(self, step: EncodedStep, browsing: Browsing) -> EncodedStep:
+        """The request of a step as this user sends it."""
+        return browsing.dress(step if self._dialogue is None else self._dialogue.request(step))
 
     def _browse(self) -> Browsing:
         browsing = self._browsing
@@ -185,6 +234,7 @@ class VirtualUser:
     def _send(self, request: EncodedStep, now: float) -> None:
         connection = self._connections[request.origin_index]
         if connection is not None and connection.is_usable:
+            self._due = 0.0
             connection.send(request, now)
         else:
             self._request = request
@@ -196,12 +246,23 @@ class VirtualUser:
         if self._browsing is not None:
             self._browsing.arrive()
         if error_class == pb.ERROR_CLASS_TIMEOUT:
-            self._advance(perf_counter())
+            self._go_on(perf_counter())
             return
         self._failures_in_a_row += 1
         self._pause = asyncio.get_running_loop().call_later(pause_seconds(self._failures_in_a_row), self._resume)
 
     def _resume(self) -> None:
+        self._pause = None
+        self._go_on(perf_counter())
+
+    def _think_then_advance(self, now: float) -> None:
+        think_time = self._step_think_times[self._position]
+        if think_time is None:
+            self._advance(now)
+            return
+        self._pause = asyncio.get_running_loop().call_later(think_time.draw_seconds(), self._advance_after_thought)
+
+    def _advance_after_thought(self) -> None:
         self._pause = None
         self._advance(perf_counter())
 
@@ -209,13 +270,12 @@ class VirtualUser:
         position = self._position + 1
         if position == self._step_count:
             if not self._next_iteration(now):
-                self._end()
                 return
             position = 0
         self._position = position
         step = self._steps[position]
         if self._browsing is not None:
-            step = self._browsing.dress(step)
+            step = self._dressed(step, self._browsing)
         connection = self._connections[step.origin_index]
         if connection is not None and connection.is_usable:
             connection.send(step, now)
@@ -224,10 +284,31 @@ class VirtualUser:
             self._connectors[step.origin_index].want(self, step)
 
     def _next_iteration(self, now: float) -> bool:
-        """End the iteration; whether another one has begun."""
+        """End the iteration; whether another one has begun at once."""
         self._recorder.iterations.add(self._iteration_started, now, 0)
+        if self._think_time is not None:
+            self._is_thinking = True
+            seconds = self._think_time.draw_seconds()
+            self._pause = asyncio.get_running_loop().call_later(seconds, self._has_thought)
+            return False
+        if not self._stock.take():
+            self._seat.rested()
+            return False
+        if not self._is_fed():
+            self._stock.put_back()
+            return False
         self._iteration_started = now
-        return self._stock.take()
+        return True
+
+    def _has_thought(self) -> None:
+        self._pause = None
+        self._is_thinking = False
+        if not self._stock.take():
+            self._seat.rested()
+            return
+        self.begin(perf_counter())
+        if self.has_ended:
+            self._stock.put_back()
 
     def _end(self) -> None:
         self.has_ended = True
@@ -236,4 +317,4 @@ class VirtualUser:
             self._pause = None
         for connection in self.connections:
             connection.interrupt()
-        self._on_ended()
+        self._seat.ended()

@@ -63,24 +63,36 @@ def error_class_of(error: BaseException) -> pb.ErrorClass.ValueType:
 class Measurement:
     """Where the calls of one user are measured; `step_name` is the step that the user is in."""
 
-    __slots__ = ("_recorder", "step_name")
+    __slots__ = ("_counts_from", "_recorder", "step_name")
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
+        self._counts_from: float | None = None
         self.step_name = ""
+
+    def next_counts_from(self, due: float) -> None:
+        """The next call counts from when its iteration was due, a reading of `perf_counter`."""
+        self._counts_from = due
+
+    def take_due(self) -> float | None:
+        """From when the call counts that begins now; None: from now."""
+        counts_from, self._counts_from = self._counts_from, None
+        return counts_from
 
     def call(self, protocol: str) -> Call:
         """Measure one call, from entering the block to leaving it. `protocol` is the prefix of its metrics."""
-        return Call(self._recorder, self.step_name, protocol)
+        return Call(self._recorder, self.step_name, protocol, self.take_due())
 
 
 class Call:
     """One call under way."""
 
-    __slots__ = ("_protocol", "_received_bytes", "_recorder", "_sent_bytes", "_started", "_step_name")
+    __slots__ = ("_counts_from", "_protocol", "_received_bytes", "_recorder", "_sent_bytes", "_started", "_step_name")
 
-    def __init__(self, recorder: Recorder, step_name: str, protocol: str) -> None:
+    def __init__(self, recorder: Recorder, step_name: str, protocol: str, counts_from: float | None = None) -> None:
+        """`counts_from`: None for the time at which the block is entered."""
         self._recorder = recorder
+        self._counts_from = counts_from
         self._step_name = step_name
         self._protocol = protocol
         self._started = 0.0
@@ -104,7 +116,7 @@ class Call:
         self._metrics().record(metric, value)
 
     def __enter__(self) -> Self:
-        self._started = perf_counter()
+        self._started = perf_counter() if self._counts_from is None else self._counts_from
         return self
 
     def __exit__(

@@ -6,6 +6,9 @@ import math
 from collections.abc import Container
 from dataclasses import dataclass
 
+from hyperscale.worker.engine.models.load import Load, Pause
+from hyperscale.worker.engine.templates import RequestTemplate
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -34,6 +37,8 @@ class EncodedStep:
     at more than the status."""
     keeps_body: bool = False
     """Whether somebody looks at the body of the response."""
+    template: RequestTemplate | None = None
+    """What is filled in for each request, in place of `payload`; None when there is nothing to fill in."""
     max_redirects: int = 0
     connect_timeout_seconds: float = math.inf
     """As the other timeouts of a phase, bounded by `timeout_seconds` besides."""
@@ -49,10 +54,16 @@ class Plan:
     origins: tuple[Origin, ...]
     steps: tuple[EncodedStep, ...]
     vus: int
-    iterations: int | None
-    """Iterations to start over all users; None when time alone limits them."""
+    """Most users at once."""
+    load: Load
     load_seconds: float
     """Time during which iterations start."""
     graceful_stop_seconds: float
     client_steps: tuple[str, ...] = ()
     """Names of the steps when coroutine users run them; `steps` is empty then."""
+    think_time: Pause | None = None
+    """After each iteration."""
+    step_think_times: tuple[Pause | None, ...] = ()
+    """After each step of `steps`."""
+    warm_up_seconds: float = 0.0
+    """Time from the start whose measurements are left out."""
