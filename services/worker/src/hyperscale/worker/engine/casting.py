@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Protocol
 
-from hyperscale.v1 import engine_pb2
+from hyperscale.v1 import engine_pb2, workflow_pb2
+from hyperscale.worker.engine.admission import IterationStock, Seat
 from hyperscale.worker.engine.clients.protocol import ClientContext, Measurement
 from hyperscale.worker.engine.coroutine_user import CoroutineUser, DeclaredScript
+from hyperscale.worker.engine.dialogue import Dialogues
 from hyperscale.worker.engine.plan import runs_on_callbacks
 from hyperscale.worker.engine.population import User, UserMaker
 from hyperscale.worker.engine.user import Stage, VirtualUser
@@ -20,17 +21,27 @@ class Casting(Protocol):
     def user_maker(self, stage: Stage, tasks: asyncio.TaskGroup) -> UserMaker:
         """What makes one user after the other; their tasks belong to the run."""
 
+    def conclude(self, progress: engine_pb2.EngineProgress) -> None:
+        """Add what only it knows to the last report, and clean up."""
+
 
 class CallbackCasting:
     """Declared HTTP/1.1 steps: no task per request."""
 
+    def __init__(self, workflow: workflow_pb2.Workflow) -> None:
+        """Raises PlanError."""
+        self._dialogues = Dialogues(workflow)
+
     def user_maker(self, stage: Stage, tasks: asyncio.TaskGroup) -> UserMaker:
         """See `Casting`."""
 
-        def make(on_ended: Callable[[], None]) -> User:
-            return VirtualUser(stage, on_ended)
+        def make(stock: IterationStock, seat: Seat) -> User:
+            return VirtualUser(stage, stock, seat, self._dialogues.of_next_user(stage.plan, stage.recorder))
 
         return make
+
+    def conclude(self, progress: engine_pb2.EngineProgress) -> None:
+        """Nothing to add."""
 
 
 class DeclaredCasting:
@@ -42,14 +53,14 @@ class DeclaredCasting:
     def user_maker(self, stage: Stage, tasks: asyncio.TaskGroup) -> UserMaker:
         """See `Casting`."""
 
-        def make(on_ended: Callable[[], None]) -> User:
+        def make(stock: IterationStock, seat: Seat) -> User:
             context = ClientContext(Measurement(stage.recorder), self._start.target, self._start.http_options)
             script = DeclaredScript(self._start.workflow.steps, context)
-            return CoroutineUser(script, stage, tasks, on_ended)
+            return CoroutineUser(script, stage, tasks, stock, seat)
 
         return make
 
 
 def casting_of(start: engine_pb2.EngineStart) -> Casting:
-    """How the workflow is cast."""
-    return CallbackCasting() if runs_on_callbacks(start.workflow) else DeclaredCasting(start)
+    """How the workflow is cast. Raises PlanError."""
+    return CallbackCasting(start.workflow) if runs_on_callbacks(start.workflow) else DeclaredCasting(start)

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import SplitResult
 
 from google.protobuf.json_format import MessageToDict
 
 from hyperscale.v1 import workflow_pb2
+from hyperscale.worker.engine.chunks import in_chunks
 from hyperscale.worker.engine.errors import PlanError
+from hyperscale.worker.engine.inspection import inspects_body, is_inspected
+from hyperscale.worker.engine.load_plan import load_of, pause_of
 from hyperscale.worker.engine.models.plan import EncodedStep, Origin, Plan
 from hyperscale.worker.engine.targets import authority_of, origin_of, request_target, split_url
+from hyperscale.worker.engine.templates import MarkedRequest
 from hyperscale.workload import defaults, profiles
+from hyperscale.workload.json_values import with_whole_numbers
 
 _ENGINE_HEADERS: Final = frozenset({"host", "content-length", "connection", "transfer-encoding"})
 _SMALL_PAYLOAD_BYTES: Final = 16 * 1024
 """What the kernel takes in one write, whatever its buffers."""
-_CHUNK_BYTES: Final = 16 * 1024
 _USER_AGENT: Final = "hyperscale"
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE: Final = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
-_EXACT_INTEGERS: Final = 2**53
 _METHODS_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -42,16 +45,22 @@ def compile_plan(workflow: workflow_pb2.Workflow, target: str) -> Plan:
     origins: dict[Origin, int] = {}
     called_back = runs_on_callbacks(workflow)
     requests = workflow.steps if called_back else ()
-    steps = tuple(_encoded(index, step, target, origins) for index, step in enumerate(requests))
+    steps = tuple(
+        encode_step(index, step, target, lambda origin: origins.setdefault(origin, len(origins)))
+        for index, step in enumerate(requests)
+    )
     return Plan(
         workflow_name=workflow.name,
         origins=tuple(origins),
         steps=steps,
         vus=profiles.load_vus(workflow),
-        iterations=profiles.load_iterations(workflow),
+        load=load_of(workflow),
         load_seconds=profiles.load_seconds(workflow),
         graceful_stop_seconds=defaults.graceful_stop_seconds(workflow),
         client_steps=() if called_back else tuple(step.name for step in workflow.steps),
+        think_time=pause_of(workflow.think_time),
+        step_think_times=tuple(pause_of(step.think_time) for step in requests),
+        warm_up_seconds=defaults.warm_up_seconds(workflow),
     )
 
 
@@ -60,14 +69,21 @@ def runs_on_callbacks(workflow: workflow_pb2.Workflow) -> bool:
     return not workflow.class_name and all(step.WhichOneof("action") in {"http", None} for step in workflow.steps)
 
 
-def _encoded(index: int, step: workflow_pb2.Step, target: str, origins: dict[Origin, int]) -> EncodedStep:
-    """One step; its origin is added to `origins` when it is a new one."""
+def encode_step(index: int, step: workflow_pb2.Step, target: str, index_of: Callable[[Origin], int]) -> EncodedStep:
+    """One HTTP step. Raises PlanError when it cannot be sent.
+
+    Parameters
+    ----------
+    index_of
+        Index of an origin, which may be a new one; may raise ValueError.
+    """
     if not step.HasField("http"):
         raise PlanError(f"step {step.name!r}: no action")
-    http = step.http
     try:
+        marked = MarkedRequest(step.http)
+        http = marked.http
         url = split_url(http.url, target)
-        origin = origin_of(url)
+        origin_index = index_of(origin_of(url))
         payload = _encode_request(http, url)
     except ValueError as error:
         raise PlanError(f"step {step.name!r}: {error}") from error
@@ -75,12 +91,14 @@ def _encoded(index: int, step: workflow_pb2.Step, target: str, origins: dict[Ori
     return EncodedStep(
         name=step.name,
         index=index,
-        origin_index=origins.setdefault(origin, len(origins)),
+        origin_index=origin_index,
         payload=payload,
         timeout_seconds=defaults.request_timeout_seconds(http),
         expected_statuses=defaults.expected_statuses(http),
         is_head=is_head,
-        is_usual=not is_head and len(payload) <= _SMALL_PAYLOAD_BYTES,
+        is_usual=not is_head and len(payload) <= _SMALL_PAYLOAD_BYTES and not is_inspected(step),
+        keeps_body=inspects_body(step),
+        template=marked.cut(payload) if marked.has_slots else None,
         max_redirects=defaults.max_redirects(http),
         connect_timeout_seconds=defaults.connect_timeout_seconds(http),
         tls_timeout_seconds=defaults.tls_timeout_seconds(http),
@@ -100,16 +118,11 @@ def _encode_request(http: workflow_pb2.HttpRequest, url: SplitResult) -> bytes:
         fields["Content-Type"] = "application/json"
     if http.chunked:
         fields["Transfer-Encoding"] = "chunked"
-        body = _in_chunks(body)
+        body = in_chunks(body)
     elif body or method in _METHODS_WITH_BODY:
         fields["Content-Length"] = str(len(body))
     lines = [f"{method} {request_target(url)} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
     return "\r\n".join([*lines, "", ""]).encode() + body
-
-
-def _in_chunks(body: bytes) -> bytes:
-    pieces = [body[at : at + _CHUNK_BYTES] for at in range(0, len(body), _CHUNK_BYTES)]
-    return b"".join([*(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces), b"0\r\n\r\n"])
 
 
 def _user_fields(headers: Mapping[str, str]) -> dict[str, str]:
@@ -128,23 +141,10 @@ def _body(http: workflow_pb2.HttpRequest) -> bytes:
         case "text":
             return http.text.encode()
         case "json":
-            content = _with_whole_numbers(MessageToDict(http.json))
+            content = with_whole_numbers(MessageToDict(http.json))
             # Sorted: the message does not keep the order of keys, and the same workflow sends the same bytes everywhere.
             return json.dumps(content, separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode()
         case "binary":
             return http.binary
         case None:
             return b""
-
-
-def _with_whole_numbers(content: object) -> object:
-    """JSON content with 7 where the message, which knows doubles only, has 7.0."""
-    match content:
-        case dict():
-            return {key: _with_whole_numbers(value) for key, value in content.items()}
-        case list():
-            return [_with_whole_numbers(value) for value in content]
-        case float() if content.is_integer() and abs(content) <= _EXACT_INTEGERS:
-            return int(content)
-        case _:
-            return content
