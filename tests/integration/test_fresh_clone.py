@@ -17,7 +17,9 @@ def test_make_test_sets_itself_up_and_passes(tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", REPOSITORY, clone], check=True, timeout=60)
     bare = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PYTHON", "VIRTUAL_ENV"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MAKE", "MFLAGS", "PYTEST", "PYTHON", "VIRTUAL_ENV"))
     }
     done = subprocess.run(
         ["make", "test", f"ARGS={FAST_TESTS}"],
