@@ -22,8 +22,9 @@ from hyperscale.v1.job_pb2 import JobAck, JobStatus, JobSubmission
 from hyperscale.v1.manager_service_pb2 import ManagerPingResponse
 from hyperscale.v1.manager_service_pb2_grpc import ManagerServiceStub
 from hyperscale.v1.node_pb2 import PingRequest
-from hyperscale.v1.workflow_pb2 import HttpRequest, SharedIterations, Step, Workflow
-from tests.integration.manager.fakes import DATACENTER, GATE_ID, FakeGate
+from hyperscale.v1.workflow_pb2 import Workflow
+from tests.integration.manager.fakes import GATE_ID, FakeGate
+from tests.support.shards import DATACENTER
 from tests.support.waiting import until, until_answer
 
 FAST = ("--leader-lease-ttl-seconds", "2", "--worker-loss-grace-seconds", "1", "--settle-seconds", "2")
@@ -100,15 +101,6 @@ class Datacenter:
             return (await manager.ping()).heartbeat.is_leader
 
         await until_answer(leads, "leadership")
-
-
-def workflow(name: str = "browse", *after: str, users: int = 4, iterations: int = 100) -> Workflow:
-    return Workflow(
-        name=name,
-        depends_on=after,
-        shared_iterations=SharedIterations(vus=users, iterations=iterations),
-        steps=[Step(name="get", http=HttpRequest(url="/"))],
-    )
 
 
 async def refused(call: Any) -> HyperscaleError:

@@ -23,7 +23,7 @@ from hyperscale.v1.gate_ingest_service_pb2_grpc import (
 from hyperscale.v1.job_pb2 import JobFinalResult
 from hyperscale.v1.manager_ingest_service_pb2 import WorkerRegistration
 from hyperscale.v1.manager_ingest_service_pb2_grpc import ManagerIngestServiceStub
-from hyperscale.v1.node_pb2 import NODE_ROLE_GATE, NODE_ROLE_WORKER, NODE_STATE_ACTIVE, Endpoint, NodeInfo, PingRequest
+from hyperscale.v1.node_pb2 import NODE_ROLE_GATE, NodeInfo, PingRequest
 from hyperscale.v1.progress_pb2 import (
     SHARD_STATUS_CANCELLED,
     SHARD_STATUS_COMPLETED,
@@ -35,16 +35,15 @@ from hyperscale.v1.progress_pb2 import (
     ShardStatus,
     WorkerHeartbeat,
     WorkerReport,
-    WorkflowProgress,
     WorkflowProgressAck,
 )
-from hyperscale.v1.statistics_pb2 import StatsWindow, StepStats, WorkflowStats
+from hyperscale.v1.statistics_pb2 import StatsWindow
 from hyperscale.v1.worker_service_pb2 import WorkerPingResponse
 from hyperscale.v1.worker_service_pb2_grpc import WorkerServiceServicer, add_WorkerServiceServicer_to_server
 from hyperscale.workload.timestamps import timestamp
+from tests.support.shards import progress_of, stats, worker_heartbeat
 from tests.support.waiting import until
 
-CLUSTER, ENVIRONMENT, DATACENTER = "hyperscale", "default", "dc-1"
 GATE_ID = "gate-1"
 _PATIENCE_SECONDS = 15.0
 
@@ -188,16 +187,9 @@ class FakeWorker(WorkerServiceServicer):
         self._sequences[shard_id] = self._sequences.get(shard_id, 0) + 1
         if status != SHARD_STATUS_RUNNING:
             self._active.discard(shard_id)
-        progress = WorkflowProgress(
-            job_id=order.job_id,
-            shard_id=shard_id,
-            attempt=order.attempt,
-            fence_token=order.fence_token,
-            progress_sequence=self._sequences[shard_id],
-            status=status,
-            totals=stats(order.workflow.name, requests),
-            started_at=timestamp(1_700_000_000),
-            **fields,
+        started_at = timestamp(1_700_000_000)
+        progress = progress_of(
+            order, self._sequences[shard_id], requests, status=status, started_at=started_at, **fields
         )
         self._report_sequence += 1
         await self._call.write(WorkerReport(report_sequence=self._report_sequence, progress=progress))
@@ -244,23 +236,4 @@ class FakeWorker(WorkerServiceServicer):
             await self._call.write(WorkerReport(heartbeat=self._heartbeat()))
 
     def _heartbeat(self) -> WorkerHeartbeat:
-        node = NodeInfo(
-            node_id=self.worker_id,
-            role=NODE_ROLE_WORKER,
-            datacenter=DATACENTER,
-            endpoint=Endpoint(host="127.0.0.1", port=self._port or 1),
-            state=NODE_STATE_ACTIVE,
-            cluster_id=CLUSTER,
-            environment_id=ENVIRONMENT,
-        )
-        return WorkerHeartbeat(node=node, total_cores=self.cores, active_shard_ids=sorted(self._active))
-
-
-def stats(workflow_name: str, requests: int) -> WorkflowStats:
-    """Statistics with a number of requests."""
-    return WorkflowStats(workflow_name=workflow_name, steps=[StepStats(step_name="get", total_count=requests)])
-
-
-def requests_of(result: JobFinalResult) -> int:
-    """Requests of a result."""
-    return sum(step.total_count for workflow in result.statistics for step in workflow.steps)
+        return worker_heartbeat(self.worker_id, self._port or 1, self.cores, *sorted(self._active))

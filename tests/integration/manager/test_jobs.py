@@ -21,8 +21,9 @@ from hyperscale.v1.job_pb2 import (
     WORKFLOW_STATUS_FAILED,
     WORKFLOW_STATUS_RUNNING,
 )
-from tests.integration.manager.conftest import Datacenter, ManagerProcess, refused, workflow
-from tests.integration.manager.fakes import FakeGate, FakeWorker, requests_of
+from tests.integration.manager.conftest import Datacenter, ManagerProcess, refused
+from tests.integration.manager.fakes import FakeGate, FakeWorker
+from tests.support.shards import requests_of, workflow
 from tests.support.waiting import until
 
 

@@ -11,8 +11,9 @@ from hyperscale.runtime.errors import ErrorReason
 from hyperscale.v1.gate_service_pb2 import WorkflowQueryRequest
 from hyperscale.v1.job_pb2 import JOB_STATUS_COMPLETED, JOB_STATUS_FAILED, WORKFLOW_STATUS_DISPATCHED
 from hyperscale.v1.progress_pb2 import SHARD_STATUS_CANCELLED
-from tests.integration.manager.conftest import Datacenter, refused, workflow
+from tests.integration.manager.conftest import Datacenter, refused
 from tests.integration.manager.fakes import FakeWorker
+from tests.support.shards import workflow
 from tests.support.waiting import until
 
 

@@ -48,24 +48,22 @@ from hyperscale.v1.dispatch_pb2 import (
     WorkflowDispatchAck,
 )
 from hyperscale.v1.job_pb2 import JobFinalResult, JobSubmission, WorkflowStatus
-from hyperscale.v1.node_pb2 import NODE_ROLE_MANAGER, NODE_ROLE_WORKER, NODE_STATE_ACTIVE, NodeInfo
-from hyperscale.v1.node_pb2 import Endpoint as EndpointMessage
+from hyperscale.v1.node_pb2 import NODE_ROLE_MANAGER
 from hyperscale.v1.progress_pb2 import (
     SHARD_STATUS_COMPLETED,
     SHARD_STATUS_RUNNING,
     ManagerReport,
     ShardStatus,
-    WorkerHeartbeat,
     WorkflowProgress,
 )
-from hyperscale.v1.statistics_pb2 import StatsWindow, StepStats, WorkflowStats
-from hyperscale.v1.workflow_pb2 import HttpRequest, Priority, SharedIterations, Step, Workflow
+from hyperscale.v1.statistics_pb2 import StatsWindow
+from hyperscale.v1.workflow_pb2 import Workflow
 from hyperscale.workload.timestamps import timestamp
+from tests.support.shards import CLUSTER, DATACENTER, ENVIRONMENT, progress_of, stats, worker_heartbeat
 from tests.support.waiting import until
 
 GATE = "gate-1"
 GATE_ADDRESS = "127.0.0.1:1"
-DATACENTER = "dc-east"
 
 
 class TurnedClock:
@@ -81,31 +79,9 @@ class TurnedClock:
         return self.now
 
 
-def workflow(
-    name: str, *after: str, users: int = 4, iterations: int = 100, priority: Priority.ValueType = Priority.PRIORITY_AUTO
-) -> Workflow:
-    return Workflow(
-        name=name,
-        depends_on=after,
-        priority=priority,
-        shared_iterations=SharedIterations(vus=users, iterations=iterations),
-        steps=[Step(name="get", http=HttpRequest(url="/"))],
-    )
-
-
 def dispatch(job_id: str, *workflows: Workflow, fence: int = 1) -> JobDispatch:
     submission = JobSubmission(target="http://127.0.0.1:9", workflows=workflows)
     return JobDispatch(job_id=job_id, fence_token=fence, gate_id=GATE, submission=submission)
-
-
-def stats(workflow_name: str, requests: int) -> WorkflowStats:
-    return WorkflowStats(
-        workflow_name=workflow_name, iterations=requests, steps=[StepStats(step_name="get", total_count=requests)]
-    )
-
-
-def requests_of(result: JobFinalResult) -> int:
-    return sum(step.total_count for workflow in result.statistics for step in workflow.steps)
 
 
 @dataclass(slots=True)
@@ -154,7 +130,7 @@ class ManagerInMemory:
         self.port = DoubleOfWorkers()
         self.outbox: Outbox[ManagerReport] = Outbox(1000)
         self.supervisor = Supervisor(node_id, get_logger(node_id))
-        identity = NodeIdentity(node_id, NODE_ROLE_MANAGER, DATACENTER, "cluster", "test")
+        identity = NodeIdentity(node_id, NODE_ROLE_MANAGER, DATACENTER, CLUSTER, ENVIRONMENT)
         node = NodeLifecycle(identity)
         node.listens_at(Endpoint("127.0.0.1", 7000))
         node.activate()
@@ -273,25 +249,12 @@ class ManagerInMemory:
 
     def join(self, worker_id: str, port: int, cores: int) -> None:
         """A worker registers and opens its stream."""
-        self.workers.register(self.heartbeat(worker_id, port, cores))
+        self.workers.register(worker_heartbeat(worker_id, port, cores))
         self._connections[worker_id] = self.workers.connect(worker_id)
 
     def part(self, worker_id: str) -> None:
         """The stream of a worker breaks."""
         self.workers.disconnect(worker_id, self._connections.pop(worker_id))
-
-    def heartbeat(self, worker_id: str, port: int, cores: int, *active: str) -> WorkerHeartbeat:
-        """What a worker says of itself."""
-        node = NodeInfo(
-            node_id=worker_id,
-            role=NODE_ROLE_WORKER,
-            datacenter=DATACENTER,
-            endpoint=EndpointMessage(host="127.0.0.1", port=port),
-            state=NODE_STATE_ACTIVE,
-            cluster_id="cluster",
-            environment_id="test",
-        )
-        return WorkerHeartbeat(node=node, total_cores=cores, active_shard_ids=active)
 
     def report(
         self,
@@ -304,16 +267,8 @@ class ManagerInMemory:
         """A worker reports on the shard it was given last under that id; returns the report."""
         order = self.port.order(shard_id)
         self._sequences[shard_id] += 1
-        progress = WorkflowProgress(
-            job_id=order.job_id,
-            shard_id=shard_id,
-            attempt=order.attempt,
-            fence_token=order.fence_token,
-            progress_sequence=self._sequences[shard_id],
-            status=status,
-            totals=stats(order.workflow.name, requests),
-            started_at=timestamp(self.clock.wall()),
-        )
+        started_at = timestamp(self.clock.wall())
+        progress = progress_of(order, self._sequences[shard_id], requests, status=status, started_at=started_at)
         progress.MergeFrom(WorkflowProgress(**fields))  # type: ignore[arg-type]
         self.progress.take(worker_id, progress)
         return progress

@@ -10,8 +10,9 @@ from hyperscale.manager.stats import JobStatistics
 from hyperscale.v1.job_pb2 import JOB_STATUS_COMPLETED, JOB_STATUS_FAILED, WORKFLOW_STATUS_AGGREGATION_FAILED
 from hyperscale.v1.progress_pb2 import SHARD_STATUS_COMPLETED, WorkflowProgress
 from hyperscale.v1.statistics_pb2 import Histogram, StepStats, WorkflowStats
+from tests.support.shards import requests_of, stats, workflow
 from tests.support.waiting import until
-from tests.unit.manager.harness import ManagerInMemory, dispatch, requests_of, stats, workflow
+from tests.unit.manager.harness import ManagerInMemory, dispatch
 
 PORT = 7001
 SHARD = "job-1/A/0"

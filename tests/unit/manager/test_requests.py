@@ -21,8 +21,9 @@ from hyperscale.v1.job_pb2 import (
     JobFinalResult,
 )
 from hyperscale.v1.progress_pb2 import SHARD_STATUS_CANCELLED, SHARD_STATUS_COMPLETED
+from tests.support.shards import requests_of, worker_heartbeat, workflow
 from tests.support.waiting import until
-from tests.unit.manager.harness import ManagerInMemory, TurnedClock, dispatch, requests_of, workflow
+from tests.unit.manager.harness import ManagerInMemory, TurnedClock, dispatch
 
 PORT = 7001
 
@@ -178,7 +179,7 @@ async def test_a_new_leader_ends_what_was_under_way(
         assert "manager-2 leads now" in results["job-1"].errors[0]
         assert results["job-2"].status == JOB_STATUS_CANCELLED
         successor.join("worker-1", PORT, 1)
-        successor.heartbeats.take(successor.heartbeat("worker-1", PORT, 1, "job-1/A/0"))
+        successor.heartbeats.take(worker_heartbeat("worker-1", PORT, 1, "job-1/A/0"))
         await until(lambda: successor.port.cancels)
         (_, cancel) = successor.port.cancels[0]
         assert (cancel.job_id, successor.port.stopped()) == ("job-1", [(PORT, "job-1/A/0")])
@@ -199,7 +200,7 @@ async def test_a_new_leader_ends_what_was_under_way(
 async def test_a_worker_from_elsewhere_is_refused(
     manager: ManagerInMemory, name: str, value: object, reason: ErrorReason
 ) -> None:
-    heartbeat = manager.heartbeat("worker-1", PORT, 1)
+    heartbeat = worker_heartbeat("worker-1", PORT, 1)
     setattr(heartbeat.node, name, value)
     with refusal(reason):
         manager.workers.register(heartbeat)

@@ -15,8 +15,9 @@ from hyperscale.v1.job_pb2 import (
 )
 from hyperscale.v1.progress_pb2 import SHARD_STATUS_CANCELLED, SHARD_STATUS_COMPLETED, SHARD_STATUS_FAILED
 from hyperscale.v1.workflow_pb2 import PRIORITY_EXCLUSIVE
+from tests.support.shards import requests_of, worker_heartbeat, workflow
 from tests.support.waiting import until
-from tests.unit.manager.harness import ManagerInMemory, dispatch, requests_of, workflow
+from tests.unit.manager.harness import ManagerInMemory, dispatch
 
 PORT_1, PORT_2 = 7001, 7002
 
@@ -144,9 +145,9 @@ async def test_a_worker_that_forgot_its_shard_fails_it(manager: ManagerInMemory)
     await manager.intake.accept(dispatch("job-1", workflow("A")))
     await until(lambda: manager.port.orders)
     manager.report("worker-1", "job-1/A/0")
-    manager.heartbeats.take(manager.heartbeat("worker-1", PORT_1, 1))
+    manager.heartbeats.take(worker_heartbeat("worker-1", PORT_1, 1))
     manager.clock.now += 3.1
-    manager.heartbeats.take(manager.heartbeat("worker-1", PORT_1, 1))
+    manager.heartbeats.take(worker_heartbeat("worker-1", PORT_1, 1))
     result = await manager.final("job-1")
     assert result.errors == ["worker worker-1 does not run shard job-1/A/0 any more"]
 
@@ -260,7 +261,7 @@ async def test_a_worker_that_took_a_shard_without_answering_keeps_it(manager: Ma
     await manager.intake.accept(dispatch("job-1", workflow("A")))
     await until(lambda: manager.port.orders)
     await until(lambda: manager.workers.statuses()[0].reserved_cores == 0)
-    manager.heartbeats.take(manager.heartbeat("worker-1", PORT_1, 2, "job-1/A/0"))
+    manager.heartbeats.take(worker_heartbeat("worker-1", PORT_1, 2, "job-1/A/0"))
     assert manager.status("job-1", "A") == "DISPATCHED"
     assert manager.workers.statuses()[0].reserved_cores == 2
     manager.run("worker-1", "job-1/A/0", 4)
@@ -290,7 +291,7 @@ async def test_a_shard_that_another_worker_got_is_stopped_at_the_one_that_did_no
     await until(lambda: manager.port.orders)
     assert manager.port.orders[0][1].attempt == 2
     del manager.port.refusals[PORT_1]
-    manager.heartbeats.take(manager.heartbeat("worker-1", PORT_1, 2, "job-1/A/0"))
+    manager.heartbeats.take(worker_heartbeat("worker-1", PORT_1, 2, "job-1/A/0"))
     await until(lambda: manager.port.cancels)
     assert manager.port.stopped() == [(PORT_1, "job-1/A/0")]
 
