@@ -55,6 +55,19 @@ def test_routes(target: BundledTarget, method: str, path: str, status: int, word
     assert target.requests() == before + 1
 
 
+def test_the_token_of_a_login_opens_what_is_the_users(target: BundledTarget) -> None:
+    connection = http.client.HTTPConnection(*address(target), timeout=5)
+    connection.request("POST", "/login", body=json.dumps({"user": "alice"}))
+    token = json.load(connection.getresponse())["token"]
+    connection.request("GET", "/me", headers={"Authorization": f"Bearer {token}"})
+    assert json.load(connection.getresponse()) == {"user": "alice"}
+    connection.request("GET", "/me", headers={"Authorization": "Bearer nonsense"})
+    refused = connection.getresponse()
+    refused.read()
+    connection.close()
+    assert refused.status == 401
+
+
 def test_pipelined_requests_are_answered_in_order(target: BundledTarget) -> None:
     with socket.create_connection(address(target), timeout=5) as connection:
         paths = ["/delay/50", "/items/1", "/delay/10", "/items/2"]

@@ -21,6 +21,8 @@ class Request:
     method: str
     path: str
     body: bytes
+    authorization: str = ""
+    """Value of the header field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,22 @@ def _item(_: Request, number: str) -> Reply:
 
 
 def _login(request: Request, _: str) -> Reply:
-    return _json({"token": f"token-{len(request.body)}"})
+    return _json({"token": f"token-{len(request.body)}{_user_suffix(request.body)}"})
+
+
+def _user_suffix(body: bytes) -> str:
+    """The user who logs in, if the body is JSON that names one."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    user = content.get("user") if isinstance(content, dict) else None
+    return f".{user}" if isinstance(user, str) and _USER.fullmatch(user) else ""
+
+
+def _me(request: Request, _: str) -> Reply:
+    token = _TOKEN.fullmatch(request.authorization)
+    return _error(401) if token is None else _json({"user": token[1]})
 
 
 def _echo(request: Request, _: str) -> Reply:
@@ -99,6 +116,8 @@ def _phrase(status: int) -> str:
         return "Unknown"
 
 
+_USER: Final = re.compile(r"[\w.@-]{1,64}", re.ASCII)
+_TOKEN: Final = re.compile(rf"Bearer token-\d+(?:\.({_USER.pattern}))?", re.ASCII)
 _READ: Final = frozenset({"GET", "HEAD"})
 _WRITE: Final = frozenset({"POST", "PUT", "PATCH"})
 _ANY: Final = _READ | _WRITE | {"DELETE", "OPTIONS"}
@@ -107,6 +126,7 @@ _ROUTES: Final[tuple[tuple[re.Pattern[str], frozenset[str], Callable[[Request, s
     (re.compile(r"/items"), _READ, _items),
     (re.compile(r"/items/(\d{1,18})"), _ANY, _item),
     (re.compile(r"/login"), _WRITE, _login),
+    (re.compile(r"/me"), _READ, _me),
     (re.compile(r"/echo"), _WRITE, _echo),
     (re.compile(r"/delay/(\d{1,9})"), _ANY, _delay),
     (re.compile(r"/status/([2-5]\d\d)"), _ANY, _status),

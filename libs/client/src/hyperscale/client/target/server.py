@@ -47,6 +47,7 @@ class TargetConnection(asyncio.Protocol):
         self._answers: deque[_Answer] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._path = ""
+        self._authorization = ""
         self._body = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -69,11 +70,17 @@ class TargetConnection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """Called by the parser."""
         self._path = ""
+        self._authorization = ""
         self._body.clear()
 
     def on_url(self, url: bytes) -> None:
         """Called by the parser, once per piece."""
         self._path += url.decode("latin-1")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Called by the parser with each field."""
+        if name.lower() == b"authorization":
+            self._authorization = value.decode("latin-1")
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser, once per piece. A body that is too long is a parser error."""
@@ -84,7 +91,7 @@ class TargetConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Called by the parser."""
         method = self._parser.get_method().decode()
-        reply = self._counter.reply(Request(method, self._path, bytes(self._body)))
+        reply = self._counter.reply(Request(method, self._path, bytes(self._body), self._authorization))
         keep_alive = self._parser.should_keep_alive()
         data = reply.encode(is_head=method == "HEAD", keep_alive=keep_alive)
         self._answers.append(_Answer(data, reply.delay_seconds, keep_alive))

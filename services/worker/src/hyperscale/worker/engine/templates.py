@@ -116,7 +116,7 @@ class MarkedRequest:
 
     def _mark(self) -> None:
         self.http.url = self._marked(self.http.url, _in_url, _in_url_raw)
-        for name in self.http.headers:
+        for name in list(self.http.headers):
             self.http.headers[name] = self._marked(self.http.headers[name], _in_header, _in_header)
         if self.http.HasField("text"):
             self.http.text = self._marked(self.http.text, _as_it_is, _as_it_is)
