@@ -16,7 +16,18 @@ from hyperscale.v1.job_pb2 import (
     ThresholdResult,
     Verdict,
 )
-from hyperscale.v1.statistics_pb2 import ErrorClass, ErrorCount, MetricValues, StepMetrics, StepStats, WorkflowStats
+from hyperscale.v1.statistics_pb2 import (
+    CheckStats,
+    ErrorClass,
+    ErrorCount,
+    MetricTotals,
+    MetricValues,
+    ProtocolStats,
+    RateTotals,
+    StepMetrics,
+    StepStats,
+    WorkflowStats,
+)
 
 JOB_ID = "local-1-gate-1-1"
 TREND = {"avg": 12.5, "min": 0.25, "med": 11.0, "max": 2500.0, "p(90)": 20.0, "p(95)": 31.25, "p(99)": 90.0}
@@ -28,6 +39,8 @@ def metrics(count: int) -> dict[str, MetricValues]:
         "cart_size": MetricValues(
             values={"avg": 2.5, "min": 1, "med": 2, "max": 9, "p(90)": 4, "p(95)": 5, "p(99)": 8}
         ),
+        "found": MetricValues(values={"rate": 0.9, "count": 9}),
+        "grpc_req_duration": MetricValues(values=TREND),
         "http_reqs": MetricValues(values={"count": count, "rate": count / 2}),
         "http_req_duration": MetricValues(values=TREND),
         "http_req_failed": MetricValues(values={"rate": 0.25, "count": count / 4}),
@@ -46,6 +59,16 @@ def datacenter(name: str, status: JobStatus.ValueType, *reasons: str) -> Datacen
 def step(name: str, count: int) -> StepMetrics:
     shown = ("http_reqs", "http_req_duration", "http_req_failed", "data_received")
     return StepMetrics(workflow_name="browse", step_name=name, metrics={key: metrics(count)[key] for key in shown})
+
+
+def measured() -> WorkflowStats:
+    home = StepStats(
+        step_name="home",
+        checks=[CheckStats(name="is fast", passes=1999), CheckStats(name="has a cart", passes=1900, fails=99)],
+        protocols=[ProtocolStats(protocol="grpc", total_count=5)],
+    )
+    orders = MetricTotals(name="found", rate=RateTotals(matching=9, total=10))
+    return WorkflowStats(workflow_name="browse", steps=[home], custom_metrics=[orders])
 
 
 def failed_result() -> GlobalJobResult:
@@ -71,6 +94,7 @@ def failed_result() -> GlobalJobResult:
             ThresholdResult(threshold=p95, observed=31.25, passed=True),
             ThresholdResult(threshold=never, passed=False),
         ],
+        statistics=[measured()],
         steps=[step("home", 30), step("login", 10)],
         request_errors=[ErrorCount(error_class=ErrorClass.ERROR_CLASS_TIMEOUT, count=10)],
     )

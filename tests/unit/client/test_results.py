@@ -54,6 +54,11 @@ def test_document_is_json_also_when_a_threshold_had_no_sample() -> None:
     assert document["thresholds"][2]["abort_on_fail"] is True
 
 
+def test_every_check_says_how_often_it_held() -> None:
+    checks = result_json(JOB_ID, failed_result())["checks"]
+    assert checks[1] == {"workflow": "browse", "step": "home", "name": "has a cart", "passes": 1900, "fails": 99}
+
+
 def test_each_step_has_its_metrics_below_its_workflow() -> None:
     steps = result_json(JOB_ID, failed_result())["steps"]
     assert {workflow: list(metrics) for workflow, metrics in steps.items()} == {"browse": ["home", "login"]}

@@ -39,7 +39,17 @@ def events() -> list[JobEvent]:
 
 def test_summary_has_the_order_people_know() -> None:
     text = summary_text(JOB_ID, failed_result())
-    words = ("THRESHOLDS", "CHECKS", "CUSTOM", "HTTP", "EXECUTION", "NETWORK", "ERRORS", "verdict: failed")
+    words = (
+        "THRESHOLDS",
+        "CHECKS",
+        "CUSTOM",
+        "HTTP",
+        "OTHER PROTOCOLS",
+        "EXECUTION",
+        "NETWORK",
+        "ERRORS",
+        "verdict: failed",
+    )
     places = [text.index(f"{word}") for word in words]
     assert places == sorted(places)
     assert text.splitlines()[-1] == "verdict: failed"
@@ -79,8 +89,17 @@ def test_summary_has_a_row_per_datacenter_and_step_and_every_column() -> None:
 
 def test_summary_shows_metrics_that_only_the_job_knows() -> None:
     lines = summary_text(JOB_ID, failed_result()).splitlines()
-    (row,) = (line.split()[1:] for line in lines if line.strip().startswith("cart_size"))
-    assert row == ["2.5", "1", "2", "9", "4", "5", "8"]
+    rows = {line.split(".")[0].strip(): line.split()[1:] for line in lines}
+    assert rows["cart_size"] == ["2.5", "1", "2", "9", "4", "5", "8"]
+    assert rows["found"] == ["90.00%", "9"]
+    assert rows["grpc_req_duration"][:3] == ["12.50ms", "250µs", "11.00ms"]
+
+
+def test_summary_lists_checks_and_how_often_they_held() -> None:
+    lines = summary_text(JOB_ID, failed_result()).splitlines()
+    at = lines.index("CHECKS")
+    assert lines[at + 1].split() == ["checks.......................", "99.50%", "199"]
+    assert lines[at + 2 : at + 4] == ["    ✓ home: is fast", "    ✗ home: has a cart  (1,900 of 1,999)"]
 
 
 def test_steps_of_several_workflows_are_told_apart_and_long_names_are_cut() -> None:
@@ -94,7 +113,7 @@ def test_steps_of_several_workflows_are_told_apart_and_long_names_are_cut() -> N
 def test_a_single_step_has_no_row_of_its_own() -> None:
     result = failed_result()
     del result.steps[1]
-    assert "home" not in summary_text(JOB_ID, result)
+    assert "  home." not in summary_text(JOB_ID, result)
 
 
 def test_plain_view_writes_a_line_per_second_and_then_the_summary() -> None:

@@ -19,7 +19,7 @@ from hyperscale.v1.job_pb2 import (
     JobStatus,
     ThresholdResult,
 )
-from hyperscale.v1.statistics_pb2 import ErrorCount, MetricValues, StepMetrics
+from hyperscale.v1.statistics_pb2 import ErrorCount, MetricValues, StepMetrics, WorkflowStats
 from hyperscale.workload.metric_catalogue import METRICS
 
 
@@ -63,6 +63,7 @@ def result_json(job_id: str, result: GlobalJobResult) -> dict[str, Any]:
         "metrics": metrics_json(result.metrics),
         "steps": _steps_json(result.steps),
         "thresholds": [_threshold_json(threshold) for threshold in result.thresholds],
+        "checks": _checks_json(result.statistics),
         "errors": errors_json(result.request_errors),
     }
     if result.status != JobStatus.JOB_STATUS_COMPLETED:
@@ -90,6 +91,21 @@ def _steps_json(steps: Iterable[StepMetrics]) -> dict[str, dict[str, Any]]:
     for step in steps:
         document.setdefault(step.workflow_name, {})[step.step_name] = metrics_json(step.metrics)
     return document
+
+
+def _checks_json(statistics: Iterable[WorkflowStats]) -> list[dict[str, Any]]:
+    return [
+        {
+            "workflow": workflow.workflow_name,
+            "step": step.step_name,
+            "name": check.name,
+            "passes": check.passes,
+            "fails": check.fails,
+        }
+        for workflow in statistics
+        for step in workflow.steps
+        for check in step.checks
+    ]
 
 
 def _threshold_json(outcome: ThresholdResult) -> dict[str, Any]:

@@ -66,6 +66,7 @@ class MetricSection(Enum):
     CHECKS = "checks"
     CUSTOM = "custom"
     HTTP = "http"
+    PROTOCOLS = "other protocols"
     EXECUTION = "execution"
     NETWORK = "network"
 

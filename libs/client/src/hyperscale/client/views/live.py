@@ -16,7 +16,7 @@ from hyperscale.client.names import verdict_name
 from hyperscale.client.views.numbers import clock_text, count_text, share_text, trend_text, value_of
 from hyperscale.client.views.progress import JobProgress, Metrics
 from hyperscale.client.views.summary import summary_text
-from hyperscale.client.views.thresholds import threshold_text
+from hyperscale.client.views.thresholds import FAILED_MARK, PASSED_MARK, threshold_text
 from hyperscale.v1.gate_service_pb2 import JobEvent
 from hyperscale.v1.job_pb2 import GlobalJobResult, ThresholdResult
 
@@ -83,11 +83,12 @@ def terminal_view(progress: JobProgress) -> LiveView:
 
 
 def _line_style(line: str, verdict: str) -> str:
-    if line.startswith("  ✓"):
+    text = line.lstrip()
+    if text.startswith(PASSED_MARK):
         return _GOOD
-    if line.startswith(("  ✗", "reason:")):
+    if text.startswith((FAILED_MARK, "reason:")):
         return _BAD
-    if line.startswith("verdict:"):
+    if text.startswith("verdict:"):
         return f"bold {_GOOD if verdict == 'passed' else _BAD}"
     return ""
 

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from hyperscale.client.names import status_name, verdict_name
 from hyperscale.client.results import errors_json
 from hyperscale.client.views.numbers import bytes_text, count_text, duration_text, share_text
-from hyperscale.client.views.progress import Metrics, plain_metrics
-from hyperscale.client.views.thresholds import threshold_text
+from hyperscale.client.views.open_metrics import open_metrics, unknown_metric
+from hyperscale.client.views.progress import plain_metrics
+from hyperscale.client.views.thresholds import FAILED_MARK, PASSED_MARK, threshold_text
 from hyperscale.v1.job_pb2 import GlobalJobResult
 from hyperscale.v1.statistics_pb2 import MetricValues
 from hyperscale.workload.metric_catalogue import (
     METRICS,
     MetricEntry,
     MetricKind,
-    MetricLevel,
     MetricSection,
     MetricUnit,
 )
 
-_DETAILED: Final = "http_req_duration"
-"""The metric that has a row per datacenter and per step."""
+_DURATION: Final = "http_req_duration"
 _COLUMNS: Final = ("avg", "min", "med", "max", "p(90)", "p(95)", "p(99)")
 _LABEL_WIDTH: Final = 32
 
 
 def summary_text(job_id: str, result: GlobalJobResult) -> str:
     """Thresholds, the metrics by section, errors by class, verdict."""
+    entries = _entries(result)
     blocks = [
         _thresholds(result),
-        *(_section(section, result) for section in MetricSection),
+        *(_section(section, entries, result) for section in MetricSection),
         _errors(result),
         _ending(job_id, result),
     ]
@@ -43,28 +43,22 @@ def _thresholds(result: GlobalJobResult) -> list[str]:
     return ["THRESHOLDS", *lines] if lines else []
 
 
-def _section(section: MetricSection, result: GlobalJobResult) -> list[str]:
-    metrics = plain_metrics(result.metrics)
+def _section(section: MetricSection, entries: Mapping[str, MetricEntry], result: GlobalJobResult) -> list[str]:
+    chosen = {name: entry for name, entry in entries.items() if entry.section is section}
     rows: list[str] = []
-    for name, metric in _shown(metrics).items():
-        if metric.section is section:
-            rows.append(_metric_row(name, metric, metrics[name]))
-            rows.extend(_details(result) if name == _DETAILED else ())
-    has_trend = any("avg" in metrics[name] for name, metric in _shown(metrics).items() if metric.section is section)
+    for name, entry in chosen.items():
+        rows.append(_metric_row(name, entry, dict(result.metrics[name].values)))
+        rows.extend(_DETAILS[name](result) if name in _DETAILS else ())
+    has_trend = any(entry.kind is MetricKind.TREND for entry in chosen.values())
     return [_heading(section.value.upper(), has_trend), *rows] if rows else []
 
 
-def _shown(metrics: Metrics) -> dict[str, MetricEntry]:
+def _entries(result: GlobalJobResult) -> dict[str, MetricEntry]:
     """What is known of the metrics that there are, in the order of the catalogue, then those the job brought itself."""
-    known = {name: metric for name, metric in METRICS.items() if name in metrics}
-    return known | {name: _custom(metrics[name]) for name in sorted(metrics) if name not in METRICS}
-
-
-def _custom(values: Mapping[str, float]) -> MetricEntry:
-    """A metric that only the job knows, as far as its values tell."""
-    kinds = {"avg": MetricKind.TREND, "value": MetricKind.GAUGE}
-    kind = next((kind for key, kind in kinds.items() if key in values), MetricKind.COUNTER)
-    return MetricEntry(kind, MetricLevel.WORKFLOW, MetricSection.CUSTOM)
+    unknown = {name: unknown_metric(values.values) for name, values in sorted(result.metrics.items())}
+    entries = {**METRICS, **open_metrics(result)}
+    entries |= {name: entry for name, entry in unknown.items() if name not in entries}
+    return {name: entry for name, entry in entries.items() if name in result.metrics}
 
 
 def _heading(title: str, has_trend: bool) -> str:
@@ -96,18 +90,30 @@ def _counter_row(label: str, unit: MetricUnit, values: Mapping[str, float]) -> s
     return _row(label, count_text(count), f"{rate:,.2f}/s")
 
 
-def _details(result: GlobalJobResult) -> Iterator[str]:
+def _durations(result: GlobalJobResult) -> Iterator[str]:
+    """The duration of requests in each datacenter, and of each step when there are several."""
     for part in result.datacenters:
-        yield _detail_row(part.result.datacenter, part.metrics)
+        yield _duration_row(part.result.datacenter, part.metrics)
     if len(result.steps) > 1:
         is_one_workflow = len({step.workflow_name for step in result.steps}) == 1
         for step in result.steps:
             label = step.step_name if is_one_workflow else f"{step.workflow_name}/{step.step_name}"
-            yield _detail_row(label, step.metrics)
+            yield _duration_row(label, step.metrics)
 
 
-def _detail_row(label: str, metrics: Mapping[str, MetricValues]) -> str:
-    return _trend_row(f"  {label}", METRICS[_DETAILED].unit, plain_metrics(metrics).get(_DETAILED, {}))
+def _duration_row(label: str, metrics: Mapping[str, MetricValues]) -> str:
+    values = plain_metrics(metrics).get(_DURATION, {})
+    return _trend_row(f"  {label}", METRICS[_DURATION].unit, values)
+
+
+def _checks(result: GlobalJobResult) -> Iterator[str]:
+    """Every check with its step; of one that has failed, how often."""
+    for workflow in result.statistics:
+        for step in workflow.steps:
+            for check in step.checks:
+                mark = FAILED_MARK if check.fails else PASSED_MARK
+                counts = f"  ({check.passes:,} of {check.passes + check.fails:,})" if check.fails else ""
+                yield f"    {mark} {step.step_name}: {check.name}{counts}"
 
 
 def _row(label: str, *cells: str) -> str:
@@ -136,3 +142,10 @@ def _ending(job_id: str, result: GlobalJobResult) -> list[str]:
     lines += [f"  {part.result.datacenter}: {status_name(part.result.status)}" for part in result.datacenters]
     lines += [f"reason: {reason}" for reason in result.errors]
     return [*lines, f"verdict: {verdict_name(result.verdict)}"]
+
+
+_DETAILS: Final[Mapping[str, Callable[[GlobalJobResult], Iterator[str]]]] = {
+    "checks": _checks,
+    _DURATION: _durations,
+}
+"""Metrics that have more rows below their own."""
