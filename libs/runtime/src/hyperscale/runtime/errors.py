@@ -49,6 +49,7 @@ class ErrorReason(StrEnum):
     SEQUENCE_EXPIRED = "SEQUENCE_EXPIRED"
     UNAUTHENTICATED = "UNAUTHENTICATED"
     PERMISSION_DENIED = "PERMISSION_DENIED"
+    PYTHON_NOT_ALLOWED = "PYTHON_NOT_ALLOWED"
     UNIMPLEMENTED = "UNIMPLEMENTED"
     CANCELLED = "CANCELLED"
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
@@ -138,6 +139,10 @@ CATALOGUE: Mapping[ErrorReason, ErrorSpec] = MappingProxyType(
         _R.SEQUENCE_EXPIRED: _spec(_S.OUT_OF_RANGE, "events after {sequence} are no longer kept", _A.AFTER_REFRESH),
         _R.UNAUTHENTICATED: _spec(_S.UNAUTHENTICATED, "the caller is not identified"),
         _R.PERMISSION_DENIED: _spec(_S.PERMISSION_DENIED, "the caller may not do this"),
+        _R.PYTHON_NOT_ALLOWED: _spec(
+            _S.PERMISSION_DENIED,
+            "worker {worker_id} does not run workflows that are written in Python; its allow_python is off",
+        ),
         _R.UNIMPLEMENTED: _spec(_S.UNIMPLEMENTED, "this node does not offer the operation"),
         _R.CANCELLED: _spec(_S.CANCELLED, "the call was cancelled"),
         _R.DEADLINE_EXCEEDED: _spec(_S.DEADLINE_EXCEEDED, "the operation did not finish in time", _A.AFTER_DELAY),

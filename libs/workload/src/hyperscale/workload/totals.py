@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
+
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.workload.histogram import Histogram
 
@@ -107,6 +109,12 @@ class TotalsByName:
         """Add a value to a trend. Raises ValueError for one that is not a number from 0."""
         totals = TrendTotals()
         totals.values.record(value)
+        self._merge_one(name, totals)
+
+    def record_many(self, name: str, values: list[float]) -> None:
+        """Add values to a trend. Raises ValueError for one that is not a number from 0."""
+        totals = TrendTotals()
+        totals.values.record_many(np.array(values, dtype=np.float64))
         self._merge_one(name, totals)
 
     def note(self, name: str, value: float, at_seconds: float) -> None:

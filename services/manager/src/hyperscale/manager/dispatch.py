@@ -27,6 +27,7 @@ from hyperscale.v1.dispatch_pb2 import (
     WorkflowDispatchAck,
 )
 from hyperscale.v1.worker_service_pb2_grpc import WorkerServiceStub
+from hyperscale.workload.timestamps import timestamp
 
 _SHARD_DISPATCH: Final = RetryPolicy(
     "shard-dispatch",
@@ -152,17 +153,23 @@ class ShardDispatcher:
             self._placements.accepted(job, shard)
 
     def _order(self, job: DatacenterJob, shard: AssignedShard) -> WorkflowDispatch:
-        return WorkflowDispatch(
+        submission = job.dispatch.submission
+        order = WorkflowDispatch(
             job_id=job.job_id,
             shard_id=shard.shard_id,
             attempt=shard.attempt,
             fence_token=job.leadership_token,
             workflow=shard.workflow,
-            target=job.dispatch.submission.target,
-            http_options=job.dispatch.submission.http_options,
+            target=submission.target,
+            http_options=submission.http_options,
+            context=job.context_for(shard.workflow.name),
             cores=shard.cores,
             manager_id=self._manager_id,
+            start_at=timestamp(job.run_of(shard).start_at_seconds),
         )
+        if shard.workflow.class_name:
+            order.bundle.CopyFrom(submission.bundle)
+        return order
 
 
 class PlacementOutcomes:

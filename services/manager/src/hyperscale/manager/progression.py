@@ -30,6 +30,10 @@ from hyperscale.v1.job_pb2 import (
     WORKFLOW_STATUS_PENDING,
     WORKFLOW_STATUS_RUNNING,
 )
+from hyperscale.workload.timestamps import seconds_of
+
+START_LEAD_SECONDS = 0.1
+"""From choosing workers to the first load: enough for every engine to have its part by then."""
 
 _MAKES_LOAD = frozenset({WORKFLOW_STATUS_DISPATCHED, WORKFLOW_STATUS_RUNNING})
 
@@ -59,6 +63,13 @@ class JobProgression:
         if run.waits_for != reason:
             run.waits_for = reason
             self._events.job_changed(job)
+
+    def appoint(self, job: DatacenterJob, run: WorkflowRun) -> None:
+        """Workers have been chosen: agree on when all shards start, with the other datacenters where that is possible."""
+        now = self._clock.wall()
+        common = seconds_of(job.dispatch.start_at)
+        is_in_time = not run.workflow.depends_on and common > now
+        run.start_at_seconds = common if is_in_time else now + START_LEAD_SECONDS
 
     def accepted(self, job: DatacenterJob, shard: AssignedShard) -> None:
         """A worker has taken a shard."""

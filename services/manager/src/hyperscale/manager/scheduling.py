@@ -101,6 +101,7 @@ class Scheduler:
     def _start(self, job: DatacenterJob, run: WorkflowRun, allocation: Allocation) -> None:
         parts = split_workflow(run.workflow, [placement.cores for placement in allocation.placements])
         run.offers += 1
+        self._progression.appoint(job, run)
         run.shards = [
             AssignedShard(
                 f"{job.job_id}/{run.key.workflow_name}/{number}", part, place.cores, place.worker_id, run.offers

@@ -20,6 +20,7 @@ from hyperscale.v1.progress_pb2 import (
     WorkerHeartbeat,
     WorkflowProgress,
 )
+from hyperscale.workload.context import ContextTooLargeError
 from hyperscale.workload.timestamps import seconds_of
 
 _EXPECTED_BY_HEARTBEAT = frozenset({ShardPhase.PLACED, ShardPhase.RUNNING})
@@ -78,6 +79,11 @@ class ProgressIngest:
             self._progression.progressed(report.job, report.shard)
 
     def _completed(self, report: _Report) -> None:
+        try:
+            report.job.provide(report.shard.workflow.name, report.progress.provided)
+        except ContextTooLargeError as error:
+            self._progression.failed(report.job, report.shard, f"shard {report.shard.shard_id}: {error}")
+            return
         self._progression.completed(report.job, report.shard)
 
     def _failed(self, report: _Report) -> None:

@@ -81,6 +81,12 @@ class WorkerConfig(NodeConfig):
         description="Reports kept per manager; beyond it the oldest progress is dropped, final results never.",
     )
 
+    allow_python: bool = Field(
+        default=False,
+        description="Run workflows that are written in Python: whoever may submit jobs may then run code in the engine "
+        "processes of this worker.",
+    )
+
     @field_validator("managers")
     @classmethod
     def _are_distinct_addresses(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from hyperscale.v1.dispatch_pb2 import (
     WorkflowDispatch,
     WorkflowDispatchAck,
 )
-from hyperscale.worker.models.shards import ShardStopCause, StopReason
+from hyperscale.worker.models.shards import CodePolicy, ShardStopCause, StopReason
 from hyperscale.worker.registry import ManagerLinks
 from hyperscale.worker.shard_runs import ShardRuns
 from hyperscale.worker.state import WorkerState
@@ -23,22 +23,31 @@ class ShardDesk:
     """Where managers' wishes are judged and carried out."""
 
     def __init__(
-        self, state: WorkerState, runs: ShardRuns, managers: ManagerLinks, clock: Clock, logger: FilteringBoundLogger
+        self,
+        state: WorkerState,
+        runs: ShardRuns,
+        managers: ManagerLinks,
+        *,
+        code_policy: CodePolicy,
+        clock: Clock,
+        logger: FilteringBoundLogger,
     ) -> None:
         self._state = state
         self._runs = runs
         self._managers = managers
+        self._code_policy = code_policy
         self._clock = clock
         self._logger = logger
 
     def dispatch(self, dispatch: WorkflowDispatch) -> WorkflowDispatchAck:
         """Run a shard; when this returns, engines have been given it. A repeated attempt gets its first answer.
 
-        Raises INVALID_ARGUMENT with every fault, NOT_READY, OVERLOADED, and what `WorkerState.admit` raises.
+        Raises INVALID_ARGUMENT with every fault, PYTHON_NOT_ALLOWED, NOT_READY, OVERLOADED, and what `WorkerState.admit` raises.
         """
         faults = dispatch_faults(dispatch)
         if faults:
             raise HyperscaleError(ErrorReason.INVALID_ARGUMENT, violations=faults)
+        self._code_policy.require_allowed(dispatch.workflow)
         link = self._managers.link_to(dispatch.manager_id)
         admission = self._state.admit(dispatch, self._clock.monotonic())
         if admission.slots:

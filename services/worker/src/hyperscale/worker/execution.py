@@ -19,6 +19,7 @@ from hyperscale.worker.models.engines import EngineExit, EngineOrder, StopStage
 from hyperscale.worker.models.shards import EngineShare, ExecutionSettings, ShardStopCause, StopLimits, StopReason
 from hyperscale.worker.models.time import Moment
 from hyperscale.worker.stats import ShardStatistics
+from hyperscale.workload.context import ContextTooLargeError, ProvidedValues
 from hyperscale.workload.defaults import graceful_stop_seconds
 from hyperscale.workload.profiles import load_iterations, load_vus
 from hyperscale.workload.splitting import split_workflow
@@ -70,6 +71,7 @@ class ShardExecution:
         self._ladder = StopLadder()
         self._reason: StopReason | None = None
         self._errors: list[str] = []
+        self._provided = ProvidedValues()
         self._doomed: list[int] = []
         self._started_at_seconds: float | None = None
         self._finished_at_seconds: float | None = None
@@ -116,6 +118,7 @@ class ShardExecution:
             self._doom(run, f"sent statistics that make no sense ({error})", now)
             return
         self._note_times(progress)
+        self._take_provided(run, progress, now)
         if progress.status == _FAILED:
             self._fail(run, f"{self._name(run)} failed: {progress.error}", now)
         elif progress.status in (_COMPLETED, _CANCELLED):
@@ -177,6 +180,7 @@ class ShardExecution:
             errors=self._errors,
             started_at=timestamp_or_none(self._started_at_seconds),
             finished_at=timestamp(self._finished_at_seconds or now.wall) if self.is_finished else None,
+            provided=self._provided.values() if self.is_finished else (),
         )
 
     @property
@@ -231,6 +235,15 @@ class ShardExecution:
                 run.status = _CANCELLED
                 self._errors.append(f"{self._name(run)} did not stop in time and was killed")
         return [] if stage is None else [EngineOrder(run.share.slot, stage) for run in due]
+
+    def _take_provided(self, run: _EngineRun, progress: EngineProgress, now: Moment) -> None:
+        for value in progress.provided:
+            value.shard_id = self.dispatch.shard_id
+        try:
+            self._provided.merge(progress.provided)
+        except ContextTooLargeError as error:
+            self._provided = ProvidedValues()
+            self._fail(run, f"{self._name(run)}: {error}", now)
 
     def _note_times(self, progress: EngineProgress) -> None:
         if progress.HasField("started_at"):

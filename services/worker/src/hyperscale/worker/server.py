@@ -24,7 +24,7 @@ from hyperscale.worker.health import Pulse
 from hyperscale.worker.leases import JobLedger
 from hyperscale.worker.lifecycle import WorkerLifecycle
 from hyperscale.worker.manager_link import LinkSurroundings
-from hyperscale.worker.models.shards import ExecutionSettings, StopLimits
+from hyperscale.worker.models.shards import CodePolicy, ExecutionSettings, StopLimits
 from hyperscale.worker.orphans import OrphanWatch
 from hyperscale.worker.registry import ManagerLinks
 from hyperscale.worker.shard_runs import ShardRuns, ShardSettings
@@ -63,7 +63,8 @@ class _Node:
         self._lifecycle = WorkerLifecycle(
             self._node, state, engines, self._managers, runs, logger=logger, stop_limits=stop_limits
         )
-        desk = ShardDesk(state, runs, self._managers, clock, logger)
+        code_policy = CodePolicy(config.node_id, config.allow_python)
+        desk = ShardDesk(state, runs, self._managers, code_policy=code_policy, clock=clock, logger=logger)
         self._server = NodeServer(Endpoint(config.host, config.port), logger, insecure=config.insecure)
         self._server.add(add_WorkerServiceServicer_to_server, WorkerService(desk, pulse), _SERVICE_NAME)
 

@@ -95,8 +95,15 @@ class ShardRun:
     def _start(self, slot: int, part: Workflow) -> None:
         dispatch = self._execution.dispatch
         start = EngineStart(
-            run_id=self._execution.run_id, workflow=part, target=dispatch.target, http_options=dispatch.http_options
+            run_id=self._execution.run_id,
+            workflow=part,
+            target=dispatch.target,
+            http_options=dispatch.http_options,
+            context=dispatch.context,
+            start_at=dispatch.start_at if dispatch.HasField("start_at") else None,
         )
+        if part.class_name:
+            start.bundle.CopyFrom(dispatch.bundle)
         self._engines.send(slot, EngineCommand(start=start))
 
     def _obey(self, order: EngineOrder) -> None:

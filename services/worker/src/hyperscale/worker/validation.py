@@ -54,6 +54,8 @@ def _workflow_faults(dispatch: WorkflowDispatch) -> list[Fault]:
     if not dispatch.HasField("workflow"):
         return [Fault("workflow", "is required")]
     job = JobSubmission(target=dispatch.target, workflows=[dispatch.workflow], http_options=dispatch.http_options)
+    if dispatch.HasField("bundle"):
+        job.bundle.CopyFrom(dispatch.bundle)
     # Dependencies are the manager's business, and name workflows that are not here.
     del job.workflows[0].depends_on[:]
     return [Fault(fault.path.replace(_JOB_PATH, "workflow", 1), fault.message) for fault in validate_share(job)]

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hyperscale.client.cluster.errors import NodeStartError, StateError
+from hyperscale.client.coding.errors import CodedJobError
 from hyperscale.client.errors import (
     CallRefusedError,
     ClientError,
     GateUnreachableError,
     SubmissionTooLargeError,
 )
-from hyperscale.client.coding.errors import CodedJobError
 from hyperscale.client.exit_codes import ExitCode
 from hyperscale.workload.faults import Fault
 
@@ -47,10 +47,8 @@ class Explanation:
 def explain(error: BaseException) -> Explanation | None:
     """Words and exit code for an error that users can bring about; None for a defect of this program."""
     cause = _leaf(error)
-    if isinstance(cause, BadConfigurationError):
-        return Explanation(str(cause), ExitCode.BAD_CONFIGURATION)
-    if isinstance(cause, CodedJobError):
-        return Explanation(f"error in the job's code: {cause}", ExitCode.USER_CODE)
+    if isinstance(cause, BadConfigurationError | CodedJobError):
+        return _explain_job(cause)
     if isinstance(cause, GateUnreachableError | NoGateKnownError):
         return Explanation(f"error: {cause}", ExitCode.UNREACHABLE)
     if isinstance(cause, ClientError):
@@ -65,6 +63,12 @@ def explain(error: BaseException) -> Explanation | None:
 def faults_text(subject: str, faults: Iterable[Fault]) -> str:
     """Every fault on a line of its own, with its path."""
     return "\n".join([f"{subject}:", *(f"  {fault}" for fault in faults)])
+
+
+def _explain_job(error: BadConfigurationError | CodedJobError) -> Explanation:
+    if isinstance(error, CodedJobError):
+        return Explanation(f"error in the job's code: {error}", ExitCode.USER_CODE)
+    return Explanation(str(error), ExitCode.BAD_CONFIGURATION)
 
 
 def _explain_client(error: ClientError) -> Explanation:

@@ -119,7 +119,7 @@ class LocalCluster:
         cores = str(self._layout.cores)
         for datacenter in self._layout.datacenters:
             mine = _addresses([manager for manager in managers if manager.datacenter == datacenter])
-            arguments = ("--datacenter", datacenter, "--managers", mine, "--cores", cores)
+            arguments = ("--datacenter", datacenter, "--managers", mine, "--cores", cores, "--allow-python")
             for number in range(1, self._layout.workers + 1):
                 yield self._node(LocalRole.WORKER, f"{datacenter}-worker-{number}", arguments)
 

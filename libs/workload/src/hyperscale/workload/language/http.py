@@ -9,34 +9,43 @@ from functools import cached_property
 from typing import Any, Protocol, TypedDict, Unpack
 
 
+class ResponseMessage(Protocol):
+    """What an engine has of a response."""
+
+    @property
+    def fields(self) -> Sequence[tuple[bytes, bytes]]:
+        """Header fields, names in lower case."""
+        ...
+
+    @property
+    def content(self) -> bytes:
+        """The body without its content coding."""
+        ...
+
+
 class HttpResponse:
     """A whole response. A status of 400 or more is a response too; it is counted as failed unless it was expected."""
 
-    def __init__(
-        self,
-        status: int,
-        fields: Sequence[tuple[bytes, bytes]],
-        content: bytes,
-        elapsed_seconds: float,
-        *,
-        expected: bool,
-    ) -> None:
-        self._fields = fields
+    def __init__(self, status: int, message: ResponseMessage, elapsed_seconds: float, *, expected: bool) -> None:
         self.status = status
         """Status code."""
-        self.content = content
-        """The body, without its content coding."""
         self.elapsed_seconds = elapsed_seconds
         """From the first byte sent to the last byte received."""
         self.expected = expected
         """Whether the status is one that counts as success."""
+        self._message = message
+
+    @property
+    def content(self) -> bytes:
+        """The body, without its content coding. Raises ValueError when it is not what its header says."""
+        return self._message.content
 
     @cached_property
     def headers(self) -> Mapping[str, str]:
         """Header fields by their names in lower case; several of one name joined with commas."""
         joined: dict[str, str] = {}
-        for name, value in self._fields:
-            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        for name, value in self._message.fields:
+            key, text = name.decode("latin-1"), value.decode("latin-1")
             joined[key] = f"{joined[key]}, {text}" if key in joined else text
         return joined
 

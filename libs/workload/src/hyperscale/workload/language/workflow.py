@@ -11,9 +11,6 @@ from hyperscale.workload.language.errors import ContextError, WorkflowDefinition
 from hyperscale.workload.language.http import HttpClient
 from hyperscale.workload.language.profiles import Profile
 
-MAX_CONTEXT_BYTES: Final = 1024 * 1024
-"""Everything that a job's workflows provide, as JSON, names included."""
-
 _DEPENDENCIES: Final = "hyperscale_depends_on"
 
 WorkflowT = TypeVar("WorkflowT", bound="Workflow")

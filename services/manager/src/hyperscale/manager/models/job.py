@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -12,8 +12,9 @@ from hyperscale.manager.stats import JobStatistics
 from hyperscale.manager.workflow_lifecycle import WorkflowLifecycle
 from hyperscale.runtime.transitions import Lifecycle
 from hyperscale.v1.dispatch_pb2 import JobDispatch
-from hyperscale.v1.job_pb2 import JobStatus
+from hyperscale.v1.job_pb2 import ContextValue, JobStatus
 from hyperscale.v1.workflow_pb2 import Workflow
+from hyperscale.workload.context import MAX_CONTEXT_BYTES, ContextTooLargeError, ProvidedValues
 from hyperscale.workload.graph import WorkflowGraph
 
 MAX_ERRORS = 100
@@ -94,6 +95,10 @@ class WorkflowRun:
         By shard number; empty while no worker has been chosen.
     offers
         How often workers were chosen; the attempt of the next shards is one more.
+    start_at_seconds
+        Wall clock at which all shards are to start; 0 while no worker has been chosen.
+    provided
+        What its shards have provided to the workflows that depend on it.
     """
 
     key: WorkflowKey
@@ -103,6 +108,8 @@ class WorkflowRun:
     waits_for: str = ""
     shards: list[AssignedShard] = field(default_factory=list)
     offers: int = 0
+    start_at_seconds: float = 0.0
+    provided: ProvidedValues = field(default_factory=ProvidedValues)
 
     @property
     def live_shards(self) -> list[AssignedShard]:
@@ -146,6 +153,20 @@ class DatacenterJob:
     first_load_at_seconds: float | None = None
     last_load_at_seconds: float | None = None
     commit_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def provide(self, workflow_name: str, values: Iterable[ContextValue]) -> None:
+        """Keep what a shard of a workflow has provided. Raises ContextTooLargeError when it is too much for the job."""
+        self.workflows[workflow_name].provided.merge(values)
+        if sum(run.provided.size_bytes for run in self.workflows.values()) > MAX_CONTEXT_BYTES:
+            raise ContextTooLargeError(f"workflows of the job have provided more than {MAX_CONTEXT_BYTES:,} bytes")
+
+    def context_for(self, workflow_name: str) -> list[ContextValue]:
+        """What the workflows that this one depends on, also indirectly, have provided."""
+        merged = ProvidedValues()
+        for name, run in self.workflows.items():
+            if workflow_name in self.graph.dependents_of(name):
+                merged.merge(run.provided.values())
+        return merged.values()
 
     @property
     def job_id(self) -> str:

@@ -8,6 +8,7 @@ from typing import Protocol
 from hyperscale.v1 import engine_pb2, workflow_pb2
 from hyperscale.worker.engine.admission import IterationStock, Seat
 from hyperscale.worker.engine.clients.protocol import ClientContext, Measurement
+from hyperscale.worker.engine.coded import CodedCasting
 from hyperscale.worker.engine.coroutine_user import CoroutineUser, DeclaredScript
 from hyperscale.worker.engine.dialogue import Dialogues
 from hyperscale.worker.engine.plan import runs_on_callbacks
@@ -60,7 +61,12 @@ class DeclaredCasting:
 
         return make
 
+    def conclude(self, progress: engine_pb2.EngineProgress) -> None:
+        """Nothing to add."""
+
 
 def casting_of(start: engine_pb2.EngineStart) -> Casting:
     """How the workflow is cast. Raises PlanError."""
+    if start.workflow.class_name:
+        return CodedCasting(start)
     return CallbackCasting(start.workflow) if runs_on_callbacks(start.workflow) else DeclaredCasting(start)

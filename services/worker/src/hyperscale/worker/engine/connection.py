@@ -21,6 +21,8 @@ from hyperscale.worker.engine.response import Framing, HeadFraming, PatientFrami
 _LARGEST_WAITING_BYTES: Final = 64 * 1024
 """Of a request, in our own buffer, before the loop says that it waits for the system: the default of asyncio."""
 
+_PROXY_AUTHENTICATION: Final = 407
+
 
 class ExchangeListener(Protocol):
     """Learns how the request under way ended. Times are readings of `time.perf_counter`."""
@@ -41,6 +43,7 @@ class HttpConnection(asyncio.Protocol):
     __slots__ = (
         "_first_byte",
         "_framing",
+        "_is_shared",
         "_is_usual",
         "_listener",
         "_on_lost",
@@ -61,6 +64,7 @@ class HttpConnection(asyncio.Protocol):
         listener: ExchangeListener,
         prompts: Sequence[PromptFraming],
         *,
+        is_shared: bool = False,
         rewrite: Callable[[bytes], bytes] | None = None,
         on_lost: Callable[[HttpConnection], None] | None = None,
     ) -> None:
@@ -69,6 +73,8 @@ class HttpConnection(asyncio.Protocol):
         ----------
         prompts
             By step, shared by all connections.
+        is_shared
+            Whether the listener has to learn of each answer which request it belongs to, in order to pass the connection on.
         rewrite
             What a proxy needs of each request in place of what the target gets.
         on_lost
@@ -89,7 +95,8 @@ class HttpConnection(asyncio.Protocol):
         self._rewrite = rewrite
         self._prompts = prompts
         # A connection that had a response in pieces is not expected to have usual ones again before one came whole.
-        self._is_usual = True
+        self._is_usual = not is_shared
+        self._is_shared = is_shared
         # Of the response under way, once it is known not to be the usual one.
         self._framing: Framing | None = None
 
@@ -192,7 +199,10 @@ class HttpConnection(asyncio.Protocol):
             return
         if not is_whole:
             return
-        self._is_usual = self._received_bytes == len(data)
+        self._is_usual = self._received_bytes == len(data) and not self._is_shared
+        if framing.status == _PROXY_AUTHENTICATION and self._rewrite is not None:
+            self._fail(step, pb.ERROR_CLASS_PROXY)
+            return
         if self._transport.get_write_buffer_size():
             # The server answered before it had the whole request, and would take the rest of it for the next one.
             self.abort()

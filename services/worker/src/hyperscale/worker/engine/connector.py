@@ -204,9 +204,7 @@ class OriginConnector:
         try:
             async with asyncio.timeout(_until(deadline)):
                 _, connection = await asyncio.get_running_loop().create_connection(
-                    lambda: HttpConnection(
-                        wanted.user, self._prompts, rewrite=self._rewrite, on_lost=self._release if self._free else None
-                    ),
+                    partial(self._connection, wanted.user),
                     sock=connected,
                     ssl=tls,
                     server_hostname=(self._network.server_name or self.origin.host) if tls else None,
@@ -217,6 +215,11 @@ class OriginConnector:
         except OSError as error:
             raise ConnectFailedError(pb.ERROR_CLASS_TLS if tls else _class_of(error)) from error
         return connection
+
+    def _connection(self, user: ConnectionUser) -> HttpConnection:
+        is_shared = self._free is not None
+        on_lost = self._release if is_shared else None
+        return HttpConnection(user, self._prompts, is_shared=is_shared, rewrite=self._rewrite, on_lost=on_lost)
 
     def _blamed(self, error_class: pb.ErrorClass.ValueType) -> pb.ErrorClass.ValueType:
         """What goes wrong on the way to a proxy is the proxy's, unless it is our own."""

@@ -100,7 +100,20 @@ def _brotli(body: bytes, most_bytes: int) -> bytes:
 def _zstd(body: bytes, most_bytes: int) -> bytes:
     decoder = zstandard.ZstdDecompressor(max_window_size=_LARGEST_ZSTD_WINDOW_BYTES)
     with decoder.stream_reader(io.BytesIO(body), read_across_frames=True) as reader:
-        return reader.read(most_bytes)
+        decoded = reader.read(most_bytes)
+    if len(decoded) < most_bytes:
+        _check_zstd_end(decoder, body)
+    return decoded
+
+
+def _check_zstd_end(decoder: zstandard.ZstdDecompressor, body: bytes) -> None:
+    """The reader, which alone bounds what it makes, takes a frame that is cut off for a whole one."""
+    while body:
+        frame = decoder.decompressobj()
+        frame.decompress(body)
+        if not frame.eof:
+            raise zstandard.ZstdError("it ends too soon")
+        body = frame.unused_data
 
 
 def _as_it_is(body: bytes, _: int) -> bytes:

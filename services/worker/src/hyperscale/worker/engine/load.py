@@ -210,11 +210,11 @@ class Arrivals:
     def _hand_out_one(self, due: float, now: float) -> None:
         self._advance()
         self._recorder.late(due, now)
-        if self._resting:
-            self._resting.pop().begin(min(due, now))
-        elif self._users < self._load.max_vus:
-            self._new_user().begin(min(due, now))
-        else:
+        user = self._resting.pop() if self._resting else self._new_user() if self._users < self._load.max_vus else None
+        if user is not None:
+            user.begin(min(due, now))
+        if user is None or user.has_ended:
+            # Nobody is free, or there was no data for who was.
             self._recorder.dropped_iteration()
 
     def _advance(self) -> None:

@@ -23,11 +23,12 @@ class OriginConnectors:
 
     def __init__(self, plan: Plan, network: NetworkOptions) -> None:
         self.network = network
-        self._prompts = [PromptFraming() for _ in plan.steps]
+        self.prompts = [PromptFraming() for _ in plan.steps or plan.client_steps]
+        """By step."""
         self._most_users = plan.vus
         self._most_origins = len(plan.origins) + MAX_FOUND_ORIGINS
         self._indexes = {origin: index for index, origin in enumerate(plan.origins)}
-        self.by_index = [OriginConnector(origin, network, self._prompts) for origin in plan.origins]
+        self.by_index = [OriginConnector(origin, network, self.prompts) for origin in plan.origins]
         """Grows when a redirect leads to a new origin."""
         self._tasks: asyncio.TaskGroup | None = None
         self._lanes: list[asyncio.Task[None]] = []
@@ -43,7 +44,7 @@ class OriginConnectors:
             if len(self.by_index) == self._most_origins:
                 raise TooManyOriginsError(f"redirects led to more than {MAX_FOUND_ORIGINS} other origins")
             index = self._indexes[origin] = len(self.by_index)
-            self.by_index.append(OriginConnector(origin, self.network, self._prompts))
+            self.by_index.append(OriginConnector(origin, self.network, self.prompts))
             self._serve(self.by_index[index])
         return index
 

@@ -18,7 +18,8 @@ MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 """Largest body that is kept for who has to look at it; others have no limit."""
 _HEAD_END: Final = b"\r\n\r\n"
 _FIRST_FINAL_STATUS: Final = 200
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_NOTABLE: Final = frozenset({301, 302, 303, 307, 308, 407})
+"""Statuses that are not for the server's sake alone: redirects, and a proxy that wants credentials."""
 _USUAL_MARKS: Final = [False, True]
 
 
@@ -76,7 +77,7 @@ class PromptFraming:
             return 0
         self._marks.clear()
         status: int = self._parser.get_status_code()
-        return status if status >= _FIRST_FINAL_STATUS and status not in _REDIRECTS else 0
+        return status if status >= _FIRST_FINAL_STATUS and status not in _NOTABLE else 0
 
     def _remember(self, data: bytes, status: int) -> bool:
         """Keep the response for comparison; whether it is one that nobody has to look at."""

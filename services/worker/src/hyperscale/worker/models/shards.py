@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.v1.dispatch_pb2 import WorkflowDispatchAck
+from hyperscale.v1.workflow_pb2 import Workflow
 
 
 class ShardStopCause(Enum):
@@ -23,6 +25,19 @@ class StopReason:
 
     cause: ShardStopCause
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CodePolicy:
+    """Whether this worker runs the code of users."""
+
+    worker_id: str
+    allow_python: bool
+
+    def require_allowed(self, workflow: Workflow) -> None:
+        """Raises PYTHON_NOT_ALLOWED for a workflow with code that is not run here."""
+        if workflow.class_name and not self.allow_python:
+            raise HyperscaleError(ErrorReason.PYTHON_NOT_ALLOWED, metadata={"worker_id": self.worker_id})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,244 @@
+"""Coded workflows in an engine: loads the class, gives each user an instance, runs its steps and judges what they do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import time
+from typing import Any, Final
+
+from hyperscale.v1 import engine_pb2, job_pb2
+from hyperscale.v1 import statistics_pb2 as pb
+from hyperscale.worker.engine.admission import IterationStock, Seat
+from hyperscale.worker.engine.clients.http import RequestBook, UserHttp
+from hyperscale.worker.engine.clients.protocol import Measurement
+from hyperscale.worker.engine.connection import HttpConnection
+from hyperscale.worker.engine.coroutine_user import CoroutineUser
+from hyperscale.worker.engine.errors import PlanError
+from hyperscale.worker.engine.population import User, UserMaker
+from hyperscale.worker.engine.recorder import Recorder
+from hyperscale.worker.engine.user import Stage
+from hyperscale.workload.bundles import BundleError
+from hyperscale.workload.context import MAX_CONTEXT_BYTES
+from hyperscale.workload.language.describing import metrics_of_class
+from hyperscale.workload.language.errors import ContextError, RequestError, WorkflowDefinitionError
+from hyperscale.workload.language.loading import LoadedBundle, UserCodeError
+from hyperscale.workload.language.metrics import CustomKind, Metric
+from hyperscale.workload.language.steps import BoundStep, ordered_steps
+from hyperscale.workload.language.workflow import Workflow
+from hyperscale.workload.statistics import WorkflowStatistics
+
+_CODE: Final = "code"
+"""Protocol under which exceptions of the code are counted."""
+
+
+class StepTimeoutError(Exception):
+    """A step did not end in time."""
+
+
+class WrongReturnError(TypeError):
+    """A step returned what it may not return."""
+
+
+class SharedContext:
+    """What the workflows before this one have provided, and what this one provides; shared by all users of an engine."""
+
+    def __init__(self, given: Sequence[job_pb2.ContextValue]) -> None:
+        self._given = {value.name: value.json for value in given}
+        self._provided: dict[str, job_pb2.ContextValue] = {}
+        self._provided_bytes = 0
+
+    def use(self, name: str) -> str | None:
+        """A value as JSON; None when nobody has provided it."""
+        return self._given.get(name)
+
+    def provide(self, name: str, json_text: str) -> None:
+        """Keep a value. Raises ContextError when there is too much."""
+        known = self._provided.get(name)
+        size_bytes = len(json_text.encode()) + len(name.encode())
+        known_bytes = 0 if known is None else len(known.json.encode()) + len(name.encode())
+        if self._provided_bytes - known_bytes + size_bytes > MAX_CONTEXT_BYTES:
+            raise ContextError(
+                f"{name!r} cannot be provided: all values together have at most {MAX_CONTEXT_BYTES:,} bytes"
+            )
+        self._provided_bytes += size_bytes - known_bytes
+        self._provided[name] = job_pb2.ContextValue(name=name, json=json_text, at_seconds=time())
+
+    def provided(self) -> list[job_pb2.ContextValue]:
+        """What was provided."""
+        return list(self._provided.values())
+
+
+@dataclass(frozen=True, slots=True)
+class UserSurroundings:
+    """What one user's workflow works with; see `Surroundings` of the language."""
+
+    http: UserHttp
+    target: str
+    context: SharedContext
+    measurement: Measurement
+    recorder: Recorder
+
+    def check(self, name: str, *, passed: bool) -> None:
+        """Count the outcome of a check."""
+        self.recorder.step_now(self.measurement.step_name).checks.check(name).count(held=passed)
+
+    def provide(self, name: str, json_text: str) -> None:
+        """Keep a value for the workflows that depend on this one."""
+        self.context.provide(name, json_text)
+
+    def use(self, name: str) -> str | None:
+        """A value that was provided to this one."""
+        return self.context.use(name)
+
+
+class CodedScript:
+    """The steps of one instance. An exception ends the iteration, since later steps count on earlier ones."""
+
+    def __init__(
+        self, workflow: Workflow, steps: Sequence[BoundStep], surroundings: UserSurroundings, bundle: LoadedBundle
+    ) -> None:
+        self._steps = [
+            (
+                index,
+                step.definition.name,
+                step.definition.timeout_seconds or workflow.timeout_seconds,
+                getattr(workflow, step.attribute),
+            )
+            for index, step in enumerate(steps)
+        ]
+        self._surroundings = surroundings
+        self._bundle = bundle
+
+    @property
+    def connections(self) -> Sequence[HttpConnection]:
+        """HTTP connections that it has opened last."""
+        return list(self._surroundings.http.connections.values())
+
+    @property
+    def measurement(self) -> Measurement:
+        """Where its calls are measured."""
+        return self._surroundings.measurement
+
+    async def iterate(self) -> bool:
+        """Run the steps in order."""
+        surroundings = self._surroundings
+        for index, name, timeout_seconds, run in self._steps:
+            surroundings.measurement.step_name = name
+            surroundings.http.step_index = index
+            try:
+                async with asyncio.timeout(timeout_seconds) as limit:
+                    returned = await run()
+                if returned is not None and not isinstance(returned, Metric):
+                    raise WrongReturnError(
+                        f"step {name!r} returned {type(returned).__name__}; a step returns None or a Metric"
+                    )
+            except RequestError as error:
+                # Counted when it failed.
+                return error.error_class == "timeout"
+            except TimeoutError as error:
+                late = (
+                    StepTimeoutError(f"step {name!r} took longer than {timeout_seconds:g} s")
+                    if limit.expired()
+                    else error
+                )
+                self._report(name, late.with_traceback(error.__traceback__))
+                return True
+            except (Exception, SystemExit) as error:
+                self._report(name, error)
+                return True
+        return True
+
+    async def close(self) -> None:
+        """Close the connections."""
+        self._surroundings.http.close()
+
+    def _report(self, step_name: str, error: BaseException) -> None:
+        """Count an exception, and keep what it says."""
+        recorder = self._surroundings.recorder
+        statistics = recorder.step_now(step_name).protocol(_CODE)
+        statistics.total_count += 1
+        statistics.failures[pb.ERROR_CLASS_EXCEPTION] += 1
+        recorder.note_error(step_name, self._bundle.explain(error))
+
+
+class CodedCasting:
+    """A workflow whose steps are the coroutines of a class."""
+
+    def __init__(self, start: engine_pb2.EngineStart) -> None:
+        """Load the class. Raises PlanError when that fails."""
+        self._start = start
+        self._context = SharedContext(start.context)
+        name = start.workflow.class_name
+        try:
+            self._bundle = LoadedBundle(start.bundle)
+        except (BundleError, UserCodeError) as error:
+            raise PlanError(f"code of workflow {start.workflow.name!r}: {error}") from error
+        try:
+            self._class = self._load_class(name)
+            self._steps = ordered_steps(self._class)
+            self._metrics = metrics_of_class(self._class)
+            self._check_steps()
+        except (PlanError, WorkflowDefinitionError) as error:
+            self._bundle.unload()
+            raise PlanError(f"code of workflow {start.workflow.name!r}: {error}") from error
+
+    def user_maker(self, stage: Stage, tasks: asyncio.TaskGroup) -> UserMaker:
+        """See `Casting`."""
+        stage.recorder.measure_with(self._measure)
+        book = RequestBook(stage, self._start.target)
+
+        def make(stock: IterationStock, seat: Seat) -> User:
+            measurement = Measurement(stage.recorder)
+            http = UserHttp(stage, book, measurement)
+            surroundings = UserSurroundings(http, self._start.target, self._context, measurement, stage.recorder)
+            script = CodedScript(self._instance(surroundings), self._steps, surroundings, self._bundle)
+            return CoroutineUser(script, stage, tasks, stock, seat)
+
+        return make
+
+    def conclude(self, progress: engine_pb2.EngineProgress) -> None:
+        """Hand over what was provided, and forget the code."""
+        progress.provided.extend(self._context.provided())
+        self._bundle.unload()
+
+    def _load_class(self, name: str) -> type[Workflow]:
+        found: Any = getattr(self._bundle.module, name, None)
+        if not (isinstance(found, type) and issubclass(found, Workflow)):
+            raise PlanError(f"{self._start.bundle.module}.py has no class {name} that is based on Workflow")
+        return found
+
+    def _check_steps(self) -> None:
+        names = [step.definition.name for step in self._steps]
+        if names != [step.name for step in self._start.workflow.steps]:
+            raise PlanError(f"class {self._class.__name__} has the steps {', '.join(names)}, the job names others")
+
+    def _instance(self, surroundings: UserSurroundings) -> Workflow:
+        try:
+            workflow = self._class()
+        except (Exception, SystemExit) as error:
+            raise PlanError(f"code of workflow {self._start.workflow.name!r}: {self._bundle.explain(error)}") from error
+        workflow.enter(surroundings)
+        return workflow
+
+    def _measure(self, window: WorkflowStatistics, now_seconds: float) -> None:
+        """Add what the metrics of the class have been told since the last time."""
+        for metric in self._metrics:
+            values = metric.take()
+            if values:
+                _add(window, metric, values, now_seconds)
+
+
+def _add(window: WorkflowStatistics, metric: Metric, values: list[float], now_seconds: float) -> None:
+    totals = window.custom_metrics
+    match metric.kind:
+        case CustomKind.COUNTER:
+            totals.count(metric.name, int(sum(values)))
+        case CustomKind.RATE:
+            totals.see(metric.name, matching=int(sum(values)), total=len(values))
+        case CustomKind.TREND:
+            totals.record_many(metric.name, values)
+        case CustomKind.GAUGE:
+            for value in values:
+                totals.note(metric.name, value, now_seconds)
