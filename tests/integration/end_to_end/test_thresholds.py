@@ -15,7 +15,37 @@ STEPS = [
     {"name": "broken", "http": {"url": "/status/503"}},
 ]
 
+CHECKED = [
+    {
+        "name": "item",
+        "http": {"url": "/items/7", "expected_statuses": [200]},
+        "checks": [
+            {"name": "has the id", "json": {"path": "$.id", "equals": 7}},
+            {"name": "is a teapot", "status": {"any_of": [418]}},
+        ],
+    }
+]
 
+
+@pytest.mark.requirement("WORK.4")
+def test_checks_are_counted_and_judged(cluster: LocalCluster, target: BundledTarget, tmp_path: Path) -> None:
+    rules = [{"metric": "checks{step:item}", "expression": f"rate {condition}"} for condition in ("== 50%", "> 99%")]
+    outcomes = []
+    for chosen in (rules[:1], rules):
+        job = write_job(tmp_path, target.url, workflow(steps=CHECKED), thresholds=chosen)
+        outcomes.append(cluster.command("submit", str(job), "--watch", "--json"))
+    assert [outcome.code for outcome in outcomes] == [0, 99]
+    result = outcomes[1].last_json
+    assert [(rule["observed"], rule["passed"]) for rule in result["thresholds"]] == [(0.5, True), (0.5, False)]
+    good, bad = result["checks"]
+    assert (good["step"], good["name"], good["fails"]) == ("item", "has the id", 0)
+    assert (bad["name"], bad["passes"], bad["fails"]) == ("is a teapot", 0, good["passes"])
+    shown = cluster.command("result", result["job_id"])
+    assert shown.code == 99
+    assert "✗ item: is a teapot  (0 of " in shown.out
+
+
+@pytest.mark.requirement("WORK.4")
 def test_a_threshold_with_abort_on_fail_stops_a_long_job_in_every_datacenter(
     cluster: LocalCluster, target: BundledTarget, tmp_path: Path
 ) -> None:
@@ -42,6 +72,7 @@ def test_a_threshold_with_abort_on_fail_stops_a_long_job_in_every_datacenter(
         assert part["metrics"]["http_reqs"]["count"] > 0
 
 
+@pytest.mark.requirement("WORK.4")
 def test_the_delay_lets_a_job_go_on_that_begins_badly(
     cluster: LocalCluster, target: BundledTarget, tmp_path: Path
 ) -> None:
@@ -74,6 +105,7 @@ def test_thresholds_by_step_and_datacenter_and_what_is_shown_of_them(
     assert "✓ http_req_failed{step:home}: rate < 1%  (observed 0%)" in shown
 
 
+@pytest.mark.requirement("WORK.4")
 def test_a_threshold_on_what_the_job_does_not_have_is_a_fault_with_its_path(
     cluster: LocalCluster, tmp_path: Path
 ) -> None:
