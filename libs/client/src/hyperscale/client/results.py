@@ -21,6 +21,7 @@ from hyperscale.v1.job_pb2 import (
 )
 from hyperscale.v1.statistics_pb2 import ErrorCount, MetricValues, StepMetrics, WorkflowStats
 from hyperscale.workload.metric_catalogue import METRICS
+from hyperscale.workload.saturation import generator_state
 
 
 def iso_utc(at: Timestamp) -> str:
@@ -65,10 +66,23 @@ def result_json(job_id: str, result: GlobalJobResult) -> dict[str, Any]:
         "thresholds": [_threshold_json(threshold) for threshold in result.thresholds],
         "checks": _checks_json(result.statistics),
         "errors": errors_json(result.request_errors),
+        "generator": generator_state(result.metrics).value,
     }
+    exceptions = _exceptions_json(result.statistics)
+    if exceptions:
+        document["exceptions"] = exceptions
     if result.status != JobStatus.JOB_STATUS_COMPLETED:
         document["reasons"] = list(result.errors)
     return document
+
+
+def _exceptions_json(statistics: Iterable[WorkflowStats]) -> list[dict[str, Any]]:
+    """What went wrong in the job's code, with file and line."""
+    return [
+        {"workflow": workflow.workflow_name, "step": sample.step_name, "text": sample.text, "count": sample.count}
+        for workflow in statistics
+        for sample in workflow.error_samples
+    ]
 
 
 def _datacenter_json(part: DatacenterResult) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from hyperscale.workload.metric_catalogue import (
     MetricSection,
     MetricUnit,
 )
+from hyperscale.workload.saturation import SATURATED_METRIC, GeneratorState, generator_state
 
 _DURATION: Final = "http_req_duration"
 _COLUMNS: Final = ("avg", "min", "med", "max", "p(90)", "p(95)", "p(99)")
@@ -33,6 +34,7 @@ def summary_text(job_id: str, result: GlobalJobResult) -> str:
         _thresholds(result),
         *(_section(section, entries, result) for section in MetricSection),
         _errors(result),
+        list(_code_errors(result)),
         _ending(job_id, result),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
@@ -136,11 +138,21 @@ def _errors(result: GlobalJobResult) -> list[str]:
     return ["ERRORS", *(_row(name, count_text(count)) for name, count in errors.items())] if errors else []
 
 
+def _code_errors(result: GlobalJobResult) -> Iterator[str]:
+    """What went wrong in the job's code, with file and line."""
+    samples = [(workflow.workflow_name, sample) for workflow in result.statistics for sample in workflow.error_samples]
+    if samples:
+        yield "EXCEPTIONS"
+    for workflow_name, sample in samples:
+        yield f"  {workflow_name}/{sample.step_name}: {sample.text}  ({sample.count:,} times)"
+
+
 def _ending(job_id: str, result: GlobalJobResult) -> list[str]:
     elapsed = duration_text(result.elapsed.ToTimedelta().total_seconds() * 1000)
     lines = [f"job {job_id}: {status_name(result.status)} after {elapsed}"]
     lines += [f"  {part.result.datacenter}: {status_name(part.result.status)}" for part in result.datacenters]
     lines += [f"reason: {reason}" for reason in result.errors]
+    lines += _generator(result)
     return [*lines, f"verdict: {verdict_name(result.verdict)}"]
 
 
@@ -149,3 +161,11 @@ _DETAILS: Final[Mapping[str, Callable[[GlobalJobResult], Iterator[str]]]] = {
     _DURATION: _durations,
 }
 """Metrics that have more rows below their own."""
+
+
+def _generator(result: GlobalJobResult) -> list[str]:
+    """A warning where the generator was at its limit: what it measured is its own time as well."""
+    if generator_state(result.metrics) is not GeneratorState.SATURATED:
+        return []
+    share = share_text(result.metrics[SATURATED_METRIC].values.get("rate", 0.0))
+    return [f"generator: saturated for {share} of the time: durations include its own; give it more cores or less load"]
