@@ -72,8 +72,14 @@ class Engine:
     def send(self, command: Message) -> None:
         self.writer.write(encode_frame(command))
 
-    def start(self, workflow: workflow_pb2.Workflow, target: str = "", run_id: int = 1) -> None:
-        start = engine_pb2.EngineStart(run_id=run_id, workflow=workflow, target=target)
+    def start(
+        self,
+        workflow: workflow_pb2.Workflow,
+        target: str = "",
+        run_id: int = 1,
+        options: workflow_pb2.HttpOptions | None = None,
+    ) -> None:
+        start = engine_pb2.EngineStart(run_id=run_id, workflow=workflow, target=target, http_options=options)
         self.send(engine_pb2.EngineCommand(start=start))
 
     def stop(self, *, graceful: bool, run_id: int = 1) -> None:
@@ -98,8 +104,14 @@ class Engine:
             if report.progress.status != progress_pb2.SHARD_STATUS_RUNNING:
                 return outcome
 
-    async def run(self, workflow: workflow_pb2.Workflow, target: str = "", run_id: int = 1) -> Outcome:
-        self.start(workflow, target, run_id)
+    async def run(
+        self,
+        workflow: workflow_pb2.Workflow,
+        target: str = "",
+        run_id: int = 1,
+        options: workflow_pb2.HttpOptions | None = None,
+    ) -> Outcome:
+        self.start(workflow, target, run_id, options)
         return await self.outcome(run_id)
 
 
