@@ -182,7 +182,7 @@ def test_nobody_knows_how_long_iterations_take() -> None:
 
 
 @pytest.mark.parametrize(
-    ("milliseconds", "text"), [(0.95, "950µs"), (12.344, "12.34ms"), (1500, "1.50s"), (123_000, "2m03s")]
+    ("milliseconds", "text"), [(0, "0s"), (0.95, "950µs"), (12.344, "12.34ms"), (1500, "1.50s"), (123_000, "2m03s")]
 )
 def test_durations_have_the_unit_that_fits(milliseconds: float, text: str) -> None:
     assert duration_text(milliseconds) == text

@@ -10,13 +10,14 @@ import asyncio
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
+from hyperscale.gate.early_stop import EarlyStop
 from hyperscale.gate.events import JobEventLog
 from hyperscale.gate.job_lifecycle import TERMINAL, TRANSITIONS, JobStatusValue
-from hyperscale.gate.live_view import LiveMetrics, WindowView, elapsed_seconds, job_status, stored_job_status
-from hyperscale.gate.models.orders import JobLimits, StopCause, StopOrder
+from hyperscale.gate.live_view import WindowView, job_status, stored_job_status
+from hyperscale.gate.models.orders import JobLimits, StopOrder
 from hyperscale.gate.models.part import DatacenterPart
 from hyperscale.gate.stats import GlobalStatistics
-from hyperscale.gate.thresholds import JobThresholds, reason_of
+from hyperscale.gate.thresholds import JobThresholds
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.coordination import Lease
 from hyperscale.runtime.errors import HyperscaleError
@@ -54,7 +55,7 @@ class JobRun:
         self._parts = {name: DatacenterPart(name) for name in record.datacenters}
         self._statistics = GlobalStatistics(record.datacenters, limits.window_tolerance_seconds)
         self._thresholds = JobThresholds(record.submission.thresholds)
-        self._has_news = False
+        self._early_stop = EarlyStop(self._thresholds, clock)
         self._stop: StopOrder | None = None
         self._is_abandoned = False
         self._changed = asyncio.Event()
@@ -155,17 +156,12 @@ class JobRun:
             self._wake()
 
     def enforce_thresholds(self) -> None:
-        """Have the job stopped when a threshold with abort_on_fail does not hold on what was measured since last asked."""
-        if not self._has_news or self._stop is not None or self.is_done:
+        """Have the job stopped when a threshold with abort_on_fail does not hold on what was measured so far."""
+        if self._stop is not None or self.is_done:
             return
-        self._has_news = False
-        now_seconds = self._clock.wall()
-        live = LiveMetrics(self._parts, self._statistics).at(now_seconds)
-        broken = self._thresholds.broken(live, elapsed_seconds(self._parts.values(), now_seconds))
-        if broken is not None:
-            self.order_stop(
-                StopOrder(StopCause.THRESHOLD, reason_of(broken), self._clock.monotonic(), broken.threshold)
-            )
+        order = self._early_stop.order(self._parts, self._statistics)
+        if order is not None:
+            self.order_stop(order)
 
     def abandon(self, error: HyperscaleError) -> None:
         """Stop acting as the owner; watchers get the error."""
@@ -189,7 +185,7 @@ class JobRun:
             progress.datacenter, progress.progress_sequence, progress.statistics
         ):
             return
-        self._has_news = True
+        self._early_stop.measured()
         part.is_accepted = True
         part.workflows = tuple(progress.workflows)
         if progress.HasField("started_at"):
@@ -279,7 +275,7 @@ class JobRun:
         return result
 
     def _end_part(self, part: DatacenterPart, result: job_pb2.JobFinalResult) -> None:
-        self._has_news = True
+        self._early_stop.measured()
         part.is_accepted = True
         part.result = result
         part.workflows = tuple(result.workflows)

@@ -20,6 +20,11 @@ class JobThresholds:
     def __init__(self, thresholds: Iterable[job_pb2.Threshold]) -> None:
         self._rules = [(threshold, parse_threshold(threshold.metric, threshold.expression)) for threshold in thresholds]
 
+    @property
+    def can_stop(self) -> bool:
+        """Whether any of them can stop the job."""
+        return any(threshold.abort_on_fail for threshold, _ in self._rules)
+
     def judged(self, metrics: JobMetrics) -> list[job_pb2.ThresholdResult]:
         """How each threshold stands."""
         results = []

@@ -10,7 +10,9 @@ _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def duration_text(milliseconds: float) -> str:
-    """``950µs``, ``12.34ms``, ``1.5s`` or ``2m03s``."""
+    """``0s``, ``950µs``, ``12.34ms``, ``1.50s`` or ``2m03s``."""
+    if not milliseconds:
+        return "0s"
     if milliseconds < 1:
         return f"{milliseconds * 1000:.0f}µs"
     if milliseconds < 1000:
