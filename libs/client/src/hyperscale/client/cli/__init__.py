@@ -17,6 +17,7 @@ from hyperscale.client.exit_codes import ExitCode
 
 _COMMANDS: Final = {
     "run": "run",
+    "new": "new",
     "cluster": "clusters",
     "submit": "submitting",
     "watch": "submitting",

@@ -1,0 +1,61 @@
+"""Users who log in, look at items with the token they were given, and now and then order one.
+
+    hyperscale run examples/coded_http.py
+
+docs/workflows.md explains what workflows in Python can do.
+"""
+
+import random
+
+from hyperscale.workload import Job, Metric, Workflow, step
+
+job = Job(
+    name="shop",
+    target="bundled://",
+    thresholds={
+        "http_req_failed": "rate < 1%",
+        "checks": "rate > 99%",
+        "orders": "count > 0",
+        "http_req_duration{step:browse}": "p(95) < 500ms",
+    },
+    timeout="1m",
+)
+
+
+class Shop(Workflow):
+    """Each user is an instance: what a step keeps in `self`, later steps and iterations find there."""
+
+    vus = 4
+    duration = "3s"
+    think_time = "10ms"
+
+    orders = Metric.counter("orders")
+    basket = Metric.trend("basket")
+
+    def __init__(self) -> None:
+        self.token = ""
+
+    @step()
+    async def login(self) -> None:
+        """Once per user."""
+        if not self.token:
+            response = await self.http.post("/login", json={"user": "alice", "password": "wonderland"})
+            self.token = response.json()["token"]
+
+    @step("login")
+    async def browse(self) -> None:
+        """See who we are, and what there is."""
+        me = await self.http.get("/me", headers={"Authorization": f"Bearer {self.token}"})
+        self.check("knows the user", me.json()["user"] == "alice")
+        items = (await self.http.get("/items")).json()["items"]
+        self.check("has items", len(items) > 0)
+
+    @step("browse")
+    async def order(self) -> Metric | None:
+        """Every fifth time."""
+        if random.random() > 0.2:
+            return None
+        count = random.randint(1, 5)
+        await self.http.put("/items/7", json={"count": count})
+        self.basket.add(count)
+        return self.orders.add()
