@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+CONSTANT_ANSWER = r'return 200 "hello\n";'
 CONFIGURATION = """
 worker_processes 1;
 {pin}
@@ -31,7 +32,7 @@ http {{
     server {{
         listen 127.0.0.1:{port} backlog=4096;
         location = /stub_status {{ stub_status; }}
-        location / {{ return 200 "hello\\n"; }}
+        location / {{ {page} }}
     }}
 }}
 """
@@ -64,16 +65,25 @@ class Nginx:
 
 @contextmanager
 def running_nginx(
-    *, keepalive_requests: int = 1000, core: int | None = None, connections: int = 4096
+    *,
+    keepalive_requests: int = 1000,
+    core: int | None = None,
+    connections: int = 4096,
+    page: str = CONSTANT_ANSWER,
 ) -> Iterator[Nginx]:
-    """Run nginx for the length of the block, pinned to one core when asked."""
+    """Run nginx for the length of the block, pinned to one core when asked; `page` is what it does with a request."""
     directory = Path(tempfile.mkdtemp(prefix="nginx-"))
     pin = "" if core is None else f"worker_cpu_affinity {1 << core:b};"
     port = _free_port()
     configuration = directory / "nginx.conf"
     configuration.write_text(
         CONFIGURATION.format(
-            directory=directory, port=port, keepalive_requests=keepalive_requests, pin=pin, connections=connections
+            directory=directory,
+            port=port,
+            keepalive_requests=keepalive_requests,
+            pin=pin,
+            connections=connections,
+            page=page,
         )
     )
     process = subprocess.Popen(["nginx", "-p", str(directory), "-c", str(configuration)], stderr=subprocess.PIPE)
