@@ -65,7 +65,12 @@ def job(distribution: job_pb2.Distribution.ValueType) -> job_pb2.JobSubmission:
 
 def test_a_replicated_job_runs_whole_everywhere() -> None:
     submission = job(job_pb2.DISTRIBUTION_UNSPECIFIED)
-    assert split_submission(submission, ["eu", "us"]) == {"eu": submission, "us": submission}
+    shares = split_submission(submission, ["eu", "us"])
+    for share in shares.values():
+        for workflow in share.workflows:
+            # Only what is unique in the whole run is divided.
+            workflow.ClearField("data_share")
+    assert shares == {"eu": submission, "us": submission}
 
 
 def test_a_split_job_is_divided_by_weight() -> None:
@@ -77,3 +82,25 @@ def test_a_split_job_is_divided_by_weight() -> None:
     assert all(validate_share(share) == [] for share in shares.values())
     assert shares["us"].target == "http://h"
     assert [load_vus(workflow) for workflow in submission.workflows] == [10, 1]
+
+
+def _data_parts(shares: dict[str, job_pb2.JobSubmission]) -> list[tuple[int, int]]:
+    parts = [share.workflows[0].data_share for share in shares.values()]
+    return [(part.start, part.start + part.size) for part in parts]
+
+
+@pytest.mark.parametrize("distribution", [job_pb2.DISTRIBUTION_SPLIT, job_pb2.DISTRIBUTION_REPLICATE])
+def test_what_is_unique_is_divided_over_datacenters_and_within_them(
+    distribution: job_pb2.Distribution.ValueType,
+) -> None:
+    submission = job_pb2.JobSubmission(distribution=distribution)
+    submission.workflows.add(name="w").constant_vus.vus = 6
+    shares = split_submission(submission, ["a", "b", "c"])
+    parts = _data_parts(shares)
+    assert parts[0][0] == 0
+    assert parts[-1][1] == 2**62
+    assert [end for _, end in parts[:-1]] == [start for start, _ in parts[1:]]
+    inner = split_workflow(shares["b"].workflows[0], [1, 1])
+    assert inner[0].data_share.start == parts[1][0]
+    assert inner[0].data_share.start + inner[0].data_share.size == inner[1].data_share.start
+    assert inner[1].data_share.start + inner[1].data_share.size == parts[1][1]
