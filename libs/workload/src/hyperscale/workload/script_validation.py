@@ -25,7 +25,7 @@ from hyperscale.workload.templates import FUNCTION_NAMES, IDENTIFIER, IDENTIFIER
 from hyperscale.workload.urls import FIELD_NAME
 
 _CHECK_NAME_LENGTH: Final = 100
-_NO_ACTION_FAULT: Final = "need a step with http"
+_NO_ACTION_FAULT: Final = "need a step with http or graphql"
 _SOURCE_RULE: Final = "needs a source: json_path, regex, header or status"
 _CONDITION_RULE: Final = "needs a condition: status, body_contains, body_matches, json, header or max_duration"
 
@@ -44,6 +44,8 @@ class ScriptJudge:
             at = f"{path}.steps[{index}]"
             if step.HasField("http"):
                 templates.judge(f"{at}.http", step.http, variables)
+            elif step.HasField("graphql"):
+                templates.judge_graphql(f"{at}.graphql", step.graphql, variables)
             elif step.checks or step.extract:
                 self._faults.add(f"{at}.{'checks' if step.checks else 'extract'}", _NO_ACTION_FAULT)
             self._checks(f"{at}.checks", step)

@@ -39,10 +39,17 @@ class TemplateJudge:
 
     def judge(self, path: str, http: workflow_pb2.HttpRequest, variables: Collection[str]) -> None:
         """Note every fault of the templates in a request; `variables` are those that earlier steps have extracted."""
-        for at, text in _texts(path, http):
+        self._request(path, http.url, _texts(path, http), variables)
+
+    def judge_graphql(self, path: str, graphql: workflow_pb2.GraphqlRequest, variables: Collection[str]) -> None:
+        """Note every fault of the templates in an operation, as `judge`."""
+        self._request(path, graphql.url, _graphql_texts(path, graphql), variables)
+
+    def _request(self, path: str, url: str, texts: Iterator[tuple[str, str]], variables: Collection[str]) -> None:
+        for at, text in texts:
             if has_template(text):
                 self._template(at, text, variables)
-        if not is_path(http.url) and has_template(_fixed_part(http.url)):
+        if not is_path(url) and has_template(_fixed_part(url)):
             self._faults.add(f"{path}.url", "must not have a template in the scheme or host, only in path and query")
 
     def _template(self, path: str, text: str, variables: Collection[str]) -> None:
@@ -86,13 +93,24 @@ def _fixed_part(url: str) -> str:
 
 def _texts(path: str, http: workflow_pb2.HttpRequest) -> Iterator[tuple[str, str]]:
     """Every text of a request that may be a template, with its path."""
-    yield f"{path}.url", http.url
-    for name in sorted(http.headers):
-        yield f"{path}.headers[{name[:80]!r}]", http.headers[name]
+    yield from _head_texts(path, http.url, http.headers)
     if http.HasField("text"):
         yield f"{path}.text", http.text
     if http.HasField("json"):
         yield from _json_texts(f"{path}.json", http.json)
+
+
+def _graphql_texts(path: str, graphql: workflow_pb2.GraphqlRequest) -> Iterator[tuple[str, str]]:
+    """As `_texts`, of an operation."""
+    yield from _head_texts(path, graphql.url, graphql.headers)
+    yield f"{path}.query", graphql.query
+    yield from _json_texts(f"{path}.variables", graphql.variables)
+
+
+def _head_texts(path: str, url: str, headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    yield f"{path}.url", url
+    for name in sorted(headers):
+        yield f"{path}.headers[{name[:80]!r}]", headers[name]
 
 
 def _json_texts(path: str, value: Value) -> Iterator[tuple[str, str]]:

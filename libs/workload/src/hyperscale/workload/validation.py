@@ -14,6 +14,7 @@ from hyperscale.workload.code_validation import CodeJudge
 from hyperscale.workload.defaults import distribution_of
 from hyperscale.workload.faults import Fault, FaultCollector
 from hyperscale.workload.graph import WorkflowGraph
+from hyperscale.workload.graphql_validation import GraphqlJudge
 from hyperscale.workload.http_options_validation import HttpOptionsJudge
 from hyperscale.workload.http_validation import HttpJudge
 from hyperscale.workload.limits import (
@@ -160,10 +161,16 @@ class _Judge:
         steps = at_most(self._faults, f"{path}.steps", workflow.steps, MAX_STEPS)
         self._unique_names(f"{path}.steps", [step.name for step in steps], lambda at: f"{path}.steps[{at}].name")
         for index, step in enumerate(steps):
-            if step.HasField("http"):
-                http_judge.judge(f"{path}.steps[{index}].http", step.http)
-            elif not workflow.class_name:
-                self._faults.add(f"{path}.steps[{index}]", "needs an action: http")
+            self._action(f"{path}.steps[{index}]", step, http_judge, has_class=bool(workflow.class_name))
+
+    def _action(self, path: str, step: workflow_pb2.Step, http_judge: HttpJudge, *, has_class: bool) -> None:
+        match step.WhichOneof("action"):
+            case "http":
+                http_judge.judge(f"{path}.http", step.http)
+            case "graphql":
+                GraphqlJudge(self._faults, http_judge).judge(f"{path}.graphql", step.graphql)
+            case _ if not has_class:
+                self._faults.add(path, "needs an action: http or graphql")
 
     def _thresholds(self, submission: job_pb2.JobSubmission) -> None:
         for index, threshold in enumerate(at_most(self._faults, "thresholds", submission.thresholds, MAX_THRESHOLDS)):

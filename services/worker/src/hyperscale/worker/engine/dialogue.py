@@ -100,8 +100,9 @@ class Dialogue:
         for check in inspection.checks:
             statistics.checks.check(check.name).count(held=check.holds(findings))
         goes_on = all(self._extract(extraction, findings) for extraction in inspection.extractions)
-        if not goes_on and is_expected:
-            self._recorder.rejected(step, pb.ERROR_CLASS_CHECK, answer.ended)
+        rejection = inspection.rejection(findings) or (None if goes_on else pb.ERROR_CLASS_CHECK)
+        if rejection is not None and is_expected:
+            self._recorder.rejected(step, rejection, answer.ended)
         return goes_on
 
     def missed(self, step: EncodedStep) -> bool:

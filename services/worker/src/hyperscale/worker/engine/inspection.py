@@ -10,6 +10,7 @@ from typing import Final
 from google.protobuf.json_format import MessageToDict
 
 from hyperscale.v1 import script_pb2, workflow_pb2
+from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.worker.engine.decoding import UndecodableBodyError, decode_body
 from hyperscale.worker.engine.models.http import Answer
 from hyperscale.workload.json_values import json_text, with_whole_numbers
@@ -100,15 +101,25 @@ class Inspection:
 
     checks: tuple[CompiledCheck, ...]
     extractions: tuple[CompiledExtraction, ...]
+    is_graphql: bool
+    """Whether a list of errors in the body makes the response a failed one."""
+
+    def rejection(self, findings: Findings) -> pb.ErrorClass.ValueType | None:
+        """Why the request failed although its status was expected, as the body says; None when it did not."""
+        content = findings.json[0] if self.is_graphql and findings.json else None
+        errors = content.get("errors") if isinstance(content, dict) else None
+        return pb.ERROR_CLASS_GRAPHQL if isinstance(errors, list) and errors else None
 
 
 def is_inspected(step: workflow_pb2.Step) -> bool:
     """Whether anybody looks at more of the response than whether its status is expected."""
-    return bool(step.checks or step.extract)
+    return bool(step.checks or step.extract) or step.HasField("graphql")
 
 
 def inspects_body(step: workflow_pb2.Step) -> bool:
     """Whether anybody looks at the body of the response."""
+    if step.HasField("graphql"):
+        return True
     return any(check.WhichOneof("condition") in _BODY_CONDITIONS for check in step.checks) or any(
         entry.WhichOneof("source") in _BODY_SOURCES for entry in step.extract
     )
@@ -122,6 +133,7 @@ def compile_inspection(step: workflow_pb2.Step) -> Inspection:
             CompiledExtraction(entry.variable, _source(entry), entry.default if entry.HasField("default") else None)
             for entry in step.extract
         ),
+        is_graphql=step.HasField("graphql"),
     )
 
 

@@ -19,6 +19,7 @@ from hyperscale.worker.engine.models.plan import EncodedStep, Origin, Plan
 from hyperscale.worker.engine.targets import authority_of, origin_of, request_target, split_url
 from hyperscale.worker.engine.templates import MarkedRequest
 from hyperscale.workload import defaults, profiles
+from hyperscale.workload.graphql import http_request_of
 from hyperscale.workload.json_values import with_whole_numbers
 
 _ENGINE_HEADERS: Final = frozenset({"host", "content-length", "connection", "transfer-encoding"})
@@ -27,6 +28,8 @@ _SMALL_PAYLOAD_BYTES: Final = 16 * 1024
 _USER_AGENT: Final = "hyperscale"
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE: Final = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+_CALLED_BACK: Final = frozenset({"http", "graphql", None})
+"""Actions that are one HTTP request, and none at all, which cannot be compiled."""
 _METHODS_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -66,7 +69,7 @@ def compile_plan(workflow: workflow_pb2.Workflow, target: str) -> Plan:
 
 def runs_on_callbacks(workflow: workflow_pb2.Workflow) -> bool:
     """Whether callbacks are enough for the workflow's users: it is declared, and all of it is HTTP/1.1."""
-    return not workflow.class_name and all(step.WhichOneof("action") in {"http", None} for step in workflow.steps)
+    return not workflow.class_name and _CALLED_BACK.issuperset(step.WhichOneof("action") for step in workflow.steps)
 
 
 def encode_step(index: int, step: workflow_pb2.Step, target: str, index_of: Callable[[Origin], int]) -> EncodedStep:
@@ -77,10 +80,11 @@ def encode_step(index: int, step: workflow_pb2.Step, target: str, index_of: Call
     index_of
         Index of an origin, which may be a new one; may raise ValueError.
     """
-    if not step.HasField("http"):
+    request = http_request_of(step)
+    if request is None:
         raise PlanError(f"step {step.name!r}: no action")
     try:
-        marked = MarkedRequest(step.http)
+        marked = MarkedRequest(request)
         http = marked.http
         url = split_url(http.url, target)
         origin_index = index_of(origin_of(url))

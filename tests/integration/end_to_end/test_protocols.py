@@ -1,0 +1,26 @@
+"""The examples of other protocols through the whole suite, each against a real server."""
+
+from pathlib import Path
+
+from tests.support.graphql_shop import graphql_shop
+from tests.support.local_cluster import hyperscale
+from tests.support.recording_target import recording_target
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
+def example(name: str, target: str, directory: Path) -> str:
+    """A copy of an example that runs against a target."""
+    copy = directory / name
+    copy.write_text((EXAMPLES / name).read_text().replace("http://127.0.0.1:8000", target))
+    return str(copy)
+
+
+def test_the_graphql_example(tmp_path: Path) -> None:
+    with recording_target(graphql_shop()) as target:
+        outcome = hyperscale("run", example("graphql.yaml", target.url, tmp_path))
+        seen = len(target.seen)
+    assert outcome.code == 0, outcome
+    assert "verdict: passed" in outcome.out
+    assert "✓ status: is ordered" in outcome.out
+    assert seen > 10
