@@ -15,13 +15,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench.engine import declared, distribution, memory, open_model, responsiveness, scaling
+from bench.engine import comparison, distribution, memory, open_model, responsiveness, scaling
 from bench.engine.locust_peer import install_locust
 from bench.engine.rows import Row, append, documents, print_table
 from bench.engine.settings import Settings
 
 MEASUREMENTS: dict[str, Callable[[Settings], list[Row]]] = {
-    "declared": declared.measure,
+    "http": comparison.measure,
     "memory": memory.measure,
     "distribution": distribution.measure,
     "open_model": open_model.measure,

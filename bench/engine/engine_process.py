@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from bench.engine.machine import cpu_seconds
 from hyperscale.v1 import engine_pb2, progress_pb2, statistics_pb2, workflow_pb2
+from hyperscale.v1.job_pb2 import SourceBundle
 from hyperscale.worker.engine.frames import HEADER_BYTES, encode_frame
 
 ANSWER_SECONDS = 60.0
@@ -48,10 +49,17 @@ class EngineProcess:
         self._reports = control.makefile("rb")
         self._next_report()
 
-    def run(self, workflow: workflow_pb2.Workflow, target: str, on_second: Callable[[], None] = lambda: None) -> Run:
+    def run(
+        self,
+        workflow: workflow_pb2.Workflow,
+        target: str,
+        *,
+        bundle: SourceBundle | None = None,
+        on_second: Callable[[], None] = lambda: None,
+    ) -> Run:
         """Make the load to its end; `on_second` is called with every report on the way. Failed requests are an error."""
         before = cpu_seconds(self.pid)
-        start = engine_pb2.EngineStart(run_id=1, workflow=workflow, target=target)
+        start = engine_pb2.EngineStart(run_id=1, workflow=workflow, target=target, bundle=bundle)
         self._control.sendall(encode_frame(engine_pb2.EngineCommand(start=start)))
         while (progress := self._next_report().progress).status == progress_pb2.SHARD_STATUS_RUNNING:
             on_second()

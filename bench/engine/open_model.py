@@ -81,7 +81,7 @@ def _run(url: str, on_second: Callable[[], None]) -> Run:
     workflow = workflow_pb2.Workflow(name="bench", constant_arrival_rate=load)
     workflow.steps.add(name="only").http.url = "/"
     with engine_process(GENERATOR_CORE) as engine:
-        return engine.run(workflow, url, on_second)
+        return engine.run(workflow, url, on_second=on_second)
 
 
 def _row(name: str, measured_ms: float, known_ms: float) -> Row:

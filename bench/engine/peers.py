@@ -8,8 +8,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.engine import three_steps
 from bench.engine.engine_process import engine_process, steady_load
 from bench.engine.machine import GENERATOR_CORE, children_cpu_seconds
+from bench.engine.three_steps import CodedSteps
+from hyperscale.workload.bundles import pack_bundle
 
 THREE_PATHS_LUA = """
 local requests, next = {}, 0
@@ -55,10 +58,21 @@ def run_wrk_three_paths(url: str, seconds: float, connections: int) -> Sample:
         return _run_wrk(["-s", str(script), url], seconds, connections)
 
 
-def run_engine(url: str, seconds: float, connections: int) -> Sample:
+def run_declared(url: str, seconds: float, connections: int) -> Sample:
     """The three paths in turn, as a declared workflow."""
     with engine_process(GENERATOR_CORE) as engine:
         run = engine.run(steady_load(connections, seconds), url)
+    return Sample(run.requests, run.elapsed_seconds, run.cpu_seconds)
+
+
+def run_coded(url: str, seconds: float, connections: int) -> Sample:
+    """The three paths in turn, as a workflow in Python that awaits each answer."""
+    workflow = steady_load(connections, seconds)
+    for step in workflow.steps:
+        step.ClearField("http")
+    workflow.class_name = CodedSteps.__name__
+    with engine_process(GENERATOR_CORE) as engine:
+        run = engine.run(workflow, url, bundle=pack_bundle(Path(three_steps.__file__)))
     return Sample(run.requests, run.elapsed_seconds, run.cpu_seconds)
 
 
