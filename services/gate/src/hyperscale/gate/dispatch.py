@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from hyperscale.gate.datacenter_calls import DatacenterCaller, ManagerCalls
 from hyperscale.gate.job_run import JobRun
+from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.runtime.retry import DISPATCH, RetryPolicy, call_with_retry
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1 import dispatch_pb2, job_pb2
 from hyperscale.workload.splitting import split_submission
+from hyperscale.workload.timestamps import timestamp
+
+START_LEAD_SECONDS: Final = 0.15
+"""From handing a job out to its first load: enough for every engine to have its part by then, little enough to feel like now."""
 
 _POLICY = RetryPolicy(
     "job-dispatch",
@@ -42,29 +48,39 @@ class Dispatcher:
 
     def __init__(
         self,
+        *,
         caller: DatacenterCaller,
         calls: ManagerCalls,
         supervisor: Supervisor,
+        clock: Clock,
         gate_id: str,
         deadline_seconds: float,
     ) -> None:
         self._caller = caller
         self._calls = calls
         self._supervisor = supervisor
+        self._clock = clock
         self._gate_id = gate_id
         self._deadline_seconds = deadline_seconds
 
     def start(self, run: JobRun) -> list[asyncio.Task[None]]:
         """Hand each datacenter what it is to run; one task per datacenter, which may be cancelled."""
         shares = split_submission(run.submission, list(run.parts))
+        start_at_seconds = self._clock.wall() + START_LEAD_SECONDS
         return [
-            self._supervisor.start(self._dispatch(run, datacenter, share), name="job-dispatch")
+            self._supervisor.start(self._dispatch(run, datacenter, share, start_at_seconds), name="job-dispatch")
             for datacenter, share in shares.items()
         ]
 
-    async def _dispatch(self, run: JobRun, datacenter: str, share: job_pb2.JobSubmission) -> None:
+    async def _dispatch(
+        self, run: JobRun, datacenter: str, share: job_pb2.JobSubmission, start_at_seconds: float
+    ) -> None:
         dispatch = dispatch_pb2.JobDispatch(
-            job_id=run.job_id, fence_token=run.lease.token, gate_id=self._gate_id, submission=share
+            job_id=run.job_id,
+            fence_token=run.lease.token,
+            gate_id=self._gate_id,
+            submission=share,
+            start_at=timestamp(start_at_seconds),
         )
 
         async def attempt(_: float) -> job_pb2.JobAck:

@@ -68,7 +68,12 @@ class JobMachinery:
         self.closer = JobCloser(self.store, self.leases, supervisor, clock)
         steering = JobSteering(
             dispatcher=Dispatcher(
-                self.caller, around.calls, supervisor, config.node_id, config.dispatch_deadline_seconds
+                caller=self.caller,
+                calls=around.calls,
+                supervisor=supervisor,
+                clock=clock,
+                gate_id=config.node_id,
+                deadline_seconds=config.dispatch_deadline_seconds,
             ),
             deadlines=JobDeadlines(self.registry, limits, clock),
             courier=self.courier,

@@ -12,6 +12,7 @@ from hyperscale.v1.gate_service_pb2 import JobEvent, JobWindow
 from hyperscale.v1.job_pb2 import GlobalJobStatus, JobStatus, JobSubmission, ThresholdResult
 from hyperscale.v1.statistics_pb2 import MetricValues
 from hyperscale.v1.workflow_pb2 import Workflow
+from hyperscale.workload.profiles import load_seconds, takes_all_its_time
 
 Metrics = Mapping[str, Mapping[str, float]]
 
@@ -98,13 +99,13 @@ class JobProgress:
 def expected_seconds(submission: JobSubmission) -> float | None:
     """Time the load takes along the longest chain of workflows; None when a workflow ends by its iterations."""
     workflows = {workflow.name: workflow for workflow in submission.workflows}
-    if any(not workflow.HasField("constant_vus") for workflow in workflows.values()):
+    if not all(takes_all_its_time(workflow) for workflow in workflows.values()):
         return None
     ends: dict[str, float] = {}
     for name in _in_order(workflows):
         workflow = workflows[name]
         start = max((ends[dependency] for dependency in workflow.depends_on), default=0.0)
-        ends[name] = start + workflow.constant_vus.duration.ToTimedelta().total_seconds()
+        ends[name] = start + load_seconds(workflow)
     return max(ends.values(), default=None)
 
 
