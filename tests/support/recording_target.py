@@ -1,6 +1,7 @@
 """A server in a thread of the test that remembers every request and answers with JSON of the test's choice."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,7 +38,9 @@ class RecordingTarget:
 
 
 @contextmanager
-def recording_target(react: Callable[[SeenRequest], Reaction] = lambda _: Reaction()) -> Iterator[RecordingTarget]:
+def recording_target(
+    react: Callable[[SeenRequest], Reaction] = lambda _: Reaction(), *, tls: ssl.SSLContext | None = None
+) -> Iterator[RecordingTarget]:
     """A server for the length of the block."""
     seen: list[SeenRequest] = []
 
@@ -68,10 +71,12 @@ def recording_target(react: Callable[[SeenRequest], Reaction] = lambda _: Reacti
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
-            yield RecordingTarget(f"http://127.0.0.1:{server.server_port}", seen)
+            yield RecordingTarget(f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}", seen)
         finally:
             server.shutdown()
             thread.join()
