@@ -103,7 +103,7 @@ class VirtualUser:
 
     def begin(self, started: float) -> None:
         """Begin an iteration, whose time counts from `started`; in the open model that of its first request does too."""
-        if not self._is_fed():
+        if self._dialogue is not None and not self._is_fed(self._dialogue):
             return
         self._iteration_started = started
         self._position = 0
@@ -207,9 +207,9 @@ class VirtualUser:
         """Let the iteration end with the step it is in: later ones need what this one did not find."""
         self._position = self._step_count - 1
 
-    def _is_fed(self) -> bool:
+    def _is_fed(self, dialogue: Dialogue) -> bool:
         """Whether there is data for the iteration that is to begin; otherwise the user ends."""
-        if self._dialogue is None or self._dialogue.begin():
+        if dialogue.begin():
             return True
         self._end()
         return False
@@ -294,7 +294,7 @@ class VirtualUser:
         if not self._stock.take():
             self._seat.rested()
             return False
-        if not self._is_fed():
+        if self._dialogue is not None and not self._is_fed(self._dialogue):
             self._stock.put_back()
             return False
         self._iteration_started = now
