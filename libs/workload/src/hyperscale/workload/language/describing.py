@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from types import ModuleType
 from typing import Any
@@ -11,7 +11,7 @@ from hyperscale.workload.language.errors import WorkflowDefinitionError
 from hyperscale.workload.language.metrics import Metric
 from hyperscale.workload.language.profiles import ConstantVus, Profile, load_document
 from hyperscale.workload.language.steps import ordered_steps
-from hyperscale.workload.language.workflow import Job, Workflow, dependencies_of
+from hyperscale.workload.language.workflow import Job, ThresholdForm, Workflow, dependencies_of
 
 
 def workflow_classes(module: ModuleType) -> list[type[Workflow]]:
@@ -91,9 +91,9 @@ def _job(job: Job) -> dict[str, Any]:
     return document
 
 
-def _thresholds(thresholds: Mapping[str, Any]) -> list[dict[str, str]]:
+def _thresholds(thresholds: Mapping[str, ThresholdForm | Sequence[ThresholdForm]]) -> list[dict[str, Any]]:
     return [
-        {"metric": metric, "expression": expression}
-        for metric, expressions in thresholds.items()
-        for expression in ([expressions] if isinstance(expressions, str) else expressions)
+        {"metric": metric} | (dict(form) if isinstance(form, Mapping) else {"expression": form})
+        for metric, forms in thresholds.items()
+        for form in (forms if isinstance(forms, list | tuple) else [forms])
     ]

@@ -129,14 +129,19 @@ def dependencies_of(workflow_class: type[Workflow]) -> tuple[str, ...]:
     return names
 
 
+ThresholdForm = str | Mapping[str, Any]
+"""An expression, or the fields of a threshold in a job file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a job says beside its workflows; assign one to a variable of the file. The fields are those of job files."""
 
     name: str = ""
     target: str = ""
-    thresholds: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
-    """Expressions by metric, such as ``{"http_req_failed": "rate < 1%"}``."""
+    thresholds: Mapping[str, ThresholdForm | Sequence[ThresholdForm]] = field(default_factory=dict)
+    """By metric: an expression such as ``"rate < 1%"``; ``{"expression": "rate < 1%", "abort_on_fail": True,
+    "abort_delay": "10s"}``; or several of these in a list."""
     datacenters: Sequence[str] = ()
     distribution: str = ""
     timeout: str = ""
