@@ -96,9 +96,10 @@ def _durations(result: GlobalJobResult) -> Iterator[str]:
     """The duration of requests in each datacenter, and of each step when there are several."""
     for part in result.datacenters:
         yield _duration_row(part.result.datacenter, part.metrics)
-    if len(result.steps) > 1:
-        is_one_workflow = len({step.workflow_name for step in result.steps}) == 1
-        for step in result.steps:
+    steps = [step for step in result.steps if "http_reqs" in step.metrics]
+    if len(steps) > 1:
+        is_one_workflow = len({step.workflow_name for step in steps}) == 1
+        for step in steps:
             label = step.step_name if is_one_workflow else f"{step.workflow_name}/{step.step_name}"
             yield _duration_row(label, step.metrics)
 

@@ -20,7 +20,9 @@ def _observed(outcome: ThresholdResult) -> str:
     if not outcome.HasField("observed"):
         return "no sample"
     metric = METRICS.get(outcome.threshold.metric.partition("{")[0].strip())
-    if metric is not None and metric.kind is MetricKind.SHARE and outcome.threshold.expression.strip()[:4] == "rate":
+    expression = outcome.threshold.expression
+    is_share = metric is not None and metric.kind is MetricKind.SHARE and expression.lstrip().startswith("rate")
+    if is_share or "%" in expression:
         return f"{outcome.observed * 100:.6g}%"
     if metric is not None and metric.unit is MetricUnit.MILLISECONDS:
         return f"{outcome.observed:.6g}ms"
