@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -73,10 +74,6 @@ class GaugeTotals:
     min: float = math.inf
     max: float = -math.inf
 
-    def note(self, value: float, at_seconds: float) -> None:
-        """Take a level over."""
-        self.merge(GaugeTotals(value, at_seconds, value, value))
-
     def merge(self, other: GaugeTotals) -> None:
         """The later level stays; at the same time the higher one."""
         self.at_seconds, self.value = max((self.at_seconds, self.value), (other.at_seconds, other.value))
@@ -117,9 +114,9 @@ class TotalsByName:
         totals.values.record_many(np.array(values, dtype=np.float64))
         self._merge_one(name, totals)
 
-    def note(self, name: str, value: float, at_seconds: float) -> None:
-        """Take over the level of a gauge."""
-        self._merge_one(name, GaugeTotals(value, at_seconds, value, value))
+    def note(self, name: str, values: Sequence[float], at_seconds: float) -> None:
+        """Take over levels of a gauge, at least one, of which the last one counts from then on."""
+        self._merge_one(name, GaugeTotals(values[-1], at_seconds, min(values), max(values)))
 
     def merge(self, other: TotalsByName) -> None:
         """Add what was measured elsewhere. Raises ValueError when a metric has another kind there."""

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from hyperscale.v1.job_pb2 import SourceBundle
 from hyperscale.workload.bundles import top_level_names, unpack_bundle
@@ -33,10 +33,17 @@ class LoadedBundle:
             self.unload()
             raise
 
-    def explain(self, error: BaseException) -> str:
-        """What went wrong in the bundle's code, for its author: file, line, kind and message."""
-        what = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
-        place = self._place(error)
+    def explain(self, error: BaseException, code: CodeType | None = None) -> str:
+        """What went wrong in the bundle's code, for its author: file, line, kind and message.
+
+        Parameters
+        ----------
+        code
+            Whose fault it is when no line of the bundle led to the error.
+        """
+        message = error.msg if isinstance(error, SyntaxError) else str(error)
+        what = f"{type(error).__name__}: {message}" if message else type(error).__name__
+        place = self._place(error) or (f"{self._relative(code.co_filename)}:{code.co_firstlineno}" if code else "")
         return f"{place}: {what}" if place else what
 
     def unload(self) -> None:

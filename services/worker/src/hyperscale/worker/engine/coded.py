@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import time
 from typing import Any, Final
@@ -29,6 +29,7 @@ from hyperscale.workload.language.steps import BoundStep, ordered_steps
 from hyperscale.workload.language.workflow import Workflow
 from hyperscale.workload.statistics import WorkflowStatistics
 
+StepCoroutine = Callable[[], Awaitable[object]]
 _CODE: Final = "code"
 """Protocol under which exceptions of the code are counted."""
 
@@ -138,15 +139,10 @@ class CodedScript:
                 # Counted when it failed.
                 return error.error_class == "timeout"
             except TimeoutError as error:
-                late = (
-                    StepTimeoutError(f"step {name!r} took longer than {timeout_seconds:g} s")
-                    if limit.expired()
-                    else error
-                )
-                self._report(name, late.with_traceback(error.__traceback__))
+                self._report(name, _late(error, name, timeout_seconds) if limit.expired() else error, run)
                 return True
             except (Exception, SystemExit) as error:
-                self._report(name, error)
+                self._report(name, error, run)
                 return True
         return True
 
@@ -154,13 +150,20 @@ class CodedScript:
         """Close the connections."""
         self._surroundings.http.close()
 
-    def _report(self, step_name: str, error: BaseException) -> None:
+    def _report(self, step_name: str, error: BaseException, run: StepCoroutine) -> None:
         """Count an exception, and keep what it says."""
         recorder = self._surroundings.recorder
         statistics = recorder.step_now(step_name).protocol(_CODE)
         statistics.total_count += 1
         statistics.failures[pb.ERROR_CLASS_EXCEPTION] += 1
-        recorder.note_error(step_name, self._bundle.explain(error))
+        recorder.note_error(step_name, self._bundle.explain(error, getattr(run, "__code__", None)))
+
+
+def _late(error: TimeoutError, step_name: str, timeout_seconds: float) -> StepTimeoutError:
+    """The error of a step that took too long, from where it was."""
+    late = StepTimeoutError(f"step {step_name!r} took longer than {timeout_seconds:g} s")
+    interrupted = error.__cause__ or error
+    return late.with_traceback(interrupted.__traceback__)
 
 
 class CodedCasting:
@@ -240,5 +243,4 @@ def _add(window: WorkflowStatistics, metric: Metric, values: list[float], now_se
         case CustomKind.TREND:
             totals.record_many(metric.name, values)
         case CustomKind.GAUGE:
-            for value in values:
-                totals.note(metric.name, value, now_seconds)
+            totals.note(metric.name, values, now_seconds)

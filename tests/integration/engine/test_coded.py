@@ -1,0 +1,239 @@
+"""Coded workflows in a real engine: what they do, what is counted of it, and what their errors come to."""
+
+import json
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hyperscale.v1 import engine_pb2, progress_pb2, workflow_pb2
+from hyperscale.v1 import statistics_pb2 as pb
+from hyperscale.v1.job_pb2 import ContextValue
+from hyperscale.workload.bundles import pack_bundle
+from tests.integration.engine.engine_process import Engine, Outcome, constant_vus, running_engine, shared_iterations
+from tests.integration.engine.hostile_servers import hostile_server, sends, waits_for
+from tests.support.target import BundledTarget, bundled_target
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+HEADER = "import asyncio\nfrom hyperscale.workload import *\n"
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[BundledTarget]:
+    with bundled_target() as running:
+        yield running
+
+
+def coded(directory: Path, body: str, *steps: str, iterations: int = 1, vus: int = 1) -> engine_pb2.EngineStart:
+    """A start of class Flow, whose source begins with two lines of imports."""
+    source = directory / "job.py"
+    source.write_text(HEADER + textwrap.dedent(body))
+    named = [workflow_pb2.Step(name=name) for name in steps]
+    workflow = shared_iterations(*named, vus=vus, iterations=iterations)
+    workflow.class_name = "Flow"
+    return engine_pb2.EngineStart(run_id=1, workflow=workflow, bundle=pack_bundle(source))
+
+
+async def run(engine: Engine, start: engine_pb2.EngineStart, target: str = "") -> Outcome:
+    start.target = target
+    engine.send(engine_pb2.EngineCommand(start=start))
+    return await engine.outcome()
+
+
+def exceptions(outcome: Outcome) -> dict[str, int]:
+    return {sample.text: sample.count for sample in outcome.last.totals.error_samples}
+
+
+def code_failures(outcome: Outcome) -> int:
+    return sum(
+        failure.count
+        for step in outcome.last.totals.steps
+        for protocol in step.protocols
+        if protocol.protocol == "code"
+        for failure in protocol.failures
+        if failure.error_class == pb.ERROR_CLASS_EXCEPTION
+    )
+
+
+@pytest.mark.requirement("WORK.5")
+async def test_steps_talk_http_check_measure_and_provide(target: BundledTarget, tmp_path: Path) -> None:
+    start = coded(
+        tmp_path,
+        """
+        class Flow(Workflow):
+            orders = Metric.counter("orders")
+            found = Metric.rate("found")
+            basket = Metric.trend("basket")
+            level = Metric.gauge("level")
+            count = 0
+
+            @step()
+            async def login(self) -> None:
+                response = await self.http.post("/login", json={"user": "ann"}, headers={"X-A": "b"})
+                self.token = response.json()["token"]
+                self.check("is JSON", response.headers["content-type"] == "application/json")
+
+            @step("login")
+            async def me(self) -> Metric:
+                me = await self.http.get("/me", headers={"Authorization": f"Bearer {self.token}"})
+                self.check("knows ann", me.json() == {"user": "ann"})
+                echoed = await self.http.put("/echo", data="grün", timeout_seconds=5)
+                self.check("echoes", echoed.text() == "grün" and echoed.elapsed_seconds > 0)
+                nothing = await self.http.get("/status/404", expected_statuses=[404])
+                self.check("404 is expected", nothing.expected and nothing.status == 404)
+                head = await self.http.head("/items")
+                self.check("no body", head.content == b"")
+                self.count += 1
+                self.provide("count", {"count": self.count, "given": self.use("given")})
+                self.found.add(self.count > 2)
+                self.basket.add(self.count)
+                self.level.add(-self.count)
+                return self.orders.add(3)
+        """,
+        "login",
+        "me",
+        iterations=4,
+    )
+    start.context.append(ContextValue(name="given", json='["x"]'))
+    before = target.requests()
+    async with running_engine() as engine:
+        outcome = await run(engine, start, target.url)
+    totals = outcome.last.totals
+    assert outcome.last.status == progress_pb2.SHARD_STATUS_COMPLETED
+    assert exceptions(outcome) == {}
+    assert (outcome.total, outcome.failures) == (20, {})
+    assert target.requests() - before == 20
+    assert [step.total_count for step in totals.steps] == [4, 16]
+    checks = {check.name: (check.passes, check.fails) for step in totals.steps for check in step.checks}
+    names = ("is JSON", "knows ann", "echoes", "404 is expected", "no body")
+    assert checks == dict.fromkeys(names, (4, 0))
+    metrics = {metric.name: metric for metric in totals.custom_metrics}
+    assert metrics["orders"].counter == 12
+    assert (metrics["found"].rate.matching, metrics["found"].rate.total) == (2, 4)
+    assert (metrics["basket"].trend.sum, metrics["basket"].trend.max) == (10, 4)
+    assert (metrics["level"].gauge.value, metrics["level"].gauge.min, metrics["level"].gauge.max) == (-4, -4, -1)
+    (provided,) = outcome.last.provided
+    assert json.loads(provided.json) == {"count": 4, "given": ["x"]}
+
+
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("return 7", "step 'only' returned int; a step returns None or a Metric"),
+        ("await asyncio.sleep(60)", "step 'only' took longer than 0.2 s"),
+        ("import sys; sys.exit(1)", "SystemExit: 1"),
+        ("self.use('nothing')", "no workflow that this one depends on has provided 'nothing'"),
+        ("self.provide('big', 'x' * 1048576)", "all values together have at most 1,048,576 bytes"),
+        ("self.provide('bad', {1j})", "it is not JSON"),
+        ("Metric.counter('m').add(-1)", "metric m: takes a whole number from 0"),
+        ("await self.http.get('ftp://x')", "there is no target"),
+    ],
+)
+async def test_errors_of_a_step_are_counted_and_told_and_the_run_goes_on(tmp_path: Path, step: str, told: str) -> None:
+    body = f"""
+    class Flow(Workflow):
+        timeout_seconds = 0.2
+        @step()
+        async def only(self):
+            {step}
+        @step("only")
+        async def never(self):
+            self.check("got here", True)
+    """
+    start = coded(tmp_path, body, "only", "never", iterations=3)
+    async with running_engine() as engine:
+        outcome = await run(engine, start)
+        assert outcome.last.status == progress_pb2.SHARD_STATUS_COMPLETED
+        assert code_failures(outcome) == 3
+        assert outcome.last.totals.iterations == 3
+        (text,) = exceptions(outcome)
+        assert told in text
+        assert text.startswith(("job.py:8: ", "job.py:6: ")), "the line, or the step when no line is to blame"
+        assert exceptions(outcome)[text] == 3
+        assert not outcome.last.totals.steps[1].checks
+        again = await run(engine, coded(tmp_path, GOOD, "only"))
+        assert again.last.status == progress_pb2.SHARD_STATUS_COMPLETED
+
+
+GOOD = """
+class Flow(Workflow):
+    @step()
+    async def only(self): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("import no_such_module_here", "job.py:3: ModuleNotFoundError"),
+        ("raise RuntimeError('top')", "job.py:3: RuntimeError: top"),
+        ("x = 1", "no class Flow that is based on Workflow"),
+        ("class Flow(Workflow):\n    @step('x')\n    async def only(self): ...", "comes after 'x'"),
+        ("class Flow(Workflow):\n    @step()\n    async def other(self): ...", "has the steps other"),
+        (
+            "class Flow(Workflow):\n    def __init__(self): self.x = {}['y']\n    @step()\n    async def only(self): ...",
+            "job.py:4: KeyError: 'y'",
+        ),
+    ],
+)
+async def test_code_that_cannot_be_loaded_fails_the_run_and_not_the_engine(
+    tmp_path: Path, body: str, told: str
+) -> None:
+    async with running_engine() as engine:
+        outcome = await run(engine, coded(tmp_path, body, "only"))
+        assert outcome.last.status == progress_pb2.SHARD_STATUS_FAILED
+        assert told in outcome.last.error
+        again = await run(engine, coded(tmp_path, GOOD, "only"))
+        assert again.last.status == progress_pb2.SHARD_STATUS_COMPLETED
+
+
+async def test_a_request_that_fails_raises_once_and_is_counted_once(tmp_path: Path) -> None:
+    body = """
+    class Flow(Workflow):
+        @step()
+        async def caught(self) -> None:
+            try:
+                await self.http.get("/", timeout_seconds=0.2)
+            except RequestError as error:
+                self.check("timed out", error.error_class == "timeout")
+        @step()
+        async def passed_on(self) -> None:
+            await self.http.get("http://127.0.0.1:1/")
+    """
+    async with hostile_server(waits_for(60, OK)) as server, running_engine() as engine:
+        outcome = await run(engine, coded(tmp_path, body, "caught", "passed_on", iterations=2), server.url)
+    assert outcome.failures == {"TIMEOUT": 2, "CONNECT": 2}
+    assert (outcome.total, code_failures(outcome), exceptions(outcome)) == (4, 0, {})
+    assert [check.passes for check in outcome.last.totals.steps[0].checks] == [2]
+
+
+async def test_requests_at_the_same_time_take_turns(tmp_path: Path) -> None:
+    body = """
+    class Flow(Workflow):
+        @step()
+        async def only(self) -> None:
+            responses = await asyncio.gather(*(self.http.get(f"/{n}") for n in range(5)))
+            self.check("all", [response.text() for response in responses] == ["ok"] * 5)
+    """
+    async with hostile_server(sends(OK)) as server, running_engine() as engine:
+        outcome = await run(engine, coded(tmp_path, body, "only", iterations=2), server.url)
+    assert (outcome.total, outcome.failures, exceptions(outcome)) == (10, {}, {})
+    assert (server.requests, server.connections) == (10, 1)
+
+
+async def test_an_interrupted_user_counts_its_request_as_cancelled(tmp_path: Path) -> None:
+    body = """
+    class Flow(Workflow):
+        @step()
+        async def only(self) -> None:
+            await self.http.get("/")
+    """
+    async with hostile_server(waits_for(60, OK)) as server, running_engine() as engine:
+        start = coded(tmp_path, body, "only")
+        start.workflow.CopyFrom(constant_vus(workflow_pb2.Step(name="only"), vus=3, seconds=0.5, graceful=0.2))
+        start.workflow.class_name = "Flow"
+        outcome = await run(engine, start, server.url)
+    assert outcome.last.status == progress_pb2.SHARD_STATUS_COMPLETED
+    assert (outcome.total, outcome.failures, exceptions(outcome)) == (3, {"CANCELLED": 3}, {})

@@ -1,0 +1,205 @@
+"""The language of coded workflows, as its users see it."""
+
+import subprocess
+import sys
+import types
+
+import pytest
+
+import hyperscale.workload as public
+from hyperscale.workload import (
+    ConstantArrivalRate,
+    HttpResponse,
+    Job,
+    Metric,
+    MetricError,
+    PerVuIterations,
+    RampingArrivalRate,
+    RampingVus,
+    SharedIterations,
+    Stage,
+    Workflow,
+    WorkflowDefinitionError,
+    depends,
+    step,
+)
+from hyperscale.workload.jobfile import job_of_document
+from hyperscale.workload.language.describing import describe_job, metrics_of_class
+from hyperscale.workload.language.profiles import Profile
+from hyperscale.workload.language.steps import ordered_steps
+
+
+def module_of(*entries: object) -> types.ModuleType:
+    """A module with classes and jobs, as if it had been written with them."""
+    module = types.ModuleType(__name__)
+    for number, entry in enumerate(entries):
+        setattr(module, f"entry_{number}", entry)
+    return module
+
+
+def step_names(workflow_class: type[Workflow]) -> list[str]:
+    return [bound.definition.name for bound in ordered_steps(workflow_class)]
+
+
+class OneStep(Workflow):
+    @step()
+    async def only(self) -> None: ...
+
+
+def test_what_the_package_offers_is_what_it_says_and_no_more() -> None:
+    assert public.__all__ == sorted(public.__all__)
+    assert {name for name in vars(public) if not name.startswith("_") and name[0].isupper()} <= set(public.__all__)
+    assert all(hasattr(public, name) for name in public.__all__)
+
+
+def test_importing_the_language_loads_neither_grpc_nor_numpy_nor_protobuf() -> None:
+    code = "import sys, hyperscale.workload; print(sorted({'grpc', 'numpy', 'google.protobuf'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_steps_run_after_what_they_name_and_else_as_they_are_written() -> None:
+    class Several(Workflow):
+        @step("login")
+        async def browse(self) -> None: ...
+        @step()
+        async def warm(self) -> None: ...
+        @step(name="login")
+        async def sign_in(self) -> None: ...
+        @step("browse", "warm")
+        async def leave(self) -> None: ...
+
+    assert step_names(Several) == ["warm", "login", "browse", "leave"]
+
+
+def test_a_class_inherits_and_replaces_steps() -> None:
+    class Base(Workflow):
+        @step()
+        async def first(self) -> None: ...
+        @step()
+        async def second(self) -> None: ...
+
+    class Derived(Base):
+        @step("second")
+        async def first(self) -> None: ...
+
+    assert step_names(Derived) == ["second", "first"]
+
+
+def test_steps_that_wait_for_each_other_or_for_nobody_are_refused() -> None:
+    class Circle(Workflow):
+        @step("b")
+        async def a(self) -> None: ...
+        @step("a")
+        async def b(self) -> None: ...
+
+    class Dangling(Workflow):
+        @step("nobody")
+        async def a(self) -> None: ...
+
+    with pytest.raises(WorkflowDefinitionError, match="wait for each other"):
+        ordered_steps(Circle)
+    with pytest.raises(WorkflowDefinitionError, match="'nobody', which is no step of it"):
+        ordered_steps(Dangling)
+
+
+def test_a_step_is_a_coroutine() -> None:
+    with pytest.raises(WorkflowDefinitionError, match="async def"):
+        step()(lambda self: None)  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        SharedIterations(2, 10),
+        PerVuIterations(2, 5, "30s"),
+        RampingVus([Stage("5s", 10), Stage("5s", 0)], start_vus=2),
+        ConstantArrivalRate(100, "10s", 20, max_vus=40),
+        RampingArrivalRate([Stage("5s", 100)], 10, time_unit="1m"),
+        None,
+    ],
+)
+def test_every_profile_makes_a_valid_job(profile: Profile | None) -> None:
+    workflow_class = type("Load", (OneStep,), {"profile": profile, "__module__": __name__})
+    document = describe_job(module_of(workflow_class, Job(target="http://localhost")))
+    document["workflows"][0].pop("class_name")
+    document["workflows"][0]["steps"] = [{"name": "only", "http": {"url": "/"}}]
+    workflow = job_of_document(document).workflows[0]
+    assert workflow.WhichOneof("load") is not None
+
+
+def test_a_job_says_what_a_job_file_says() -> None:
+    @depends(OneStep)
+    class After(OneStep):
+        vus = 3
+        duration = "7s"
+        think_time = "1s"
+
+    stopping = {"expression": "max < 2", "abort_on_fail": True, "abort_delay": "10s"}
+    rules = {"checks": "rate > 1%", "x": ["avg < 1", stopping], "y": stopping}
+    job = Job(name="n", target="http://t", datacenters=["a"], thresholds=rules)
+    document = describe_job(module_of(OneStep, After, job))
+    assert document["workflows"][1] == {
+        "name": "After",
+        "class_name": "After",
+        "depends_on": ["OneStep"],
+        "steps": [{"name": "only"}],
+        "constant_vus": {"vus": 3, "duration": "7s"},
+        "think_time": {"constant": "1s"},
+    }
+    assert document["datacenters"] == {"required": ["a"]}
+    assert document["thresholds"] == [
+        {"metric": "checks", "expression": "rate > 1%"},
+        {"metric": "x", "expression": "avg < 1"},
+        {"metric": "x"} | stopping,
+        {"metric": "y"} | stopping,
+    ]
+
+
+def test_a_module_without_workflows_or_with_two_jobs_is_refused() -> None:
+    with pytest.raises(WorkflowDefinitionError, match="no class"):
+        describe_job(module_of(Job()))
+    with pytest.raises(WorkflowDefinitionError, match="more than one Job"):
+        describe_job(module_of(OneStep, Job(), Job(name="other")))
+
+
+@pytest.mark.parametrize(
+    ("metric", "value"),
+    [
+        (Metric.counter("m"), -1),
+        (Metric.counter("m"), 0.5),
+        (Metric.rate("m"), 2),
+        (Metric.trend("m"), -0.1),
+        (Metric.trend("m"), float("nan")),
+        (Metric.gauge("m"), float("inf")),
+        (Metric.gauge("m"), "7"),
+    ],
+)
+def test_a_metric_refuses_what_it_cannot_take(metric: Metric, value: float) -> None:
+    with pytest.raises(MetricError, match="metric m"):
+        metric.add(value)
+    assert metric.take() == []
+
+
+def test_names_of_metrics_are_checked_and_used_once() -> None:
+    with pytest.raises(WorkflowDefinitionError):
+        Metric.counter("no spaces")
+
+    class Twice(OneStep):
+        first = Metric.counter("same")
+        second = Metric.rate("same")
+
+    with pytest.raises(WorkflowDefinitionError, match="two metrics named 'same'"):
+        metrics_of_class(Twice)
+
+
+class _Message:
+    fields = ((b"content-type", b"text/plain; charset=latin-1"), (b"x", b"1"), (b"x", b"2"))
+    content = "grün".encode("latin-1")
+
+
+def test_a_response_reads_as_its_header_says() -> None:
+    response = HttpResponse(200, _Message(), 0.1, expected=True)
+    assert response.text() == "grün"
+    assert response.headers["x"] == "1, 2"
+    with pytest.raises(ValueError, match=r"utf-8|Expecting"):
+        response.json()
