@@ -33,6 +33,9 @@ class Browsing:
 
     def dress(self, request: EncodedStep) -> EncodedStep:
         """The request with the cookies that belong to it."""
+        if not self._jar.version:
+            # No cookie was ever set.
+            return request
         now = time()
         if now >= self._expires_at:
             self._jar.forget_expired(now)
@@ -43,9 +46,7 @@ class Browsing:
         if known is not None and known[0] is request.payload:
             return known[1]
         cookies = self._jar.header(self._origins.origin(request.origin_index), path_of(request.payload), now)
-        # Not usual: what was sent differs from user to user, and is counted one by one.
-        payload = with_cookies(request.payload, cookies) if cookies else request.payload
-        dressed = replace(request, payload=payload, is_usual=False) if cookies else request
+        dressed = replace(request, payload=with_cookies(request.payload, cookies)) if cookies else request
         self._dressed[request.index] = request.payload, dressed
         return dressed
 
