@@ -13,6 +13,7 @@ from hyperscale.workload.metric_selector import MetricSelector, MetricSelectorEr
 from hyperscale.workload.metrics import JobMetrics, MetricSource
 from hyperscale.workload.statistics import WorkflowStatistics
 from hyperscale.workload.thresholds import ThresholdSyntaxError, parse_threshold
+from hyperscale.workload.totals import CounterTotals, GaugeTotals, RateTotals, TrendTotals
 from hyperscale.workload.validation import validate_submission
 from tests.unit.workload.test_metrics import measured
 
@@ -196,14 +197,16 @@ def test_a_metric_must_be_known_unless_code_or_another_protocol_can_produce_it()
 
 def test_metrics_that_only_the_job_knows() -> None:
     shop = WorkflowStatistics("shop")
-    shop.custom_metrics.count("orders", 7)
-    shop.custom_metrics.see("found", matching=93, total=100)
-    shop.custom_metrics.record("basket", 250.0)
-    shop.custom_metrics.note("level", 2.5, 1.0)
+    shop.custom_metrics.metrics["orders"] = CounterTotals(7)
+    shop.custom_metrics.metrics["found"] = RateTotals(93, 100)
+    basket = TrendTotals()
+    basket.values.record(250.0)
+    shop.custom_metrics.metrics["basket"] = basket
+    shop.custom_metrics.metrics["level"] = GaugeTotals(2.5, at_seconds=1.0, min=2.5, max=2.5)
     grpc = shop.step("ask").protocol("grpc")
     grpc.total_count, grpc.failures[statistics_pb2.ERROR_CLASS_TIMEOUT] = 50, 5
     grpc.duration_ms.record(20.0)
-    grpc.metrics.count("grpc_messages", 500)
+    grpc.metrics.metrics["grpc_messages"] = CounterTotals(500)
     shop.step("ask").protocol("code").total_count = 3
     holds = [
         ("orders", "count == 14"),
