@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 
 from bench.engine.locust_peer import run_locust
-from bench.engine.machine import TARGET_CORE, cpu_seconds, machine_busy_seconds, pin
+from bench.engine.machine import TARGET_CORE, cpu_seconds, machine_busy_seconds, pin, wait_until_quiet
 from bench.engine.peers import Sample, run_coded, run_declared, run_wrk, run_wrk_three_paths
 from bench.engine.rows import Bound, Row
 from bench.engine.settings import Settings
@@ -19,6 +20,11 @@ from tests.support.nginx import CONSTANT_ANSWER, Nginx, running_nginx
 
 CONNECTIONS = 64
 FILE_BYTES = 1024
+TOLERABLE_DISTURBANCE = 0.35
+"""Cores that others may use; starting the generator is counted in."""
+MOST_ATTEMPTS = 3
+MOST_WAIT_SECONDS = 5.0
+OURS = frozenset({"declared", "coded"})
 Generator = Callable[[str, float, int], Sample]
 
 
@@ -40,34 +46,53 @@ def _compare(what: str, page: str, settings: Settings) -> list[Row]:
     }
     if settings.locust:
         generators["Locust"] = partial(run_locust, settings.locust)
-    uncounted = 0
-    rounds = []
     print(f"  target: nginx, {what}", flush=True)
     with running_nginx(keepalive_requests=1_000_000_000, page=page) as nginx:
         pin(nginx.pid, TARGET_CORE)
+        track = Track(nginx, settings.seconds)
+        rounds = []
         for number in range(settings.rounds):
-            samples = {}
-            for name in list(generators)[:: -1 if number % 2 else 1]:
-                counted = nginx.requests()
-                samples[name] = _run(name, generators[name], nginx, settings.seconds)
-                if name in {"declared", "coded"}:
-                    uncounted += abs(nginx.requests() - counted - samples[name].requests)
-            rounds.append(samples)
-    return _rows(what, rounds, uncounted)
+            order = list(generators)[:: -1 if number % 2 else 1]
+            rounds.append({name: track.run(name, generators[name]) for name in order})
+    return _rows(what, rounds, track.uncounted)
 
 
-def _run(name: str, generator: Generator, nginx: Nginx, seconds: float) -> Sample:
-    started, before, busy_before = time.perf_counter(), cpu_seconds(nginx.pid), machine_busy_seconds()
-    sample = generator(nginx.url, seconds, CONNECTIONS)
-    target_seconds = cpu_seconds(nginx.pid) - before
-    others = machine_busy_seconds() - busy_before - target_seconds - sample.cpu_seconds
-    print(
-        f"  {name:<12} {sample.rate:9,.0f}/s   CPU per request {sample.cpu_us:6.2f} us"
-        f"   busy: generator {sample.cpu_seconds / sample.elapsed_seconds:4.0%}"
-        f"   target {target_seconds / sample.elapsed_seconds:4.0%}   others {others / (time.perf_counter() - started):4.0%}",
-        flush=True,
-    )
-    return sample
+class Track:
+    """Where generators run, one after the other."""
+
+    def __init__(self, nginx: Nginx, seconds: float) -> None:
+        self.uncounted = 0
+        """Requests that one side alone has counted, over all runs of our own generators."""
+        self._nginx = nginx
+        self._seconds = seconds
+
+    def run(self, name: str, generator: Generator) -> Sample:
+        """The run of several that others have disturbed least; the first one will do that they hardly disturb."""
+        attempts: list[tuple[float, Sample]] = []
+        while len(attempts) < MOST_ATTEMPTS:
+            wait_until_quiet(MOST_WAIT_SECONDS)
+            attempts.append(self._attempt(name, generator))
+            if attempts[-1][0] < TOLERABLE_DISTURBANCE:
+                break
+        return min(attempts, key=itemgetter(0))[1]
+
+    def _attempt(self, name: str, generator: Generator) -> tuple[float, Sample]:
+        """How many cores others kept busy, the start of the generator counted in; and the sample."""
+        counted = self._nginx.requests()
+        started, target_before, all_before = time.perf_counter(), cpu_seconds(self._nginx.pid), machine_busy_seconds()
+        sample = generator(self._nginx.url, self._seconds, CONNECTIONS)
+        target_seconds = cpu_seconds(self._nginx.pid) - target_before
+        others_seconds = machine_busy_seconds() - all_before - target_seconds - sample.cpu_seconds
+        disturbance = others_seconds / (time.perf_counter() - started)
+        if name in OURS:
+            self.uncounted += abs(self._nginx.requests() - counted - sample.requests)
+        print(
+            f"  {name:<12} {sample.rate:9,.0f}/s   CPU per request {sample.cpu_us:6.2f} us"
+            f"   busy: generator {sample.cpu_seconds / sample.elapsed_seconds:4.0%}"
+            f"   target {target_seconds / sample.elapsed_seconds:4.0%}   others {disturbance:4.0%}",
+            flush=True,
+        )
+        return disturbance, sample
 
 
 def _rows(what: str, rounds: list[dict[str, Sample]], uncounted: int) -> list[Row]:

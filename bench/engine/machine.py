@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import resource
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 TARGET_CORE = 0
 GENERATOR_CORE = 1
+_QUIET_SECONDS = 0.5
+_QUIET_CORES = 0.2
 
 
 def pin(pid: int, core: int) -> None:
@@ -34,6 +37,16 @@ def machine_busy_seconds() -> float:
         int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:]
     )
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_until_quiet(longest_seconds: float) -> None:
+    """Wait for half a second in which the cores had next to nothing to do, but no longer than asked."""
+    deadline = time.monotonic() + longest_seconds
+    while time.monotonic() < deadline:
+        before = machine_busy_seconds()
+        time.sleep(_QUIET_SECONDS)
+        if machine_busy_seconds() - before < _QUIET_SECONDS * _QUIET_CORES:
+            return
 
 
 def resident_bytes(pid: int) -> int:
