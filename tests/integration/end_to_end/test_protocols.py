@@ -1,10 +1,12 @@
 """The examples of other protocols through the whole suite, each against a real server."""
 
+import asyncio
 from pathlib import Path
 
 from tests.support.graphql_shop import graphql_shop
 from tests.support.local_cluster import hyperscale
 from tests.support.recording_target import recording_target
+from tests.support.websocket_server import websocket_server
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -24,3 +26,16 @@ def test_the_graphql_example(tmp_path: Path) -> None:
     assert "verdict: passed" in outcome.out
     assert "✓ status: is ordered" in outcome.out
     assert seen > 10
+
+
+async def test_the_websocket_example(tmp_path: Path) -> None:
+    async with websocket_server() as server:
+        job_file = example("websocket.yaml", f"http://127.0.0.1:{server.port}", tmp_path)
+        outcome = await asyncio.to_thread(hyperscale, "run", job_file, "--json")
+        sessions, received, sent = server.sessions, len(server.received), server.sent
+    assert outcome.code == 0, outcome
+    result = outcome.last_json
+    assert result["verdict"] == "passed"
+    assert result["metrics"]["ws_sessions"]["count"] == sessions > 10
+    assert result["metrics"]["ws_msgs_sent"]["count"] == received
+    assert result["metrics"]["ws_msgs_received"]["count"] == sent

@@ -49,3 +49,61 @@ def test_a_whole_operation_is_valid() -> None:
 def test_faults_of_operations(graphql: dict[str, Any], path: str, reason: str) -> None:
     faults = faults_of({"graphql": graphql})
     assert reason in faults[path]
+
+
+def test_a_whole_session_is_valid() -> None:
+    actions = [
+        {"send_text": "hello"},
+        {"send_binary": "e3sxfX0="},
+        {"expect": {"messages": 2}},
+        {"expect": {"matches": "a+"}},
+    ]
+    for url in ("/chat", "ws://chat.test/a?b=c", "WSS://chat.test:8443/"):
+        session = {
+            "url": url,
+            "headers": {"Origin": "x"},
+            "subprotocols": ["a", "b"],
+            "actions": actions,
+            "timeout": "5s",
+        }
+        assert faults_of({"websocket": session}) == {}
+
+
+@pytest.mark.parametrize(
+    ("session", "path", "reason"),
+    [
+        ({}, "url", "must be a ws:// or wss:// URL"),
+        ({"url": "http://chat.test/"}, "url", "must be a ws:// or wss:// URL"),
+        ({"url": "ws://a b/"}, "url", "must not contain spaces"),
+        ({"url": "ws://me@chat.test/"}, "url", "credentials"),
+        ({"url": "/{{vu}}"}, "url", "must not have a {{template}}"),
+        ({"url": "/", "headers": {"Sec-WebSocket-Key": "a"}}, "headers['Sec-WebSocket-Key']", "set by the engine"),
+        ({"url": "/", "headers": {"X": "{{vu}}"}}, "headers['X']", "must not have a {{template}}"),
+        ({"url": "/", "subprotocols": ["a b"]}, "subprotocols[0]", "is not the name"),
+        ({"url": "/", "subprotocols": ["a", "a"]}, "subprotocols[1]", "is there already"),
+        ({"url": "/", "timeout": "11m"}, "timeout", "at most 10m"),
+        ({"url": "/", "actions": [{}]}, "actions[0]", "needs an action"),
+        ({"url": "/", "actions": [{"send_text": "{{vu}}"}]}, "actions[0].send_text", "must not have a {{template}}"),
+        ({"url": "/", "actions": [{"expect": {}}]}, "actions[0].expect", "needs one of messages"),
+        ({"url": "/", "actions": [{"expect": {"messages": 0}}]}, "actions[0].expect.messages", "1 to 1,000,000"),
+        ({"url": "/", "actions": [{"expect": {"contains": ""}}]}, "actions[0].expect.contains", "not be empty"),
+        ({"url": "/", "actions": [{"expect": {"matches": "("}}]}, "actions[0].expect.matches", ""),
+        ({"url": "/", "actions": [{"send_text": "a"}] * 1001}, "actions", "at most 1000"),
+    ],
+)
+def test_faults_of_sessions(session: dict[str, Any], path: str, reason: str) -> None:
+    assert reason in faults_of({"websocket": session})[f"websocket.{path}"]
+
+
+def test_a_session_stands_in_a_workflow_without_requests() -> None:
+    steps = [{"name": "a", "http": {"url": "/"}}, {"name": "b", "websocket": {"url": "/"}}]
+    with pytest.raises(JobFileError) as caught:
+        parse_job(
+            json.dumps({"target": "http://a.test", "workflows": [workflow("w", steps=steps)]}), DocumentFormat.JSON
+        )
+    assert [fault.path for fault in caught.value.faults] == ["workflows[0].steps[1].websocket"]
+
+
+def test_what_responses_have_is_not_asked_of_sessions() -> None:
+    check = {"name": "c", "status": {"any_of": [200]}}
+    assert "http or graphql" in faults_of({"websocket": {"url": "/"}, "checks": [check]})["checks"]

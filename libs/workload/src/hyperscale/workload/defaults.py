@@ -84,6 +84,11 @@ def request_timeout_seconds(http: workflow_pb2.HttpRequest) -> float:
     return seconds_of(http.timeout) if http.HasField("timeout") else REQUEST_TIMEOUT_SECONDS
 
 
+def session_timeout_seconds(session: workflow_pb2.WebSocketSession) -> float:
+    """Longest time for a WebSocket, from connecting to closed."""
+    return seconds_of(session.timeout) if session.HasField("timeout") else REQUEST_TIMEOUT_SECONDS
+
+
 def connect_timeout_seconds(http: workflow_pb2.HttpRequest) -> float:
     """Longest time for connecting."""
     return _phase_seconds(http.connect_timeout if http.HasField("connect_timeout") else None, http)

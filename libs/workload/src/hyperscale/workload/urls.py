@@ -27,6 +27,11 @@ def resolve_url(target: str, url: str) -> str:
     return target.rstrip("/") + url if is_path(url) else url
 
 
+def websocket_url(target: str, url: str) -> str:
+    """Absolute ws:// or wss:// URL of a session; a path follows an http:// or https:// target."""
+    return re.sub("^http", "ws", resolve_url(target, url), flags=re.IGNORECASE)
+
+
 def url_fault(url: str) -> str | None:
     """What is wrong with the URL of a request; None when nothing is."""
     if is_path(url):

@@ -39,6 +39,7 @@ from hyperscale.workload.script_validation import ScriptJudge
 from hyperscale.workload.thresholds import ThresholdSyntaxError, parse_threshold
 from hyperscale.workload.timestamps import seconds_of
 from hyperscale.workload.urls import BUNDLED_TARGET, target_fault
+from hyperscale.workload.websocket_validation import WebSocketJudge
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NAME_RULE: Final = "must be 1 to 64 letters, digits, '-', '_' or '.'"
@@ -160,8 +161,15 @@ class _Judge:
             self._faults.add(f"{path}.steps", f"1 to {MAX_STEPS} steps are required")
         steps = at_most(self._faults, f"{path}.steps", workflow.steps, MAX_STEPS)
         self._unique_names(f"{path}.steps", [step.name for step in steps], lambda at: f"{path}.steps[{at}].name")
+        actions = {step.WhichOneof("action") for step in steps}
         for index, step in enumerate(steps):
+            self._place_in_workflow(f"{path}.steps[{index}]", step, actions)
             self._action(f"{path}.steps[{index}]", step, http_judge, has_class=bool(workflow.class_name))
+
+    def _place_in_workflow(self, path: str, step: workflow_pb2.Step, actions: set[str | None]) -> None:
+        """Requests run on callbacks, other protocols in tasks: one workflow is made of one of them."""
+        if step.HasField("websocket") and actions & {"http", "graphql"}:
+            self._faults.add(f"{path}.websocket", "must be in a workflow without http and graphql steps")
 
     def _action(self, path: str, step: workflow_pb2.Step, http_judge: HttpJudge, *, has_class: bool) -> None:
         match step.WhichOneof("action"):
@@ -169,8 +177,10 @@ class _Judge:
                 http_judge.judge(f"{path}.http", step.http)
             case "graphql":
                 GraphqlJudge(self._faults, http_judge).judge(f"{path}.graphql", step.graphql)
+            case "websocket":
+                WebSocketJudge(self._faults, http_judge).judge(f"{path}.websocket", step.websocket)
             case _ if not has_class:
-                self._faults.add(path, "needs an action: http or graphql")
+                self._faults.add(path, "needs an action: http, graphql or websocket")
 
     def _thresholds(self, submission: job_pb2.JobSubmission) -> None:
         for index, threshold in enumerate(at_most(self._faults, "thresholds", submission.thresholds, MAX_THRESHOLDS)):

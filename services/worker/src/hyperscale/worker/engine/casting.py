@@ -55,7 +55,12 @@ class DeclaredCasting:
         """See `Casting`."""
 
         def make(stock: IterationStock, seat: Seat) -> User:
-            context = ClientContext(Measurement(stage.recorder), self._start.target, self._start.http_options)
+            context = ClientContext(
+                measurement=Measurement(stage.recorder),
+                target=self._start.target,
+                http_options=self._start.http_options,
+                tls=stage.connectors.network.tls,
+            )
             script = DeclaredScript(self._start.workflow.steps, context)
             return CoroutineUser(script, stage, tasks, stock, seat)
 

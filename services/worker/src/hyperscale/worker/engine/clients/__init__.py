@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from hyperscale.worker.engine.clients.protocol import ClientFactory
 
-CLIENTS: Final[Mapping[str, str]] = {}
+CLIENTS: Final[Mapping[str, str]] = {"websocket": "websocket:WebSocketClient"}
 """Where the client of each action is: module below this package, colon, name. Imported when a user first needs it."""
 
 

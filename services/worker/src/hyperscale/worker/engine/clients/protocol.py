@@ -18,6 +18,7 @@ interrupted, and with the class `error_class_of` finds otherwise. The exception 
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ class CallError(Exception):
 _CLASSES: Final = (
     (asyncio.CancelledError, pb.ERROR_CLASS_CANCELLED),
     (TimeoutError, pb.ERROR_CLASS_TIMEOUT),
+    (socket.gaierror, pb.ERROR_CLASS_DNS),
     (ssl.SSLError, pb.ERROR_CLASS_TLS),
     (ConnectionRefusedError, pb.ERROR_CLASS_CONNECT),
     ((ConnectionError, EOFError), pb.ERROR_CLASS_RESET),
@@ -145,7 +147,9 @@ class ClientContext:
     target: str
     """Base URL of the job; empty when there is none."""
     http_options: workflow_pb2.HttpOptions
-    """TLS options hold for every protocol."""
+    """Its proxy and the server name hold for every protocol over TCP."""
+    tls: ssl.SSLContext
+    """For every protocol over TLS; shared by all users."""
 
 
 class ProtocolClient(Protocol):

@@ -1,0 +1,97 @@
+"""Judges the WebSocket session of a step."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from hyperscale.v1 import workflow_pb2
+from hyperscale.workload.faults import FaultCollector
+from hyperscale.workload.http_validation import HttpJudge
+from hyperscale.workload.limits import (
+    MAX_EXPECTED_MESSAGES,
+    MAX_EXPECTED_TEXT_LENGTH,
+    MAX_SESSION_ACTIONS,
+    MAX_SUBPROTOCOLS,
+    at_most,
+    check_length,
+)
+from hyperscale.workload.patterns import PatternError, compile_regex
+from hyperscale.workload.templates import has_template
+from hyperscale.workload.urls import FIELD_NAME, is_path
+
+_SCHEME: Final = re.compile(r"ws(s?)://", re.IGNORECASE)
+_LIBRARY_HEADERS: Final = re.compile(r"upgrade|sec-websocket-.*", re.IGNORECASE)
+_TEMPLATE_FAULT: Final = "must not have a {{template}}: they are filled in http and graphql steps only"
+
+
+class WebSocketJudge:
+    """Notes the faults of sessions of one job; `http_judge` judges what they have in common with requests."""
+
+    def __init__(self, faults: FaultCollector, http_judge: HttpJudge) -> None:
+        self._faults = faults
+        self._http_judge = http_judge
+
+    def judge(self, path: str, session: workflow_pb2.WebSocketSession) -> None:
+        """Note every fault of a session that stands at `path`."""
+        self._handshake(path, session)
+        subprotocols = at_most(self._faults, f"{path}.subprotocols", session.subprotocols, MAX_SUBPROTOCOLS)
+        for index, name in enumerate(subprotocols):
+            if not FIELD_NAME.fullmatch(name):
+                self._faults.add(f"{path}.subprotocols[{index}]", f"{name[:80]!r} is not the name of a subprotocol")
+            elif name in subprotocols[:index]:
+                self._faults.add(f"{path}.subprotocols[{index}]", f"{name!r} is there already")
+        for index, action in enumerate(at_most(self._faults, f"{path}.actions", session.actions, MAX_SESSION_ACTIONS)):
+            self._action(f"{path}.actions[{index}]", action)
+
+    def _handshake(self, path: str, session: workflow_pb2.WebSocketSession) -> None:
+        url = session.url
+        if not is_path(url) and not _SCHEME.match(url):
+            self._faults.add(f"{path}.url", "must be a ws:// or wss:// URL, or a path that starts with '/'")
+            url = "ws://valid"
+        request = workflow_pb2.HttpRequest(
+            url=_SCHEME.sub(r"http\1://", url, count=1),
+            headers=dict(session.headers),
+            timeout=session.timeout if session.HasField("timeout") else None,
+        )
+        self._http_judge.judge(path, request)
+        self._no_template(f"{path}.url", session.url)
+        for name in sorted(session.headers):
+            at = f"{path}.headers[{name[:80]!r}]"
+            self._no_template(at, session.headers[name])
+            if _LIBRARY_HEADERS.fullmatch(name):
+                self._faults.add(at, "is set by the engine")
+
+    def _action(self, path: str, action: workflow_pb2.WebSocketAction) -> None:
+        match action.WhichOneof("action"):
+            case "send_text":
+                self._no_template(f"{path}.send_text", action.send_text)
+            case "expect":
+                self._expectation(f"{path}.expect", action.expect)
+            case None:
+                self._faults.add(path, "needs an action: send_text, send_binary or expect")
+
+    def _expectation(self, path: str, expectation: workflow_pb2.WebSocketExpectation) -> None:
+        match expectation.WhichOneof("until"):
+            case "messages":
+                if not 1 <= expectation.messages <= MAX_EXPECTED_MESSAGES:
+                    limits = f"1 to {MAX_EXPECTED_MESSAGES:,}"
+                    self._faults.add(f"{path}.messages", f"must be {limits}, not {expectation.messages:,}")
+            case "contains":
+                if not expectation.contains:
+                    self._faults.add(f"{path}.contains", "must not be empty: every message contains nothing")
+                check_length(self._faults, f"{path}.contains", expectation.contains, MAX_EXPECTED_TEXT_LENGTH)
+            case "matches":
+                self._pattern(f"{path}.matches", expectation.matches)
+            case None:
+                self._faults.add(path, "needs one of messages, contains or matches")
+
+    def _pattern(self, path: str, pattern: str) -> None:
+        try:
+            compile_regex(pattern)
+        except PatternError as error:
+            self._faults.add(path, str(error))
+
+    def _no_template(self, path: str, text: str) -> None:
+        if has_template(text):
+            self._faults.add(path, _TEMPLATE_FAULT)
