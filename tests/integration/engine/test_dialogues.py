@@ -142,3 +142,25 @@ async def test_users_keep_their_rows_and_leave_the_iterations_to_those_who_have_
     assert len({request.path for request in target.seen}) == 3
     assert len({request.path.split("/")[1] for request in target.seen}) == 3
     assert outcome.last.totals.iterations == 40
+
+
+async def test_an_arrival_without_a_row_is_dropped() -> None:
+    load = workflow(
+        [{"name": "a", "http": {"url": "/{{rows.id}}"}}],
+        1,
+        feeds=[{"name": "rows", "csv": "id\n1\n2\n3\n", "mode": "FEED_MODE_UNIQUE"}],
+    )
+    arrivals = {"rate": 20, "duration": "1s", "pre_allocated_vus": 2, "max_vus": 4}
+    ParseDict(arrivals, load.constant_arrival_rate)
+    with recording_target() as target:
+        outcome = await run(target, load)
+    assert sorted(request.path for request in target.seen) == ["/1", "/2", "/3"]
+    assert outcome.last.totals.dropped_iterations == 17
+
+
+async def test_think_time_comes_before_the_next_values() -> None:
+    step = {"name": "a", "http": {"url": "/{{timestamp_ms}}"}, "think_time": {"constant": "0.2s"}}
+    with recording_target() as target:
+        await run(target, workflow([step, {**step, "name": "b"}], 1))
+    first, second = (int(request.path[1:]) for request in target.seen)
+    assert second - first >= 190
