@@ -19,7 +19,7 @@ def measured(seed: int) -> WorkflowStatistics:
         metrics.count("orders", chance.randint(0, 9))
         metrics.see("found", matching=chance.randint(0, 1), total=1)
         metrics.record("basket", chance.random() * 100)
-        metrics.note("level", [chance.randint(-9, 9)], chance.randint(1, 5))
+        metrics.note("level", chance.randint(-9, 9), chance.randint(1, 5))
         statistics.error_samples.note(chance.choice("ab"), f"job.py:{chance.randint(1, 9)}: ValueError")
         call = statistics.step("s").protocol(chance.choice(("grpc", "ws")))
         call.total_count += 1

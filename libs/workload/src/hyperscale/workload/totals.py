@@ -114,7 +114,11 @@ class TotalsByName:
         totals.values.record_many(np.array(values, dtype=np.float64))
         self._merge_one(name, totals)
 
-    def note(self, name: str, values: Sequence[float], at_seconds: float) -> None:
+    def note(self, name: str, value: float, at_seconds: float) -> None:
+        """Take over the level of a gauge."""
+        self.note_many(name, [value], at_seconds)
+
+    def note_many(self, name: str, values: Sequence[float], at_seconds: float) -> None:
         """Take over levels of a gauge, at least one, of which the last one counts from then on."""
         self._merge_one(name, GaugeTotals(values[-1], at_seconds, min(values), max(values)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from email.message import Message
 from functools import cached_property
 from typing import Any, Protocol, TypedDict, Unpack
@@ -97,30 +97,30 @@ class HttpClient(Protocol):
     whole response.
     """
 
-    async def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Awaitable[HttpResponse]:
         """Send a request and read the whole response."""
         ...
 
-    async def get(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    def get(self, url: str, **options: Unpack[RequestOptions]) -> Awaitable[HttpResponse]:
         """`request` with GET."""
         ...
 
-    async def head(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    def head(self, url: str, **options: Unpack[RequestOptions]) -> Awaitable[HttpResponse]:
         """`request` with HEAD."""
         ...
 
-    async def post(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    def post(self, url: str, **options: Unpack[RequestOptions]) -> Awaitable[HttpResponse]:
         """`request` with POST."""
         ...
 
-    async def put(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    def put(self, url: str, **options: Unpack[RequestOptions]) -> Awaitable[HttpResponse]:
         """`request` with PUT."""
         ...
 
-    async def patch(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    def patch(self, url: str, **options: Unpack[RequestOptions]) -> Awaitable[HttpResponse]:
         """`request` with PATCH."""
         ...
 
-    async def delete(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    def delete(self, url: str, **options: Unpack[RequestOptions]) -> Awaitable[HttpResponse]:
         """`request` with DELETE."""
         ...

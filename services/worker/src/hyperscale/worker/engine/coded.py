@@ -243,4 +243,4 @@ def _add(window: WorkflowStatistics, metric: Metric, values: list[float], now_se
         case CustomKind.TREND:
             totals.record_many(metric.name, values)
         case CustomKind.GAUGE:
-            totals.note(metric.name, values, now_seconds)
+            totals.note_many(metric.name, values, now_seconds)

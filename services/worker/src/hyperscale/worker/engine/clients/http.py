@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from time import perf_counter
@@ -102,9 +102,35 @@ class UserHttp:
         self._book = book
         self._under_way: Exchange | None = None
 
-    async def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Awaitable[HttpResponse]:
         """See `hyperscale.workload.HttpClient`."""
-        method = method.upper()
+        return self._send(method.upper(), url, options)
+
+    def get(self, url: str, **options: Unpack[RequestOptions]) -> Awaitable[HttpResponse]:
+        """`request` with GET."""
+        return self._send("GET", url, options)
+
+    def head(self, url: str, **options: Unpack[RequestOptions]) -> Awaitable[HttpResponse]:
+        """`request` with HEAD."""
+        return self._send("HEAD", url, options)
+
+    def post(self, url: str, **options: Unpack[RequestOptions]) -> Awaitable[HttpResponse]:
+        """`request` with POST."""
+        return self._send("POST", url, options)
+
+    def put(self, url: str, **options: Unpack[RequestOptions]) -> Awaitable[HttpResponse]:
+        """`request` with PUT."""
+        return self._send("PUT", url, options)
+
+    def patch(self, url: str, **options: Unpack[RequestOptions]) -> Awaitable[HttpResponse]:
+        """`request` with PATCH."""
+        return self._send("PATCH", url, options)
+
+    def delete(self, url: str, **options: Unpack[RequestOptions]) -> Awaitable[HttpResponse]:
+        """`request` with DELETE."""
+        return self._send("DELETE", url, options)
+
+    async def _send(self, method: str, url: str, options: RequestOptions) -> HttpResponse:
         book, index = self._book, self.step_index
         request = book.encode(index, method, url, options) if options else book.plain(index, method, url)
         while self._under_way is not None:
@@ -118,30 +144,6 @@ class UserHttp:
             raise
         finally:
             self._under_way = None
-
-    async def get(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
-        """`request` with GET."""
-        return await self.request("GET", url, **options)
-
-    async def head(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
-        """`request` with HEAD."""
-        return await self.request("HEAD", url, **options)
-
-    async def post(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
-        """`request` with POST."""
-        return await self.request("POST", url, **options)
-
-    async def put(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
-        """`request` with PUT."""
-        return await self.request("PUT", url, **options)
-
-    async def patch(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
-        """`request` with PATCH."""
-        return await self.request("PATCH", url, **options)
-
-    async def delete(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
-        """`request` with DELETE."""
-        return await self.request("DELETE", url, **options)
 
     def browse(self) -> Browsing:
         """What the user remembers, from now on."""
