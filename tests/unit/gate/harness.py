@@ -142,12 +142,12 @@ class GateInMemory:
             "fence_token": self.fence(job_id),
             "status": job_pb2.JOB_STATUS_RUNNING,
             "started_at": timestamp(time.time()),
+            "statistics": measured(requests),
         }
         progress = progress_pb2.JobProgress(
             job_id=job_id,
             datacenter=datacenter,
             progress_sequence=sequence,
-            statistics=measured(requests),
             **{**values, **fields},
         )
         self.report(datacenter, progress=progress)

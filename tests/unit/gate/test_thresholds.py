@@ -6,7 +6,7 @@ import pytest
 
 from hyperscale.gate.models.orders import CallOrigin
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
-from hyperscale.v1 import dispatch_pb2, job_pb2, progress_pb2
+from hyperscale.v1 import dispatch_pb2, job_pb2, progress_pb2, statistics_pb2
 from hyperscale.workload.timestamps import timestamp
 from tests.support.waiting import until, until_answer
 from tests.unit.gate.conftest import StartGate
@@ -173,3 +173,14 @@ async def test_a_job_whose_measurements_are_lost_meets_no_threshold(start_gate: 
     result = await until_answer(lambda: again.ended(job_id))
     (outcome,) = result.thresholds
     assert (result.verdict, outcome.passed, outcome.HasField("observed")) == (job_pb2.VERDICT_FAILED, False, False)
+
+
+async def test_metrics_that_contradict_one_another_are_dropped_and_the_job_lives(gate: GateInMemory) -> None:
+    job_id = await running(gate)
+    faulty = measured(5)
+    for totals in ({"counter": 1}, {"rate": statistics_pb2.RateTotals(matching=1, total=1)}):
+        faulty[0].custom_metrics.append(statistics_pb2.MetricTotals(name="orders", **totals))
+    gate.progress("east", job_id, 1, 0, statistics=faulty)
+    gate.finish("east", job_id, requests=7)
+    gate.finish("west", job_id, requests=0)
+    assert (await gate.ended(job_id)).metrics["http_reqs"].values["count"] == 7

@@ -23,7 +23,6 @@ from hyperscale.runtime.coordination import Lease
 from hyperscale.runtime.errors import HyperscaleError
 from hyperscale.runtime.transitions import Lifecycle
 from hyperscale.v1 import gate_service_pb2, job_pb2, progress_pb2, record_pb2
-from hyperscale.workload.histogram import HistogramError
 from hyperscale.workload.timestamps import seconds_of, timestamp
 
 
@@ -179,7 +178,7 @@ class JobRun:
             self._set_part_status(part, job_pb2.JOB_STATUS_QUEUED, "")
 
     def take_progress(self, progress: progress_pb2.JobProgress) -> None:
-        """Take a datacenter's progress over; raises HistogramError."""
+        """Take a datacenter's progress over; raises ValueError."""
         part = self._open_part(progress.datacenter, progress.fence_token)
         if part is None or not self._statistics.take_totals(
             progress.datacenter, progress.progress_sequence, progress.statistics
@@ -195,13 +194,13 @@ class JobRun:
             self._set_part_status(part, progress.status, "")
 
     def take_window(self, push: progress_pb2.WindowedStatsPush) -> None:
-        """Take one second of one datacenter over; raises HistogramError."""
+        """Take one second of one datacenter over; raises ValueError."""
         if push.datacenter in self._parts:
             self._statistics.take_window(push)
             self._wake()
 
     def take_final_result(self, result: job_pb2.JobFinalResult) -> None:
-        """Take a datacenter's final word over; one that cannot be used fails the part. Raises HistogramError."""
+        """Take a datacenter's final word over; one that cannot be used fails the part. Raises ValueError."""
         part = self._open_part(result.datacenter, result.fence_token)
         if part is None:
             return
@@ -210,7 +209,7 @@ class JobRun:
             return
         try:
             self._statistics.take_final_totals(result.datacenter, result.statistics)
-        except HistogramError:
+        except ValueError:
             self.give_up(part.datacenter, job_pb2.JOB_STATUS_FAILED, "the final result has faulty statistics")
             raise
         self._end_part(part, result)

@@ -20,7 +20,7 @@ _FINAL_SEQUENCE = sys.maxsize
 class GlobalStatistics:
     """Totals by datacenter, and the seconds that are still open.
 
-    Every method that takes messages raises HistogramError for a histogram that is none, and then changes nothing.
+    Every method that takes messages raises ValueError for statistics that cannot be merged, and then changes nothing.
     """
 
     def __init__(self, datacenters: Sequence[str], window_tolerance_seconds: float) -> None:

@@ -16,7 +16,6 @@ from hyperscale.runtime.coordination import CoordinationUnavailableError
 from hyperscale.runtime.errors import ErrorReason, FieldViolation, HyperscaleError
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1 import progress_pb2
-from hyperscale.workload.histogram import HistogramError
 
 _MAX_STRAYS = 1000
 
@@ -84,7 +83,7 @@ class ReportIngestion:
                     self._take_final_result(report)
                 case _:
                     return
-        except HistogramError as error:
+        except ValueError as error:
             self._supervisor.report(error, "report", report_sequence=report.report_sequence)
 
     def _take_progress(self, progress: progress_pb2.JobProgress) -> None:
