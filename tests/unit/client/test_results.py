@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from hyperscale.client.results import event_json, result_json
+from hyperscale.client.views.summary import summary_text
 from hyperscale.v1.gate_service_pb2 import DatacenterMetrics, JobEvent, JobStatusPush, JobWindow
 from hyperscale.v1.job_pb2 import GlobalJobResult, JobStatus, Threshold, ThresholdResult, Verdict
 from tests.unit.client.samples import JOB_ID, TREND, failed_result, metrics
@@ -99,3 +100,12 @@ def test_status_of_a_newer_release_is_shown_as_its_number() -> None:
     result = GlobalJobResult()
     result.MergeFromString(GlobalJobResult.STATUS_FIELD_NUMBER.__lshift__(3).to_bytes(1, "big") + bytes([99]))
     assert result_json(JOB_ID, result)["status"] == "99"
+
+
+def test_a_generator_at_its_limit_is_called_saturated() -> None:
+    result = failed_result()
+    assert result_json(JOB_ID, result)["generator"] == "unknown"
+    for rate, state in ((0.0, "ok"), (0.049, "ok"), (0.05, "saturated")):
+        result.metrics["generator_saturated"].values["rate"] = rate
+        assert result_json(JOB_ID, result)["generator"] == state
+        assert ("generator: saturated" in summary_text(JOB_ID, result)) == (state == "saturated")

@@ -15,6 +15,7 @@ from hyperscale.v1.job_pb2 import (
 )
 from hyperscale.v1.progress_pb2 import SHARD_STATUS_CANCELLED, SHARD_STATUS_COMPLETED, SHARD_STATUS_FAILED
 from hyperscale.v1.workflow_pb2 import PRIORITY_EXCLUSIVE
+from hyperscale.workload.timestamps import seconds_of, timestamp
 from tests.support.shards import requests_of, worker_heartbeat, workflow
 from tests.support.waiting import until
 from tests.unit.manager.harness import ManagerInMemory, dispatch
@@ -49,6 +50,22 @@ async def test_a_workflow_is_divided_exactly_over_workers(manager: ManagerInMemo
     loads = {order.cores: order.workflow.shared_iterations for _, order in manager.port.orders}
     assert {cores: load.vus for cores, load in loads.items()} == {2: 7, 1: 3}
     assert sum(load.iterations for load in loads.values()) == 101
+
+
+async def test_shards_start_at_the_instant_of_the_job_where_it_is_still_to_come(manager: ManagerInMemory) -> None:
+    manager.join("worker-1", PORT_1, 2)
+    manager.join("worker-2", PORT_2, 1)
+    order = dispatch("job-1", workflow("A", users=10, iterations=101), workflow("B", "A", users=1))
+    common = manager.clock.wall() + 0.125
+    order.start_at.CopyFrom(timestamp(common))
+    await manager.intake.accept(order)
+    await until(lambda: len(manager.port.orders) == 2)
+    assert {sent.start_at.ToMicroseconds() for _, sent in manager.port.orders} == {order.start_at.ToMicroseconds()}
+    manager.run("worker-1", "job-1/A/0")
+    manager.run("worker-2", "job-1/A/1")
+    await until(lambda: "B" in manager.port.workflows())
+    last = manager.port.orders[-1][1]
+    assert seconds_of(last.start_at) == pytest.approx(manager.clock.wall() + 0.1, abs=0.01)
 
 
 async def test_a_job_waits_for_a_worker_and_runs_when_one_comes(manager: ManagerInMemory) -> None:

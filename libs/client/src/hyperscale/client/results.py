@@ -88,6 +88,7 @@ def _exceptions_json(statistics: Iterable[WorkflowStats]) -> list[dict[str, Any]
 def _datacenter_json(part: DatacenterResult) -> dict[str, Any]:
     document: dict[str, Any] = {
         "status": status_name(part.result.status),
+        "started_at": iso_utc(part.result.started_at) if part.result.HasField("started_at") else None,
         "metrics": metrics_json(part.metrics),
     }
     errors = errors_json(

@@ -90,7 +90,7 @@ class VirtualUser:
         self._is_thinking = False
         self._failures_in_a_row = 0
         self._pause: asyncio.TimerHandle | None = None
-        # The request that waits for its connection.
+        # The request that waits for its connection, and the one sent last by a user that remembers something.
         self._request = self._steps[0]
         self._dialogue = dialogue
         # With a dialogue from the start: one look here tells whether the request is the plan's own.
@@ -134,7 +134,10 @@ class VirtualUser:
         """A whole response came back."""
         position = self._position
         step = self._steps[position]
-        self._samples[position].add(started, ended, received_bytes)
+        if self._browsing is None:
+            self._samples[position].add(started, ended, received_bytes)
+        else:
+            self._recorder.answered_promptly(self._request, started, ended, received_bytes)
         if status not in step.expected_statuses:
             self._recorder.unexpected_status(step, ended)
         self._failures_in_a_row = 0
@@ -171,16 +174,18 @@ class VirtualUser:
             connection.close()
             return
         request = self._request
+        due, self._due = self._due, 0.0
         self._connections[request.origin_index] = connection
         self._recorder.connected(self._steps[self._position], phases)
         if connection.is_usable:
-            connection.send(request, self._due or perf_counter())
+            connection.send(request, due or perf_counter())
         else:
             self.on_failure(pb.ERROR_CLASS_RESET, 0, 0)
 
     def on_connect_failed(self, error_class: pb.ErrorClass.ValueType, blocked_seconds: float) -> None:
         """There is no connection for the current request."""
         if not self.has_ended:
+            self._due = 0.0
             self._recorder.connected(self._steps[self._position], ConnectPhases(blocked_seconds, 0.0, None))
             self.on_failure(error_class, 0, 0)
 
@@ -233,11 +238,11 @@ class VirtualUser:
 
     def _send(self, request: EncodedStep, now: float) -> None:
         connection = self._connections[request.origin_index]
+        self._request = request
         if connection is not None and connection.is_usable:
             self._due = 0.0
             connection.send(request, now)
         else:
-            self._request = request
             self._connectors[request.origin_index].want(self, request)
 
     def _recover(self, error_class: pb.ErrorClass.ValueType) -> None:
@@ -275,7 +280,7 @@ class VirtualUser:
         self._position = position
         step = self._steps[position]
         if self._browsing is not None:
-            step = self._dressed(step, self._browsing)
+            step = self._request = self._dressed(step, self._browsing)
         connection = self._connections[step.origin_index]
         if connection is not None and connection.is_usable:
             connection.send(step, now)
