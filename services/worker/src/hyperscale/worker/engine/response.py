@@ -15,7 +15,7 @@ from hyperscale.worker.engine.models.http import HeaderFields
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
-"""Largest body that is kept for who has to look at it; others have no limit."""
+"""What is kept of a body for who has to look at it; the rest is read, and dropped."""
 _HEAD_END: Final = b"\r\n\r\n"
 _FIRST_FINAL_STATUS: Final = 200
 _NOTABLE: Final = frozenset({301, 302, 303, 307, 308, 407})
@@ -189,10 +189,10 @@ class PatientFraming:
 
     def take_body(self, piece: bytes) -> None:
         """A piece of the body, chunks without their frames."""
-        self._body_bytes += len(piece)
-        if self._body_bytes > MAX_BODY_BYTES:
-            raise MalformedResponseError(f"the body has more than {MAX_BODY_BYTES:,} bytes, and has to be looked at")
-        self._body.append(piece)
+        missing_bytes = MAX_BODY_BYTES - self._body_bytes
+        if missing_bytes > 0:
+            self._body.append(piece[:missing_bytes])
+            self._body_bytes += len(piece)
 
     def _bound_head(self, data: bytes) -> None:
         if self._is_head_whole:
