@@ -50,6 +50,7 @@ class Session:
                 self._fail(_NO_RUN, str(error))
             if self._running is not None:
                 self._running.cancel()
+        self._writer.close()
 
     async def _obey_all(self, tasks: asyncio.TaskGroup) -> None:
         decoder = FrameDecoder()
