@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from time import time
+from time import perf_counter, time
 from typing import Any, Final
 
 from hyperscale.v1 import engine_pb2, job_pb2
@@ -111,6 +112,10 @@ class CodedScript:
         ]
         self._surroundings = surroundings
         self._bundle = bundle
+        self._deadline = math.inf
+        """When the step under way has taken too long, as a reading of `perf_counter`."""
+        self._is_late = False
+        """Whether the step under way was interrupted for that."""
 
     @property
     def connections(self) -> Sequence[HttpConnection]:
@@ -122,15 +127,26 @@ class CodedScript:
         """Where its calls are measured."""
         return self._surroundings.measurement
 
+    def expire(self, now: float, task: asyncio.Task[None]) -> None:
+        """Give up requests, and the step when it has taken too long. A timer for each step would cost as much as a request."""
+        for connection in self._surroundings.http.connections.values():
+            connection.expire(now)
+        if now >= self._deadline and not self._is_late:
+            self._is_late = True
+            task.cancel()
+
     async def iterate(self) -> bool:
         """Run the steps in order."""
         surroundings = self._surroundings
         for index, name, timeout_seconds, run in self._steps:
             surroundings.measurement.step_name = name
             surroundings.http.step_index = index
+            self._is_late, self._deadline = False, perf_counter() + timeout_seconds
             try:
-                async with asyncio.timeout(timeout_seconds) as limit:
-                    returned = await run()
+                returned = await run()
+                if self._is_late:
+                    # The code has swallowed its interruption.
+                    raise asyncio.CancelledError
                 if returned is not None and not isinstance(returned, Metric):
                     raise WrongReturnError(
                         f"step {name!r} returned {type(returned).__name__}; a step returns None or a Metric"
@@ -138,13 +154,24 @@ class CodedScript:
             except RequestError as error:
                 # Counted when it failed.
                 return error.error_class == "timeout"
-            except TimeoutError as error:
-                self._report(name, _late(error, name, timeout_seconds) if limit.expired() else error, run)
+            except asyncio.CancelledError as error:
+                self._forgive_lateness()
+                self._report(name, _late(error, name, timeout_seconds), run)
                 return True
             except (Exception, SystemExit) as error:
+                if self._is_late:
+                    self._forgive_lateness()
                 self._report(name, error, run)
                 return True
+            finally:
+                self._deadline = math.inf
         return True
+
+    def _forgive_lateness(self) -> None:
+        """Go on after an interruption that was for the step alone; raise it again when it was for the user."""
+        task = asyncio.current_task()
+        if not self._is_late or task is None or task.uncancel():
+            raise asyncio.CancelledError
 
     async def close(self) -> None:
         """Close the connections."""
@@ -159,11 +186,10 @@ class CodedScript:
         recorder.note_error(step_name, self._bundle.explain(error, getattr(run, "__code__", None)))
 
 
-def _late(error: TimeoutError, step_name: str, timeout_seconds: float) -> StepTimeoutError:
+def _late(error: asyncio.CancelledError, step_name: str, timeout_seconds: float) -> StepTimeoutError:
     """The error of a step that took too long, from where it was."""
     late = StepTimeoutError(f"step {step_name!r} took longer than {timeout_seconds:g} s")
-    interrupted = error.__cause__ or error
-    return late.with_traceback(interrupted.__traceback__)
+    return late.with_traceback(error.__traceback__)
 
 
 class CodedCasting:

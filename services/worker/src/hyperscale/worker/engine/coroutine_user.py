@@ -33,6 +33,9 @@ class Script(Protocol):
     def measurement(self) -> Measurement:
         """Where its calls are measured."""
 
+    def expire(self, now: float, task: asyncio.Task[None]) -> None:
+        """Give up what has taken too long, in the task that iterates."""
+
     async def iterate(self) -> bool:
         """Run one iteration; whether its calls got through, as far as it made any. Raises nothing but cancellation."""
 
@@ -76,9 +79,9 @@ class CoroutineUser:
         self._is_retired.set()
 
     def expire(self, now: float) -> None:
-        """Give up an HTTP request that has taken too long."""
-        for connection in self._script.connections:
-            connection.expire(now)
+        """Give up what has taken too long."""
+        if self._task is not None:
+            self._script.expire(now, self._task)
 
     def interrupt(self) -> None:
         """End soon; calls under way count as cancelled."""
@@ -149,6 +152,9 @@ class DeclaredScript:
     def measurement(self) -> Measurement:
         """Where its calls are measured."""
         return self._context.measurement
+
+    def expire(self, now: float, task: asyncio.Task[None]) -> None:
+        """Nothing to do: clients look after their time limits themselves."""
 
     async def iterate(self) -> bool:
         """Run the steps in order."""
