@@ -154,3 +154,15 @@ def test_faults_of_feeds(fields: dict[str, Any], path: str, reason: str) -> None
 def test_the_share_of_the_data_is_not_for_people() -> None:
     step = {"name": "a", "http": {"url": "/"}}
     assert faults_of(step, data_share={"start": 0, "size": 1}) == {"data_share": "is set by the suite"}
+
+
+def test_what_only_http_requests_can_use_is_refused_without_them() -> None:
+    talk = {"name": "talk", "websocket": {"url": "ws://target.test/"}, "checks": [{"name": "a", "body_contains": "b"}]}
+    faults = faults_of(talk, feeds=[USERS])
+    assert faults["feeds"].startswith("need a step with http")
+    assert faults["steps[0].checks"].startswith("need a step with http")
+
+
+def test_templates_of_graphql_are_judged_where_they_stand() -> None:
+    step = {"name": "a", "graphql": {"url": "/", "query": "{me}", "variables": {"id": "{{nobody}}", "n": "{{vu}}"}}}
+    assert set(faults_of(step)) == {"steps[0].graphql.variables.id"}

@@ -39,6 +39,8 @@ class ScriptJudge:
     def judge(self, path: str, workflow: workflow_pb2.Workflow) -> None:
         """Note every fault of the workflow that stands at `path`."""
         templates = TemplateJudge(self._faults, self._feeds(f"{path}.feeds", workflow))
+        if workflow.feeds and not any(step.HasField("http") or step.HasField("graphql") for step in workflow.steps):
+            self._faults.add(f"{path}.feeds", _NO_ACTION_FAULT)
         variables: set[str] = set()
         for index, step in enumerate(workflow.steps):
             at = f"{path}.steps[{index}]"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 from urllib.parse import SplitResult
 
@@ -49,7 +50,7 @@ def compile_plan(workflow: workflow_pb2.Workflow, target: str) -> Plan:
     called_back = runs_on_callbacks(workflow)
     requests = workflow.steps if called_back else ()
     steps = tuple(
-        encode_step(index, step, target, lambda origin: origins.setdefault(origin, len(origins)))
+        _compiled(index, step, target, lambda origin: origins.setdefault(origin, len(origins)))
         for index, step in enumerate(requests)
     )
     return Plan(
@@ -72,8 +73,21 @@ def runs_on_callbacks(workflow: workflow_pb2.Workflow) -> bool:
     return not workflow.class_name and _CALLED_BACK.issuperset(step.WhichOneof("action") for step in workflow.steps)
 
 
+def _compiled(index: int, step: workflow_pb2.Step, target: str, index_of: Callable[[Origin], int]) -> EncodedStep:
+    """One declared step, with its templates; parameters as in `encode_step`."""
+    request = http_request_of(step)
+    if request is None:
+        raise PlanError(f"step {step.name!r}: no action")
+    try:
+        marked = MarkedRequest(request)
+    except ValueError as error:
+        raise PlanError(f"step {step.name!r}: {error}") from error
+    encoded = _encoded(index, step, marked.http, target, index_of)
+    return replace(encoded, template=marked.cut(encoded.payload)) if marked.has_slots else encoded
+
+
 def encode_step(index: int, step: workflow_pb2.Step, target: str, index_of: Callable[[Origin], int]) -> EncodedStep:
-    """One HTTP step. Raises PlanError when it cannot be sent.
+    """One HTTP step, every text as it is. Raises PlanError when it cannot be sent.
 
     Parameters
     ----------
@@ -83,9 +97,17 @@ def encode_step(index: int, step: workflow_pb2.Step, target: str, index_of: Call
     request = http_request_of(step)
     if request is None:
         raise PlanError(f"step {step.name!r}: no action")
+    return _encoded(index, step, request, target, index_of)
+
+
+def _encoded(
+    index: int,
+    step: workflow_pb2.Step,
+    http: workflow_pb2.HttpRequest,
+    target: str,
+    index_of: Callable[[Origin], int],
+) -> EncodedStep:
     try:
-        marked = MarkedRequest(request)
-        http = marked.http
         url = split_url(http.url, target)
         origin_index = index_of(origin_of(url))
         payload = _encode_request(http, url)
@@ -102,7 +124,6 @@ def encode_step(index: int, step: workflow_pb2.Step, target: str, index_of: Call
         is_head=is_head,
         is_usual=not is_head and len(payload) <= _SMALL_PAYLOAD_BYTES and not is_inspected(step),
         keeps_body=inspects_body(step),
-        template=marked.cut(payload) if marked.has_slots else None,
         max_redirects=defaults.max_redirects(http),
         connect_timeout_seconds=defaults.connect_timeout_seconds(http),
         tls_timeout_seconds=defaults.tls_timeout_seconds(http),
