@@ -23,7 +23,7 @@ from hyperscale.workload.splitting import split_workflow
 from tests.support.virtual_time import run_in_virtual_time
 
 
-@dataclass
+@dataclass(slots=True)
 class Log:
     """What the users did, in seconds since the start."""
 
