@@ -58,7 +58,8 @@ async def run_plain_workflow(counter: CallCounter) -> engine_pb2.EngineProgress:
     for name in ("first", "second", "third"):
         workflow.steps.add(name=name).http.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/{name}"
     ours, theirs = socket.socketpair()
-    session = asyncio.create_task(Session(*await asyncio.open_connection(sock=theirs)).serve())
+    streams = await asyncio.open_connection(sock=theirs)
+    session = asyncio.create_task(Session(*streams).serve())
     reader, writer = await asyncio.open_connection(sock=ours)
     with counter.counting():
         writer.write(encode_frame(engine_pb2.EngineCommand(start=engine_pb2.EngineStart(run_id=1, workflow=workflow))))
@@ -68,6 +69,7 @@ async def run_plain_workflow(counter: CallCounter) -> engine_pb2.EngineProgress:
             report.ParseFromString(await reader.readexactly(size))
     writer.close()
     await session
+    streams[1].close()
     server.close()
     return report.progress
 
