@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib import import_module
-from typing import Final, cast
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from hyperscale.worker.engine.clients.protocol import ClientFactory
 
-CLIENTS: Final[Mapping[str, str]] = {"websocket": "websocket:WebSocketClient"}
-"""Where the client of each action is: module below this package, colon, name. Imported when a user first needs it."""
+
+def _websocket() -> ClientFactory:
+    from hyperscale.worker.engine.clients.websocket import WebSocketClient  # noqa: PLC0415 - the library is loaded by runs that need it
+
+    return WebSocketClient
+
+
+_CLIENTS: Final[Mapping[str, Callable[[], ClientFactory]]] = {"websocket": _websocket}
+"""Each imports its library when a user first needs it: other runs do not pay for it."""
 
 
 def client_factory(action: str) -> ClientFactory:
     """What makes the clients for an action. Raises KeyError for one that no client runs."""
-    module, _, name = CLIENTS[action].partition(":")
-    return cast("ClientFactory", getattr(import_module(f"{__name__}.{module}"), name))
+    return _CLIENTS[action]()
