@@ -56,45 +56,42 @@ def code_failures(outcome: Outcome) -> int:
     )
 
 
+EVERYTHING = """
+class Flow(Workflow):
+    orders = Metric.counter("orders")
+    found = Metric.rate("found")
+    basket = Metric.trend("basket")
+    level = Metric.gauge("level")
+    count = 0
+
+    @step()
+    async def login(self) -> None:
+        response = await self.http.post("/login", json={"user": "ann"}, headers={"X-A": "b"})
+        self.token = response.json()["token"]
+        self.check("is JSON", response.headers["content-type"] == "application/json")
+
+    @step("login")
+    async def me(self) -> Metric:
+        me = await self.http.get("/me", headers={"Authorization": f"Bearer {self.token}"})
+        self.check("knows ann", me.json() == {"user": "ann"})
+        echoed = await self.http.put("/echo", data="grün", timeout_seconds=5)
+        self.check("echoes", echoed.text() == "grün" and echoed.elapsed_seconds > 0)
+        nothing = await self.http.get("/status/404", expected_statuses=[404])
+        self.check("404 is expected", nothing.expected and nothing.status == 404)
+        head = await self.http.head("/items")
+        self.check("no body", head.content == b"")
+        self.count += 1
+        self.provide("count", {"count": self.count, "given": self.use("given")})
+        self.found.add(self.count > 2)
+        self.basket.add(self.count)
+        self.level.add(-self.count)
+        return self.orders.add(3)
+"""
+
+
 @pytest.mark.requirement("WORK.5")
 async def test_steps_talk_http_check_measure_and_provide(target: BundledTarget, tmp_path: Path) -> None:
-    start = coded(
-        tmp_path,
-        """
-        class Flow(Workflow):
-            orders = Metric.counter("orders")
-            found = Metric.rate("found")
-            basket = Metric.trend("basket")
-            level = Metric.gauge("level")
-            count = 0
-
-            @step()
-            async def login(self) -> None:
-                response = await self.http.post("/login", json={"user": "ann"}, headers={"X-A": "b"})
-                self.token = response.json()["token"]
-                self.check("is JSON", response.headers["content-type"] == "application/json")
-
-            @step("login")
-            async def me(self) -> Metric:
-                me = await self.http.get("/me", headers={"Authorization": f"Bearer {self.token}"})
-                self.check("knows ann", me.json() == {"user": "ann"})
-                echoed = await self.http.put("/echo", data="grün", timeout_seconds=5)
-                self.check("echoes", echoed.text() == "grün" and echoed.elapsed_seconds > 0)
-                nothing = await self.http.get("/status/404", expected_statuses=[404])
-                self.check("404 is expected", nothing.expected and nothing.status == 404)
-                head = await self.http.head("/items")
-                self.check("no body", head.content == b"")
-                self.count += 1
-                self.provide("count", {"count": self.count, "given": self.use("given")})
-                self.found.add(self.count > 2)
-                self.basket.add(self.count)
-                self.level.add(-self.count)
-                return self.orders.add(3)
-        """,
-        "login",
-        "me",
-        iterations=4,
-    )
+    start = coded(tmp_path, EVERYTHING, "login", "me", iterations=4)
     start.context.append(ContextValue(name="given", json='["x"]'))
     before = target.requests()
     async with running_engine() as engine:

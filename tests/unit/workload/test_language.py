@@ -16,8 +16,8 @@ from hyperscale.workload import (
     PerVuIterations,
     RampingArrivalRate,
     RampingVus,
+    RampStage,
     SharedIterations,
-    Stage,
     Workflow,
     WorkflowDefinitionError,
     depends,
@@ -112,9 +112,9 @@ def test_a_step_is_a_coroutine() -> None:
     [
         SharedIterations(2, 10),
         PerVuIterations(2, 5, "30s"),
-        RampingVus([Stage("5s", 10), Stage("5s", 0)], start_vus=2),
+        RampingVus([RampStage("5s", 10), RampStage("5s", 0)], start_vus=2),
         ConstantArrivalRate(100, "10s", 20, max_vus=40),
-        RampingArrivalRate([Stage("5s", 100)], 10, time_unit="1m"),
+        RampingArrivalRate([RampStage("5s", 100)], 10, time_unit="1m"),
         None,
     ],
 )

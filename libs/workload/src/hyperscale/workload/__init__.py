@@ -12,8 +12,8 @@ from hyperscale.workload.language.profiles import (
     PerVuIterations,
     RampingArrivalRate,
     RampingVus,
+    RampStage,
     SharedIterations,
-    Stage,
 )
 from hyperscale.workload.language.steps import step
 from hyperscale.workload.language.workflow import Job, Workflow, depends
@@ -28,11 +28,11 @@ __all__ = [
     "Metric",
     "MetricError",
     "PerVuIterations",
+    "RampStage",
     "RampingArrivalRate",
     "RampingVus",
     "RequestError",
     "SharedIterations",
-    "Stage",
     "Workflow",
     "WorkflowDefinitionError",
     "depends",

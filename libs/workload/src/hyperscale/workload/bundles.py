@@ -90,7 +90,7 @@ def _read_archive(archive: bytes) -> dict[str, bytes]:
                 files[entry.filename] = _read_entry(packed, entry, left_bytes)
                 left_bytes -= len(files[entry.filename])
             return files
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
         raise BundleError(f"the bundle is not a zip archive that can be read: {error}") from error
 
 

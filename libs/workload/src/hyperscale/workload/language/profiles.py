@@ -34,7 +34,7 @@ class PerVuIterations:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class RampStage:
     """A straight line to a number of users, or to a rate."""
 
     duration: str
@@ -45,7 +45,7 @@ class Stage:
 class RampingVus:
     """A number of users that changes along straight lines."""
 
-    stages: Sequence[Stage]
+    stages: Sequence[RampStage]
     start_vus: int = 0
     graceful_ramp_down: str = ""
 
@@ -65,7 +65,7 @@ class ConstantArrivalRate:
 class RampingArrivalRate:
     """Open model at a rate that changes along straight lines."""
 
-    stages: Sequence[Stage]
+    stages: Sequence[RampStage]
     pre_allocated_vus: int
     start_rate: int = 0
     max_vus: int = 0
