@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import types
+from typing import Any
 
 import pytest
 
@@ -135,7 +136,7 @@ def test_a_job_says_what_a_job_file_says() -> None:
         think_time = "1s"
 
     stopping = {"expression": "max < 2", "abort_on_fail": True, "abort_delay": "10s"}
-    rules = {"checks": "rate > 1%", "x": ["avg < 1", stopping], "y": stopping}
+    rules: dict[str, Any] = {"checks": "rate > 1%", "x": ["avg < 1", stopping], "y": stopping}
     job = Job(name="n", target="http://t", datacenters=["a"], thresholds=rules)
     document = describe_job(module_of(OneStep, After, job))
     assert document["workflows"][1] == {

@@ -8,7 +8,9 @@ PROTOCOL_MAJOR: Final = 1
 PROTOCOL_MINOR: Final = 0
 """Peers of another minor version work with the intersection of capabilities."""
 
-CAPABILITIES: Final = frozenset({"job_submission", "workflow_dispatch", "cancellation", "idempotency_keys", "watch_resume"})
+CAPABILITIES: Final = frozenset(
+    {"job_submission", "workflow_dispatch", "cancellation", "idempotency_keys", "watch_resume"}
+)
 """Features this version speaks; sent by both sides in call metadata."""
 
 PROTOCOL_METADATA_KEY: Final = "hyperscale-protocol"

@@ -151,7 +151,7 @@ async def _awaited(work: Awaitable[None]) -> None:
 async def _watch_parent(context: NodeContext[ConfigT], parent_pid: int) -> None:
     # Polled, because Linux ties its death signal to the thread that started us, not to the process.
     # The id is given, not read: the parent may be gone before this line is reached.
-    while os.getppid() == parent_pid:
+    while os.getppid() == parent_pid:  # noqa: ASYNC110 - nothing tells when a parent ends
         await asyncio.sleep(_PARENT_POLL_SECONDS)
     context.request_drain("the parent process is gone")
 

@@ -161,7 +161,7 @@ class _Judge:
             self._faults.add(f"{path}.steps", f"1 to {MAX_STEPS} steps are required")
         steps = at_most(self._faults, f"{path}.steps", workflow.steps, MAX_STEPS)
         self._unique_names(f"{path}.steps", [step.name for step in steps], lambda at: f"{path}.steps[{at}].name")
-        actions = {step.WhichOneof("action") for step in steps}
+        actions: set[str | None] = {step.WhichOneof("action") for step in steps}
         for index, step in enumerate(steps):
             self._place_in_workflow(f"{path}.steps[{index}]", step, actions)
             self._action(f"{path}.steps[{index}]", step, http_judge, has_class=bool(workflow.class_name))

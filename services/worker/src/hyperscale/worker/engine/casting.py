@@ -13,13 +13,13 @@ from hyperscale.worker.engine.coroutine_user import CoroutineUser, DeclaredScrip
 from hyperscale.worker.engine.dialogue import Dialogues
 from hyperscale.worker.engine.plan import runs_on_callbacks
 from hyperscale.worker.engine.population import User, UserMaker
-from hyperscale.worker.engine.user import Stage, VirtualUser
+from hyperscale.worker.engine.user import RunParts, VirtualUser
 
 
 class Casting(Protocol):
     """Makes the users of a run."""
 
-    def user_maker(self, stage: Stage, tasks: asyncio.TaskGroup) -> UserMaker:
+    def user_maker(self, parts: RunParts, tasks: asyncio.TaskGroup) -> UserMaker:
         """What makes one user after the other; their tasks belong to the run."""
 
     def conclude(self, progress: engine_pb2.EngineProgress) -> None:
@@ -33,11 +33,11 @@ class CallbackCasting:
         """Raises PlanError."""
         self._dialogues = Dialogues(workflow)
 
-    def user_maker(self, stage: Stage, tasks: asyncio.TaskGroup) -> UserMaker:
+    def user_maker(self, parts: RunParts, tasks: asyncio.TaskGroup) -> UserMaker:
         """See `Casting`."""
 
         def make(stock: IterationStock, seat: Seat) -> User:
-            return VirtualUser(stage, stock, seat, self._dialogues.of_next_user(stage.plan, stage.recorder))
+            return VirtualUser(parts, stock, seat, self._dialogues.of_next_user(parts.plan, parts.recorder))
 
         return make
 
@@ -51,18 +51,18 @@ class DeclaredCasting:
     def __init__(self, start: engine_pb2.EngineStart) -> None:
         self._start = start
 
-    def user_maker(self, stage: Stage, tasks: asyncio.TaskGroup) -> UserMaker:
+    def user_maker(self, parts: RunParts, tasks: asyncio.TaskGroup) -> UserMaker:
         """See `Casting`."""
 
         def make(stock: IterationStock, seat: Seat) -> User:
             context = ClientContext(
-                measurement=Measurement(stage.recorder),
+                measurement=Measurement(parts.recorder),
                 target=self._start.target,
                 http_options=self._start.http_options,
-                tls=stage.connectors.network.tls,
+                tls=parts.connectors.network.tls,
             )
             script = DeclaredScript(self._start.workflow.steps, context)
-            return CoroutineUser(script, stage, tasks, stock, seat)
+            return CoroutineUser(script, parts, tasks, stock, seat)
 
         return make
 

@@ -19,7 +19,7 @@ from hyperscale.worker.engine.coroutine_user import CoroutineUser
 from hyperscale.worker.engine.errors import PlanError
 from hyperscale.worker.engine.population import User, UserMaker
 from hyperscale.worker.engine.recorder import Recorder
-from hyperscale.worker.engine.user import Stage
+from hyperscale.worker.engine.user import RunParts
 from hyperscale.workload.bundles import BundleError
 from hyperscale.workload.context import MAX_CONTEXT_BYTES
 from hyperscale.workload.language.describing import metrics_of_class
@@ -213,17 +213,17 @@ class CodedCasting:
             self._bundle.unload()
             raise PlanError(f"code of workflow {start.workflow.name!r}: {error}") from error
 
-    def user_maker(self, stage: Stage, tasks: asyncio.TaskGroup) -> UserMaker:
+    def user_maker(self, parts: RunParts, tasks: asyncio.TaskGroup) -> UserMaker:
         """See `Casting`."""
-        stage.recorder.measure_with(self._measure)
-        book = RequestBook(stage, self._start.target)
+        parts.recorder.measure_with(self._measure)
+        book = RequestBook(parts, self._start.target)
 
         def make(stock: IterationStock, seat: Seat) -> User:
-            measurement = Measurement(stage.recorder)
-            http = UserHttp(stage, book, measurement)
-            surroundings = UserSurroundings(http, self._start.target, self._context, measurement, stage.recorder)
+            measurement = Measurement(parts.recorder)
+            http = UserHttp(parts, book, measurement)
+            surroundings = UserSurroundings(http, self._start.target, self._context, measurement, parts.recorder)
             script = CodedScript(self._instance(surroundings), self._steps, surroundings, self._bundle)
-            return CoroutineUser(script, stage, tasks, stock, seat)
+            return CoroutineUser(script, parts, tasks, stock, seat)
 
         return make
 

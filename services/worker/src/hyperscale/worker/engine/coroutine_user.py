@@ -19,7 +19,7 @@ from hyperscale.worker.engine.connection import HttpConnection
 from hyperscale.worker.engine.load_plan import pause_of
 from hyperscale.worker.engine.models.load import ArrivalLoad
 from hyperscale.worker.engine.pacing import pause_seconds
-from hyperscale.worker.engine.user import Stage
+from hyperscale.worker.engine.user import RunParts
 
 
 class Script(Protocol):
@@ -47,12 +47,12 @@ class CoroutineUser:
     """Runs a script in a task of its own."""
 
     def __init__(
-        self, script: Script, stage: Stage, tasks: asyncio.TaskGroup, stock: IterationStock, seat: Seat
+        self, script: Script, parts: RunParts, tasks: asyncio.TaskGroup, stock: IterationStock, seat: Seat
     ) -> None:
         self.has_ended = False
         self._script = script
-        self._plan = stage.plan
-        self._recorder = stage.recorder
+        self._plan = parts.plan
+        self._recorder = parts.recorder
         self._tasks = tasks
         self._stock = stock
         self._seat = seat

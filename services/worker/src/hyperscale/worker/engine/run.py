@@ -16,7 +16,7 @@ from hyperscale.worker.engine.models.plan import Plan
 from hyperscale.worker.engine.origins import OriginConnectors
 from hyperscale.worker.engine.population import Population
 from hyperscale.worker.engine.recorder import Recorder, UserGauge, WallClock
-from hyperscale.worker.engine.user import Stage
+from hyperscale.worker.engine.user import RunParts
 from hyperscale.worker.engine.vitals import Vitals
 from hyperscale.workload.timestamps import timestamp
 
@@ -118,8 +118,8 @@ class EngineRun:
             tasks.create_task(Vitals(self._recorder).watch(), name="watch vitals"),
         ]
         self._connectors.start(tasks)
-        stage = Stage(self._plan, self._recorder, self._connectors)
-        self._population.admit(self._casting.user_maker(stage, tasks))
+        parts = RunParts(self._plan, self._recorder, self._connectors)
+        self._population.admit(self._casting.user_maker(parts, tasks))
         wait_seconds = start_at_seconds - self._clock.now()
         if 0 < wait_seconds <= _LONGEST_WAIT_SECONDS:
             self._call_later(wait_seconds, self._begin)

@@ -29,7 +29,7 @@ from hyperscale.worker.engine.recorder import Recorder
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class RunParts:
     """What all users of a run share."""
 
     plan: Plan
@@ -66,25 +66,25 @@ class VirtualUser:
         "has_ended",
     )
 
-    def __init__(self, stage: Stage, stock: IterationStock, seat: Seat, dialogue: Dialogue | None) -> None:
+    def __init__(self, parts: RunParts, stock: IterationStock, seat: Seat, dialogue: Dialogue | None) -> None:
         """`dialogue`: for workflows whose requests are not always the same, or whose responses are looked into."""
         self.has_ended = False
-        self._steps = stage.plan.steps
-        self._step_count = len(stage.plan.steps)
+        self._steps = parts.plan.steps
+        self._step_count = len(parts.plan.steps)
         self._stock = stock
-        self._recorder = stage.recorder
-        self._samples = stage.recorder.samples
-        self._origins = stage.connectors
-        self._connectors = stage.connectors.by_index
-        self._connections: list[HttpConnection | None] = [None] * len(stage.plan.origins)
+        self._recorder = parts.recorder
+        self._samples = parts.recorder.samples
+        self._origins = parts.connectors
+        self._connectors = parts.connectors.by_index
+        self._connections: list[HttpConnection | None] = [None] * len(parts.plan.origins)
         self._seat = seat
         self._position = 0
         self._iteration_started = 0.0
-        self._is_open_model = isinstance(stage.plan.load, ArrivalLoad)
+        self._is_open_model = isinstance(parts.plan.load, ArrivalLoad)
         # From when the request counts that waits for its connection; 0: from when it is sent.
         self._due = 0.0
-        self._think_time = stage.plan.think_time
-        self._step_think_times = stage.plan.step_think_times
+        self._think_time = parts.plan.think_time
+        self._step_think_times = parts.plan.step_think_times
         # Decided here, so that steps without think time pay nothing for it.
         self._go_on = self._think_then_advance if any(self._step_think_times) else self._advance
         self._is_thinking = False

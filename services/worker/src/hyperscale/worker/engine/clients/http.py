@@ -21,7 +21,7 @@ from hyperscale.worker.engine.decoding import decode_body
 from hyperscale.worker.engine.models.http import Answer, ConnectPhases, HeaderFields
 from hyperscale.worker.engine.models.plan import EncodedStep
 from hyperscale.worker.engine.plan import encode_step
-from hyperscale.worker.engine.user import Stage
+from hyperscale.worker.engine.user import RunParts
 from hyperscale.workload.language.errors import RequestError
 from hyperscale.workload.language.http import HttpResponse, RequestOptions
 
@@ -37,8 +37,8 @@ _NANOS: Final = 1_000_000_000
 class RequestBook:
     """Encodes requests; plain ones once for all users of a run."""
 
-    def __init__(self, stage: Stage, target: str) -> None:
-        self._stage = stage
+    def __init__(self, parts: RunParts, target: str) -> None:
+        self._stage = parts
         self._target = target
         self._known: dict[tuple[int, str, str], EncodedStep] = {}
 
@@ -90,14 +90,14 @@ def _body(options: RequestOptions) -> bytes:
 class UserHttp:
     """The HTTP client of one user; requests that it starts at the same time run one after the other."""
 
-    def __init__(self, stage: Stage, book: RequestBook, measurement: Measurement) -> None:
+    def __init__(self, parts: RunParts, book: RequestBook, measurement: Measurement) -> None:
         self.step_index = 0
         """Step that the user is in."""
         self.connections: dict[int, HttpConnection] = {}
         """By origin."""
         self.browsing: Browsing | None = None
         """None as long as there is nothing to remember."""
-        self.stage = stage
+        self.parts = parts
         self.measurement = measurement
         self._book = book
         self._under_way: Exchange | None = None
@@ -147,7 +147,7 @@ class UserHttp:
 
     def browse(self) -> Browsing:
         """What the user remembers, from now on."""
-        self.browsing = self.browsing or Browsing(self.stage.connectors)
+        self.browsing = self.browsing or Browsing(self.parts.connectors)
         return self.browsing
 
     def close(self) -> None:
@@ -181,7 +181,7 @@ class Exchange:
             connection.serve(self)
             connection.send(request, now if self._due is None else self._due)
         else:
-            user.stage.connectors.by_index[request.origin_index].want(self, request)
+            user.parts.connectors.by_index[request.origin_index].want(self, request)
 
     def interrupt(self) -> None:
         """Nobody waits for the response any more."""
@@ -194,7 +194,7 @@ class Exchange:
             connection.close()
             return
         user = self._user
-        user.stage.recorder.connected(self._first, phases)
+        user.parts.recorder.connected(self._first, phases)
         user.connections[self._request.origin_index] = self._connection = connection
         if connection.is_usable:
             connection.send(self._request, perf_counter() if self._due is None else self._due)
@@ -204,21 +204,21 @@ class Exchange:
     def on_connect_failed(self, error_class: pb.ErrorClass.ValueType, blocked_seconds: float) -> None:
         """There will be no connection."""
         if not self.response.done():
-            self._user.stage.recorder.connected(self._first, ConnectPhases(blocked_seconds, 0.0, None))
+            self._user.parts.recorder.connected(self._first, ConnectPhases(blocked_seconds, 0.0, None))
             self.on_failure(error_class, 0, 0)
 
     def on_response(self, status: int, started: float, ended: float, received_bytes: int) -> None:
         """A whole response came back in one piece; its bytes are those that its framing knows."""
         user, request = self._user, self._request
-        user.stage.recorder.answered_promptly(request, started, ended, received_bytes)
-        known = user.stage.connectors.prompts[request.index].known_response
+        user.parts.recorder.answered_promptly(request, started, ended, received_bytes)
+        known = user.parts.connectors.prompts[request.index].known_response
         self._finish(status, RawMessage(known), started, ended)
 
     def on_answer(self, answer: Answer) -> None:
         """A whole response came back in any other way."""
         user = self._user
-        user.stage.recorder.answered(self._first, answer)
-        if user.stage.connectors.network.keeps_cookies and answer.values_of(b"set-cookie"):
+        user.parts.recorder.answered(self._first, answer)
+        if user.parts.connectors.network.keeps_cookies and answer.values_of(b"set-cookie"):
             user.browse().learn(answer)
         location = answer.redirect_location
         if location is not None and self._first.max_redirects:
@@ -228,7 +228,7 @@ class Exchange:
 
     def on_failure(self, error_class: pb.ErrorClass.ValueType, sent_bytes: int, received_bytes: int) -> None:
         """No whole response will come back."""
-        self._user.stage.recorder.failure(self._first, error_class, sent_bytes, received_bytes)
+        self._user.parts.recorder.failure(self._first, error_class, sent_bytes, received_bytes)
         self._reject(error_class, "no whole response")
 
     def _follow(self, answer: Answer, location: bytes) -> None:
@@ -238,7 +238,7 @@ class Exchange:
         try:
             hop = user.browse().follow(answer, location, self._first)
         except RedirectError as error:
-            user.stage.recorder.rejected(self._first, pb.ERROR_CLASS_REDIRECT, answer.ended)
+            user.parts.recorder.rejected(self._first, pb.ERROR_CLASS_REDIRECT, answer.ended)
             self._reject(pb.ERROR_CLASS_REDIRECT, str(error))
         else:
             self.send(hop, answer.ended)
@@ -248,7 +248,7 @@ class Exchange:
         self._arrive()
         is_expected = status in self._first.expected_statuses
         if not is_expected:
-            self._user.stage.recorder.unexpected_status(self._first, ended)
+            self._user.parts.recorder.unexpected_status(self._first, ended)
         if not self.response.done():
             self.response.set_result(HttpResponse(status, message, ended - started, expected=is_expected))
 
@@ -267,9 +267,9 @@ class Exchange:
         """Leave the connection to others, where they are limited."""
         connection, index = self._connection, self._request.origin_index
         self._connection = None
-        if connection is not None and self._user.stage.connectors.network.max_connections:
+        if connection is not None and self._user.parts.connectors.network.max_connections:
             del self._user.connections[index]
-            self._user.stage.connectors.by_index[index].give_back(connection)
+            self._user.parts.connectors.by_index[index].give_back(connection)
 
 
 class RawMessage:

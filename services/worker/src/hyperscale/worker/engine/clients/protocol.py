@@ -122,7 +122,7 @@ class Call:
         return self
 
     def __exit__(
-        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, exc_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         ended = perf_counter()
         step = self._recorder.step_now(self._step_name)
