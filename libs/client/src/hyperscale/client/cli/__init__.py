@@ -26,7 +26,7 @@ _COMMANDS: Final = {
     "result": "jobs",
     "query": "jobs",
     "datacenters": "nodes",
-    "ping": "nodes",
+    "ping": "pinging",
     "validate": "validating",
     "target": "local",
     "version": "local",
