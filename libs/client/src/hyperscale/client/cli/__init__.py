@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "datacenters": "nodes",
     "ping": "pinging",
     "validate": "validating",
+    "convert": "converting",
     "target": "local",
     "version": "local",
 }

@@ -1,0 +1,1 @@
+"""Job files from what other tools have recorded."""
