@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
@@ -124,6 +125,8 @@ def _literal_json(content: Any, depth: int) -> Any:
             return _literal(content)
         case int() if abs(content) > _EXACT_INTEGERS:
             raise ValueError("not exact as a double")
+        case float() if not math.isfinite(content):
+            raise ValueError("no double")
         case _:
             return content
 
