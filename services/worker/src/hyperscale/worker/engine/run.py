@@ -191,6 +191,6 @@ class EngineRun:
             totals=self._recorder.totals(self._gauge),
             windows=self._recorder.take_windows(),
         )
-        if self._measured_from is not None:
+        if self._measured_from is not None and self._gauge.most:
             progress.started_at.CopyFrom(timestamp(self._measured_from))
         return progress
