@@ -22,7 +22,6 @@ from hyperscale.workload.urls import is_path, url_fault
 
 _PROBE_TIMEOUT_SECONDS: Final = 10.0
 _MOST_PROBES: Final = 100
-_PHASES: Final = ("dns_ms", "connect_ms", "tls_ms", "first_byte_ms", "total_ms")
 
 
 @click.command("ping")
@@ -52,7 +51,7 @@ def _ping_url(url: str, count: int, as_json: bool) -> ExitCode:
     if as_json:
         echo_json({"url": url, "requests": [_probe_json(probe) for probe in probes]})
     else:
-        echo_table(("status", "size_bytes", *_PHASES, "answer"), [_probe_row(probe) for probe in probes])
+        echo_table(("status", "size_bytes", *probes[0].phases_ms, "answer"), [_probe_row(probe) for probe in probes])
     return ExitCode.ERROR if any(probe.error for probe in probes) else ExitCode.PASSED
 
 
@@ -65,16 +64,15 @@ def _probe_json(probe: Probe) -> dict[str, Any]:
     return {
         "status": probe.status,
         "size_bytes": probe.size_bytes,
-        **{phase: getattr(probe, phase) for phase in _PHASES},
+        **probe.phases_ms,
         "error_class": None if probe.error_class is None else error_class_name(probe.error_class),
         "error": probe.error,
     }
 
 
 def _probe_row(probe: Probe) -> tuple[object, ...]:
-    times = [getattr(probe, phase) for phase in _PHASES]
     answer = "ok" if probe.error_class is None else f"{error_class_name(probe.error_class)}: {probe.error}"
-    shown = ["-" if time_ms is None else f"{time_ms:.2f}" for time_ms in times]
+    shown = ["-" if time_ms is None else f"{time_ms:.2f}" for time_ms in probe.phases_ms.values()]
     return (probe.status or "-", probe.size_bytes, *shown, answer)
 
 

@@ -32,3 +32,14 @@ class Probe:
     first_byte_ms: float | None = None
     error_class: ErrorClass.ValueType | None = None
     error: str = ""
+
+    @property
+    def phases_ms(self) -> dict[str, float | None]:
+        """The parts by name, in the order in which they come, and the whole."""
+        return {
+            "dns_ms": self.dns_ms,
+            "connect_ms": self.connect_ms,
+            "tls_ms": self.tls_ms,
+            "first_byte_ms": self.first_byte_ms,
+            "total_ms": self.total_ms,
+        }
