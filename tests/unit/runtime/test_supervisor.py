@@ -149,3 +149,43 @@ async def test_handled_errors_are_logged_and_counted(supervisor: Supervisor, log
     assert supervisor.failures == {"probe": 1}
     (line,) = logs.lines
     assert (line["level"], line["context"], line["peer"], line["exc_info"]) == ("warning", "probe", "10.0.0.1", error)
+
+
+@pytest.mark.requirement("AD-2.1")
+async def test_work_is_seen_through_though_its_caller_goes_away(supervisor: Supervisor) -> None:
+    gate, finished = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        await gate.wait()
+        finished.set()
+
+    caller = asyncio.create_task(supervisor.see_through(work(), name="acceptance"))
+    await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.wait({caller})
+    gate.set()
+    async with asyncio.timeout(5):
+        await finished.wait()
+
+
+async def test_the_caller_gets_the_outcome_of_what_is_seen_through(supervisor: Supervisor, logs: Logs) -> None:
+    async def answer() -> int:
+        return 7
+
+    async def refuse() -> int:
+        raise HyperscaleError(ErrorReason.NOT_READY)
+
+    assert await supervisor.see_through(answer(), name="work") == 7
+    with pytest.raises(HyperscaleError):
+        await supervisor.see_through(refuse(), name="work")
+    assert logs.lines == []
+    with pytest.raises(ValueError, match="broken"):
+        await supervisor.see_through(fail(), name="work")
+
+
+async def test_nobody_waits_for_what_a_stop_has_ended(supervisor: Supervisor) -> None:
+    caller = asyncio.create_task(supervisor.see_through(forever(), name="work"))
+    await asyncio.sleep(0)
+    await supervisor.stop(1)
+    await asyncio.wait({caller}, timeout=5)
+    assert caller.cancelled()

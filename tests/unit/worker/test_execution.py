@@ -225,6 +225,16 @@ def test_statistics_that_make_no_sense_fail_the_shard() -> None:
     assert shard.status == SHARD_STATUS_FAILED
 
 
+def test_engines_that_together_provide_too_much_fail_the_shard() -> None:
+    shard = execution(2)
+    for slot in (0, 1):
+        ended = report(1, SHARD_STATUS_COMPLETED)
+        ended.progress.provided.add(name=f"value-{slot}", json=f'"{"x" * 700_000}"', at_seconds=1)
+        shard.engine_reported(slot, ended, at(1))
+    shard.advance(at(1))
+    assert shard.status == SHARD_STATUS_FAILED
+
+
 def test_a_cancelled_shard_is_stopped_gracefully_then_interrupted_then_killed() -> None:
     shard = execution()
     shard.engine_reported(1, report(4, SHARD_STATUS_COMPLETED), at(0.5))

@@ -71,6 +71,7 @@ def test_defaults() -> None:
         ({"insecure_skip_verify": 1}, "insecure_skip_verify"),
         ({"ca_certificates": "/etc/ssl/ca.pem"}, "ca_certificates"),
         ({"ca_certificates": KEY}, "ca_certificates"),
+        ({"ca_certificates": f"# Főtanúsítvány\n{CA}"}, "ca_certificates"),
         ({"ca_certificates": CA * 1000}, "ca_certificates"),
         ({"client_certificate": CERTIFICATE}, "client_key"),
         ({"client_key": KEY}, "client_key"),

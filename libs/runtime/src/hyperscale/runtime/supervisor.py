@@ -77,6 +77,37 @@ class Supervisor:
         task.add_done_callback(self._finished)
         return task
 
+    async def see_through(self, work: Coroutine[Any, Any, ResultT], *, name: str) -> ResultT:
+        """Run work that must not stop halfway when its caller goes away; returns or raises what it does.
+
+        Without a caller left, a `HyperscaleError` is reported here, since nobody else learns of it.
+        """
+        outcome: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
+
+        def ended(_: asyncio.Task[None]) -> None:
+            # It may have been stopped before it could say how it ended, or before it began.
+            work.close()
+            outcome.cancel()
+
+        self.start(self._settle(work, outcome, name), name=name).add_done_callback(ended)
+        return await outcome
+
+    async def _settle(self, work: Coroutine[Any, Any, ResultT], outcome: asyncio.Future[ResultT], name: str) -> None:
+        try:
+            result = await work
+        except HyperscaleError as error:
+            if outcome.done():
+                self.report(error, name)
+            else:
+                outcome.set_exception(error)
+        except Exception as error:
+            if not outcome.done():
+                outcome.set_exception(error)
+            raise
+        else:
+            if not outcome.done():
+                outcome.set_result(result)
+
     def report(self, error: BaseException, context: str, **facts: object) -> None:
         """Log and count an exception that was handled but should be known of."""
         self._failures[context] += 1

@@ -131,6 +131,7 @@ class GateNode:
             listing=self.listing,
             queries=self.queries,
             views=self.views,
+            supervisor=self._supervisor,
         )
         ingest = GateIngestServiceHandler(self.lifecycle, self.registrations, self.ingestion)
         server.add(add_GateServiceServicer_to_server, front, _GATE_SERVICE)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from hyperscale.runtime.coordination import ABSENT, Coordinator, Delete, Lease, Put, Write
+from hyperscale.runtime.coordination import ABSENT, CoordinationUnavailableError, Coordinator, Delete, Lease, Put, Write
 from hyperscale.runtime.errors import ConflictError
 from hyperscale.v1 import gate_service_pb2, job_pb2, record_pb2
 from hyperscale.workload.timestamps import seconds_of
@@ -44,7 +44,13 @@ class JobStore:
         if key:
             used = record_pb2.IdempotencyRecord(ack=ack, submission_digest=digest)
             writes.append(Put(_idempotency_key(key), used.SerializeToString(), expect=ABSENT))
-        await self._coordinator.commit(writes, guard=lease)
+        try:
+            await self._coordinator.commit(writes, guard=lease)
+        except CoordinationUnavailableError:
+            # It may be written all the same; a job that nobody runs would be acknowledged to whoever submits it again.
+            written = await self.get(record.job_id)
+            if written is None or written.fence_token != record.fence_token:
+                raise
 
     async def update(self, record: record_pb2.JobRecord, lease: Lease) -> None:
         """Commit a change of an unfinished job; raises `LeaseLostError`."""

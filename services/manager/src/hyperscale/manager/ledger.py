@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from hyperscale.manager.leadership import Leadership
 from hyperscale.manager.models.job import DatacenterJob
 from hyperscale.manager.views import job_record
-from hyperscale.runtime.coordination import ABSENT, Coordinator, Lease
+from hyperscale.runtime.coordination import ABSENT, CoordinationUnavailableError, Coordinator, Lease
 from hyperscale.v1.job_pb2 import JobFinalResult
 from hyperscale.v1.record_pb2 import DcJobRecord
 
@@ -50,9 +50,14 @@ class DatacenterLedger:
 
     async def create(self, job: DatacenterJob, lease: Lease) -> None:
         """Take a job over; raises `ConflictError` when it has a record."""
-        await self._coordinator.put(
-            _PREFIX + job.job_id, job_record(job).SerializeToString(), expect=ABSENT, guard=lease
-        )
+        value = job_record(job).SerializeToString()
+        try:
+            await self._coordinator.put(_PREFIX + job.job_id, value, expect=ABSENT, guard=lease)
+        except CoordinationUnavailableError:
+            # It may be written all the same; a record that nobody runs would be acknowledged to whoever asks again.
+            written = await self._coordinator.get(_PREFIX + job.job_id)
+            if written is None or written.value != value:
+                raise
 
     async def save(self, job: DatacenterJob) -> None:
         """Write the job as it stands when its turn has come; does nothing once its end is durable."""

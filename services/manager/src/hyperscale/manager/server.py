@@ -221,7 +221,7 @@ class ManagerNode:
         streams = WorkerStreams(core.workers, heartbeats, progress, core.health)
         self._server.add(
             add_ManagerServiceServicer_to_server,
-            ManagerServiceHandler(intake, cancellation, queries, core.health),
+            ManagerServiceHandler(intake, cancellation, queries, core.health, self._context.supervisor),
             manager_service_pb2.DESCRIPTOR.services_by_name["ManagerService"].full_name,
         )
         self._server.add(

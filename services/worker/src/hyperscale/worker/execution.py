@@ -118,7 +118,8 @@ class ShardExecution:
             self._doom(run, f"sent statistics that make no sense ({error})", now)
             return
         self._note_times(progress)
-        self._take_provided(run, progress, now)
+        if not self._take_provided(run, progress, now):
+            return
         if progress.status == _FAILED:
             self._fail(run, f"{self._name(run)} failed: {progress.error}", now)
         elif progress.status in (_COMPLETED, _CANCELLED):
@@ -236,7 +237,8 @@ class ShardExecution:
                 self._errors.append(f"{self._name(run)} did not stop in time and was killed")
         return [] if stage is None else [EngineOrder(run.share.slot, stage) for run in due]
 
-    def _take_provided(self, run: _EngineRun, progress: EngineProgress, now: Moment) -> None:
+    def _take_provided(self, run: _EngineRun, progress: EngineProgress, now: Moment) -> bool:
+        """Whether there was room for the values; otherwise the shard has failed."""
         for value in progress.provided:
             value.shard_id = self.dispatch.shard_id
         try:
@@ -244,6 +246,8 @@ class ShardExecution:
         except ContextTooLargeError as error:
             self._provided = ProvidedValues()
             self._fail(run, f"{self._name(run)}: {error}", now)
+            return False
+        return True
 
     def _note_times(self, progress: EngineProgress) -> None:
         if progress.HasField("started_at"):

@@ -13,6 +13,7 @@ from hyperscale.gate.models.orders import CallOrigin
 from hyperscale.gate.overview import GateViews, JobListing, WorkflowFanOut
 from hyperscale.gate.submission import JobSubmissions
 from hyperscale.runtime.lifecycle import NodeLifecycle
+from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1 import dispatch_pb2, gate_service_pb2, job_pb2, node_pb2
 from hyperscale.v1.gate_service_pb2_grpc import GateServiceServicer
 from hyperscale.v1.protocol import FORWARDED_METADATA_KEY
@@ -30,6 +31,7 @@ class GateServiceHandler(GateServiceServicer):
         listing: JobListing,
         queries: WorkflowFanOut,
         views: GateViews,
+        supervisor: Supervisor,
     ) -> None:
         self._lifecycle = lifecycle
         self._submissions = submissions
@@ -37,12 +39,14 @@ class GateServiceHandler(GateServiceServicer):
         self._listing = listing
         self._queries = queries
         self._views = views
+        self._supervisor = supervisor
 
     async def SubmitJob(
         self, request: job_pb2.JobSubmission, context: grpc.aio.ServicerContext[Any, Any]
     ) -> job_pb2.JobAck:
         """Accept a job."""
-        return await self._submissions.submit(request)
+        # Once it is durable it must begin, whether or not the client still waits.
+        return await self._supervisor.see_through(self._submissions.submit(request), name="job-submission")
 
     async def GetJob(
         self, request: gate_service_pb2.GetJobRequest, context: grpc.aio.ServicerContext[Any, Any]

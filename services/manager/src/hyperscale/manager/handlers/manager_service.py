@@ -10,6 +10,7 @@ from hyperscale.manager.cancellation import JobCancellation
 from hyperscale.manager.health import ManagerHealth
 from hyperscale.manager.queries import WorkflowQueries
 from hyperscale.manager.submission import JobIntake
+from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1.dispatch_pb2 import JobCancelRequest, JobCancelResponse, JobDispatch
 from hyperscale.v1.gate_service_pb2 import WorkflowQueryRequest
 from hyperscale.v1.job_pb2 import JobAck
@@ -22,16 +23,23 @@ class ManagerServiceHandler(ManagerServiceServicer):
     """Translates and delegates."""
 
     def __init__(
-        self, intake: JobIntake, cancellation: JobCancellation, queries: WorkflowQueries, health: ManagerHealth
+        self,
+        intake: JobIntake,
+        cancellation: JobCancellation,
+        queries: WorkflowQueries,
+        health: ManagerHealth,
+        supervisor: Supervisor,
     ) -> None:
         self._intake = intake
         self._cancellation = cancellation
         self._queries = queries
         self._health = health
+        self._supervisor = supervisor
 
     async def SubmitJob(self, request: JobDispatch, context: grpc.aio.ServicerContext[Any, Any]) -> JobAck:
         """Take a job over."""
-        return await self._intake.accept(request)
+        # Once it is durable it must begin, whether or not the gate still waits.
+        return await self._supervisor.see_through(self._intake.accept(request), name="job-intake")
 
     async def CancelJob(
         self, request: JobCancelRequest, context: grpc.aio.ServicerContext[Any, Any]
