@@ -49,6 +49,9 @@ class HttpOptionsJudge:
         check_length(self._faults, path, pem, MAX_CERTIFICATES_LENGTH)
         if not pem or len(pem) > MAX_CERTIFICATES_LENGTH:
             return
+        if not pem.isascii():
+            self._faults.add(path, "must be ASCII; leave out comments in other characters")
+            return
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
         except (ssl.SSLError, ValueError):

@@ -48,7 +48,7 @@ def _start(layout: ClusterLayout, files: StateDirectory) -> ClusterState | None:
     alive = running(files.read().processes)
     if alive:
         raise CommandFailedError(
-            f"a cluster runs already in {files.path} ({len(alive)} processes); `hyperscale cluster down` stops it"
+            f"a cluster runs already in {files.path} ({len(alive)} processes); `hyperscale cluster down --state-dir {files.path}` stops it"
         )
     files.prepare()
     cluster = LocalCluster(layout, files.nodes, Lifetime.UNTIL_STOPPED, files.write)

@@ -43,9 +43,12 @@ async def _serve(arguments: argparse.Namespace) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
-    server = await loop.create_server(
-        partial(TargetConnection, counter), arguments.host, arguments.port, backlog=_BACKLOG
-    )
+    try:
+        server = await loop.create_server(
+            partial(TargetConnection, counter), arguments.host, arguments.port, backlog=_BACKLOG
+        )
+    except OSError as error:
+        sys.exit(f"error: cannot listen on {arguments.host}:{arguments.port}: {error.strerror or error}")
     async with server:
         _announce(server, arguments.ready_file)
         if arguments.parent_pid is None:
