@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from hyperscale.v1 import engine_pb2, progress_pb2, workflow_pb2
+from hyperscale.workload.bundles import pack_bundle
 from hyperscale.workload.documents import DocumentFormat
 from hyperscale.workload.histogram import Histogram
 from hyperscale.workload.jobfile import parse_job
@@ -20,6 +22,15 @@ from tests.integration.engine.engine_process import Engine, Outcome, running_eng
 from tests.support.target import BundledTarget, bundled_target
 
 SLOW = "/delay/20"
+CODED_SLOW = """
+from hyperscale.workload import Workflow, step
+
+
+class Slow(Workflow):
+    @step()
+    async def s0(self) -> None:
+        await self.http.get("/delay/20")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +44,24 @@ def workflow_of(load: str, *paths: str) -> workflow_pb2.Workflow:
     return parse_job(
         f"target: http://h\nworkflows:\n- name: w\n  {load}\n  steps: [{steps}]", DocumentFormat.YAML
     ).workflows[0]
+
+
+@pytest.fixture(params=["callbacks", "coroutines"])
+def start_of(
+    request: pytest.FixtureRequest, target: BundledTarget, tmp_path: Path
+) -> Callable[[str], engine_pb2.EngineStart]:
+    """A start of a slow step under a load, with users of either kind."""
+
+    def of(load: str) -> engine_pb2.EngineStart:
+        start = engine_pb2.EngineStart(run_id=1, workflow=workflow_of(load), target=target.url)
+        if request.param == "coroutines":
+            source = tmp_path / "job.py"
+            source.write_text(CODED_SLOW)
+            start.workflow.class_name = "Slow"
+            start.bundle.CopyFrom(pack_bundle(source))
+        return start
+
+    return of
 
 
 def user_seconds(outcome: Outcome) -> float:
@@ -202,6 +231,33 @@ async def test_nobody_waits_for_users_that_only_think(target: BundledTarget) -> 
     workflow = workflow_of("constant_vus: {vus: 10, duration: 1s}\n  think_time: {constant: 1m}", "/")
     outcome = await run(workflow, target)
     assert (outcome.last.totals.iterations, outcome.elapsed_seconds < 3) == (10, True)
+
+
+@pytest.mark.parametrize(
+    ("load", "iterations", "seconds"),
+    [
+        ("per_vu_iterations: {vus: 3, iterations: 2}", 6, 0.4),
+        # Who thinks while another one takes the last iteration has nothing to think of any more.
+        ("shared_iterations: {vus: 3, iterations: 4}", 4, 0.4),
+        ("shared_iterations: {vus: 3, iterations: 3}", 3, 0.0),
+        # The iterations under way at the end are the last ones.
+        ("constant_vus: {vus: 3, duration: 300ms}", 3, 0.3),
+    ],
+)
+async def test_nobody_thinks_when_no_iteration_is_left(
+    start_of: Callable[[str], engine_pb2.EngineStart], load: str, iterations: int, seconds: float
+) -> None:
+    async with running_engine() as engine:
+        engine.send(engine_pb2.EngineCommand(start=start_of(f"{load}\n  think_time: {{constant: 400ms}}")))
+        outcome = await engine.outcome()
+    assert outcome.last.totals.iterations == iterations
+    assert seconds - 0.05 < outcome.elapsed_seconds < seconds + 0.35
+
+
+async def test_nobody_thinks_when_the_arrivals_have_ended(target: BundledTarget) -> None:
+    load = "constant_arrival_rate: {rate: 10, duration: 500ms, pre_allocated_vus: 10}\n  think_time: {constant: 1m}"
+    outcome = await run(workflow_of(load, "/delay/300"), target)
+    assert (outcome.last.totals.iterations, outcome.elapsed_seconds < 2) == (5, True)
 
 
 async def test_engines_wait_for_the_instant(target: BundledTarget) -> None:

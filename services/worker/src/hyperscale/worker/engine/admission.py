@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 
 class IterationStock:
     """Iterations that may start: a number of them, or as many as fit into the time it is open."""
 
-    __slots__ = ("_is_open", "_remaining", "started")
+    __slots__ = ("_is_open", "_is_refilled", "_on_used_up", "_remaining", "started")
 
-    def __init__(self, iterations: int | None) -> None:
-        """None: not limited by number."""
+    def __init__(self, iterations: int | None, on_used_up: Callable[[], None] | None = None) -> None:
+        """None: not limited by number. `on_used_up` is told when the last one was taken."""
         self._remaining = iterations
+        self._on_used_up = on_used_up
         self._is_open = True
+        self._is_refilled = False
         self.started = 0
+
+    @classmethod
+    def of_schedule(cls) -> IterationStock:
+        """Nothing to take, but as long as it is open a schedule hands out iterations when they are due."""
+        stock = cls(0)
+        stock._is_refilled = True
+        return stock
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether it is of no use to wait for one more: none is left and none will come."""
+        return not self._is_open or (self._remaining == 0 and not self._is_refilled)
 
     def take(self) -> bool:
         """Whether one more iteration may start; it counts as started then."""
@@ -24,6 +39,8 @@ class IterationStock:
             if not self._remaining:
                 return False
             self._remaining -= 1
+            if not self._remaining and self._on_used_up is not None:
+                self._on_used_up()
         self.started += 1
         return True
 

@@ -125,7 +125,7 @@ class CoroutineUser:
 
     async def _think(self) -> None:
         think_time = self._plan.think_time
-        if think_time is None:
+        if think_time is None or self._stock.is_used_up:
             return
         try:
             async with asyncio.timeout(think_time.draw_seconds()):

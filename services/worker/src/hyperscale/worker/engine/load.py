@@ -46,7 +46,9 @@ class FixedUsers:
         """See `LoadDriver`."""
         load = self._load
         count = load.vus if load.is_stock_per_user else 1
-        self._stocks = [IterationStock(load.iterations) for _ in range(count)]
+        # Users think no longer of the last iteration once another one has taken it.
+        on_used_up = None if load.is_stock_per_user else self._population.retire
+        self._stocks = [IterationStock(load.iterations, on_used_up) for _ in range(count)]
         users = [
             (self._population.add(stock, _end), stock)
             for stock in (self._stocks if load.is_stock_per_user else self._stocks * load.vus)
@@ -163,8 +165,8 @@ class Arrivals:
         self._load = load
         self._population = population
         self._recorder = recorder
-        # A user takes iterations from nowhere: it rests after each.
-        self._stock = IterationStock(0)
+        # A user takes no iterations: it rests after each.
+        self._stock = IterationStock.of_schedule()
         self._resting: list[User] = []
         self._users = 0
         self._due_ns: Iterator[int] = iter(())
@@ -190,6 +192,7 @@ class Arrivals:
     def close(self) -> None:
         """See `LoadDriver`."""
         self._is_open = False
+        self._stock.close()
         self._timer.cancel()
         self._next = None
         resting, self._resting = self._resting, []

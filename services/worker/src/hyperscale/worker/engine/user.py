@@ -291,7 +291,7 @@ class VirtualUser:
     def _next_iteration(self, now: float) -> bool:
         """End the iteration; whether another one has begun at once."""
         self._recorder.iterations.add(self._iteration_started, now, 0)
-        if self._think_time is not None:
+        if self._think_time is not None and not self._stock.is_used_up:
             self._is_thinking = True
             seconds = self._think_time.draw_seconds()
             self._pause = asyncio.get_running_loop().call_later(seconds, self._has_thought)
