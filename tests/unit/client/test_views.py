@@ -5,16 +5,24 @@ from __future__ import annotations
 import io
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from rich.console import Console
 
 from hyperscale.client.views.live import LiveView
 from hyperscale.client.views.numbers import bytes_text, clock_text, duration_text
 from hyperscale.client.views.progress import JobProgress, expected_seconds
 from hyperscale.client.views.summary import summary_text
-from hyperscale.client.views.texts import PlainView, QuietView
+from hyperscale.client.views.texts import TextOutput, plain_view, quiet_view
 from hyperscale.client.views.thresholds import threshold_text
 from hyperscale.v1.gate_service_pb2 import DatacenterMetrics, JobEvent, JobStatusPush, JobWindow
-from hyperscale.v1.job_pb2 import JobStatus, JobSubmission, Threshold, ThresholdResult
+from hyperscale.v1.job_pb2 import (
+    DatacenterStatus,
+    GlobalJobStatus,
+    JobStatus,
+    JobSubmission,
+    Threshold,
+    ThresholdResult,
+)
 from hyperscale.v1.statistics_pb2 import ErrorClass, ErrorCount
 from hyperscale.v1.workflow_pb2 import ConstantVus, SharedIterations, Workflow
 from tests.unit.client.samples import JOB_ID, failed_result, metrics
@@ -32,6 +40,7 @@ def events() -> list[JobEvent]:
         datacenters=parts,
         request_errors=errors,
         thresholds=[*thresholds, thresholds[0]],
+        elapsed=Duration(seconds=3),
     )
     push = JobStatusPush(status=running, datacenter="dc-1", datacenter_status=running)
     return [JobEvent(sequence=1, status=push), JobEvent(sequence=2, window=window)]
@@ -119,23 +128,63 @@ def test_a_single_step_has_no_row_of_its_own() -> None:
 
 def test_plain_view_writes_a_line_per_second_and_then_the_summary() -> None:
     lines: list[str] = []
-    with PlainView(JobProgress(10.0, clock=lambda: 5.0), lines.append, lines.append) as view:
+    with plain_view(JobProgress(10.0, clock=lambda: 5.0), TextOutput(lines.append, lines.append)) as view:
         view.submitted(JOB_ID)
         for event in events():
             view.happened(event)
     view.ended(JOB_ID, failed_result())
     assert lines[0] == f"job {JOB_ID}"
     assert lines[1] == "status: dc-1 running"
-    assert lines[2].startswith("running 0:00/0:10")
+    assert lines[2].startswith("running 0:03/0:10")
     assert "http_reqs 1,234" in lines[2]
     assert "reset 3" in lines[2]
     assert "✗ http_req_failed: rate < 1% and 1 more" in lines[2]
     assert lines[-1].endswith("verdict: failed")
 
 
+def second_over(elapsed_seconds: float, requests: int) -> JobEvent:
+    elapsed = Duration(nanos=int(elapsed_seconds % 1 * 1e9), seconds=int(elapsed_seconds))
+    return JobEvent(window=JobWindow(metrics=metrics(5), totals=metrics(requests), elapsed=elapsed))
+
+
+@pytest.mark.parametrize("first", [0.02, 0.42, 0.58, 0.98])
+def test_plain_view_writes_each_second_of_the_load_once(first: float) -> None:
+    """Seconds of the clock begin and end within those of the load: the last of them is a fraction of a second."""
+    lines: list[str] = []
+    view = plain_view(JobProgress(4.0, clock=lambda: 0.0), TextOutput(lines.append, lines.append))
+    for elapsed in (first, first + 1, first + 2, first + 3, 4.0):
+        view.happened(second_over(elapsed, int(elapsed * 100)))
+    assert [line.split()[1] for line in lines] == ["0:01/0:04", "0:02/0:04", "0:03/0:04", "0:04/0:04"]
+
+
+def test_views_say_what_a_job_waits_for_until_it_waits_no_more() -> None:
+    lines: list[str] = []
+    queued, running = JobStatus.JOB_STATUS_QUEUED, JobStatus.JOB_STATUS_RUNNING
+    progress = JobProgress(None, clock=lambda: 0.0)
+    view = plain_view(progress, TextOutput(lines.append, lines.append))
+    waiting = JobStatusPush(
+        status=queued, datacenter="east", datacenter_status=queued, message="no worker is registered"
+    )
+    view.happened(JobEvent(status=waiting))
+    assert lines == ["status: east queued: no worker is registered"]
+    assert progress.remarks == ["east queued: no worker is registered"]
+    view.happened(JobEvent(status=JobStatusPush(status=running, datacenter="east", datacenter_status=running)))
+    assert progress.remarks == []
+    here = DatacenterStatus(datacenter="east", status=queued, reason="no worker is registered")
+    view.happened(JobEvent(snapshot=GlobalJobStatus(status=queued, datacenters=[here])))
+    assert lines[-1] == "status: east queued: no worker is registered"
+
+
+def test_who_comes_late_sees_how_long_the_load_has_lasted() -> None:
+    progress = JobProgress(60.0, clock=lambda: 100.0)
+    progress.take(JobEvent(snapshot=GlobalJobStatus(status=JobStatus.JOB_STATUS_RUNNING)))
+    progress.take(second_over(30.0, 5))
+    assert progress.elapsed_seconds == 30.0
+
+
 def test_quiet_view_writes_the_summary_alone() -> None:
     lines: list[str] = []
-    with QuietView(lines.append, lines.append) as view:
+    with quiet_view(TextOutput(lines.append, lines.append)) as view:
         view.submitted(JOB_ID)
         view.happened(events()[1])
     view.ended(JOB_ID, failed_result())
@@ -153,7 +202,7 @@ def test_live_view_shows_progress_datacenters_and_errors() -> None:
         now[0] = 4.0
         view.noted("cancelling the job")
     shown = screen.getvalue()
-    assert "0:06 left" in shown
+    assert "0:03 left" in shown
     assert "dc-1" in shown
     assert "1,234" in shown
     assert "reset 3" in shown

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from hyperscale.gate.models.orders import CallOrigin
+from hyperscale.gate.models.part import waiting_reason
 from hyperscale.runtime.errors import LEADER_KEY, ErrorReason, HyperscaleError
 from hyperscale.v1 import dispatch_pb2, gate_service_pb2, job_pb2, progress_pb2, statistics_pb2
 from hyperscale.workload.timestamps import timestamp
@@ -97,6 +98,37 @@ async def test_a_job_is_queued_until_a_datacenter_makes_load(gate: GateInMemory)
     assert gate.status(job_id) == QUEUED
     gate.progress("east", job_id, 2, 1)
     assert gate.status(job_id) == RUNNING
+
+
+async def test_what_a_job_waits_for_is_an_event_and_in_its_status(gate: GateInMemory) -> None:
+    job_id = await dispatched(gate, submission("east"))
+    waiting = job_pb2.WorkflowStatusInfo(
+        workflow_name="shop", status=job_pb2.WORKFLOW_STATUS_PENDING, reason="no worker is registered"
+    )
+    for sequence in (1, 2):
+        gate.progress("east", job_id, sequence, 0, status=QUEUED, workflows=[waiting])
+    run = gate.node.jobs.state.find(job_id)
+    assert run is not None
+    assert [part.reason for part in run.snapshot().datacenters] == ["no worker is registered"]
+    gate.progress("east", job_id, 3, 1)
+    assert [part.reason for part in run.snapshot().datacenters] == [""]
+    gate.finish("east", job_id, requests=1)
+    pushes = [event.status async for event in run.events.watch(0, run.snapshot) if event.HasField("status")]
+    told = [push.message for push in pushes if push.datacenter and push.datacenter_status == QUEUED]
+    assert told[-1] == "no worker is registered"
+    assert told.count("no worker is registered") == 1
+    assert not any(push.message for push in pushes if push.datacenter_status == RUNNING)
+
+
+def test_workflows_that_wait_are_named_and_bounded() -> None:
+    waiting = [
+        job_pb2.WorkflowStatusInfo(workflow_name=f"w{n}", status=job_pb2.WORKFLOW_STATUS_PENDING, reason="waits")
+        for n in range(5)
+    ]
+    running = job_pb2.WorkflowStatusInfo(workflow_name="r", status=job_pb2.WORKFLOW_STATUS_RUNNING)
+    assert waiting_reason([running]) == ""
+    assert waiting_reason([running, waiting[0]]) == "workflow w0: waits"
+    assert waiting_reason(waiting).endswith("workflow w2: waits; 2 more workflows wait")
 
 
 @pytest.mark.requirement("AD-14.1")

@@ -73,7 +73,7 @@ async def test_a_job_waits_for_a_worker_and_runs_when_one_comes(manager: Manager
     await until(lambda: manager.job("job-1").lifecycle.status == JOB_STATUS_QUEUED)
     await until(lambda: manager.job("job-1").workflows["A"].waits_for)
     (waiting,) = [report.progress for report in await manager.sent()]
-    assert (waiting.status, waiting.workflows[0].reason) == (JOB_STATUS_QUEUED, "waits for a worker")
+    assert (waiting.status, waiting.workflows[0].reason) == (JOB_STATUS_QUEUED, "no worker is registered")
     manager.join("worker-1", PORT_1, 2)
     await until(lambda: manager.port.orders)
     manager.run("worker-1", "job-1/A/0")
@@ -85,7 +85,7 @@ async def test_a_job_waits_for_the_cores_of_another(manager: ManagerInMemory) ->
     await manager.intake.accept(dispatch("job-1", workflow("A")))
     await until(lambda: len(manager.port.orders) == 1)
     await manager.intake.accept(dispatch("job-2", workflow("A")))
-    await until(lambda: manager.job("job-2").workflows["A"].waits_for == "waits for free cores")
+    await until(lambda: manager.job("job-2").workflows["A"].waits_for == "waits for a free core: all 2 are in use")
     assert manager.job("job-2").lifecycle.status == JOB_STATUS_QUEUED
     manager.run("worker-1", "job-1/A/0")
     await until(lambda: len(manager.port.orders) == 2)

@@ -180,6 +180,7 @@ def _status_fields(event: JobEvent) -> dict[str, Any]:
 def _window_fields(window: JobWindow) -> dict[str, Any]:
     return {
         "window_start": iso_utc(window.window_start),
+        "elapsed_seconds": window.elapsed.ToTimedelta().total_seconds(),
         "metrics": metrics_json(window.metrics),
         "totals": metrics_json(window.totals),
         "datacenters": {part.datacenter: metrics_json(part.metrics) for part in window.datacenters},
@@ -192,7 +193,11 @@ def _parts_json(status: GlobalJobStatus) -> dict[str, Any]:
     return {
         "metrics": metrics_json(status.metrics),
         "datacenters": {
-            part.datacenter: {"status": status_name(part.status), "metrics": metrics_json(part.metrics)}
+            part.datacenter: {
+                "status": status_name(part.status),
+                "message": part.reason,
+                "metrics": metrics_json(part.metrics),
+            }
             for part in status.datacenters
         },
     }

@@ -15,7 +15,7 @@ from hyperscale.gate.events import JobEventLog
 from hyperscale.gate.job_lifecycle import TERMINAL, TRANSITIONS, JobStatusValue
 from hyperscale.gate.live_view import WindowView, job_status, stored_job_status
 from hyperscale.gate.models.orders import JobLimits, StopOrder
-from hyperscale.gate.models.part import DatacenterPart
+from hyperscale.gate.models.part import DatacenterPart, waiting_reason
 from hyperscale.gate.stats import GlobalStatistics
 from hyperscale.gate.thresholds import JobThresholds
 from hyperscale.runtime.clock import Clock
@@ -191,7 +191,7 @@ class JobRun:
             part.started_at_seconds = seconds_of(progress.started_at)
         # The end of a part is its final result, which carries the exact totals.
         if progress.status not in TERMINAL and progress.status != job_pb2.JOB_STATUS_UNSPECIFIED:
-            self._set_part_status(part, progress.status, "")
+            self._set_part_status(part, progress.status, waiting_reason(progress.workflows))
 
     def take_window(self, push: progress_pb2.WindowedStatsPush) -> None:
         """Take one second of one datacenter over; raises ValueError."""
@@ -283,7 +283,7 @@ class JobRun:
         self._set_part_status(part, result.status, "; ".join(result.errors))
 
     def _set_part_status(self, part: DatacenterPart, status: JobStatusValue, reason: str) -> None:
-        if part.status == status:
+        if (part.status, part.reason) == (status, reason):
             return
         part.status, part.reason = status, reason
         self._follow_parts()

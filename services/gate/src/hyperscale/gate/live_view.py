@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Self
 
 from hyperscale.gate.job_lifecycle import JobStatusValue
 from hyperscale.gate.models.part import DatacenterPart
@@ -10,8 +12,11 @@ from hyperscale.gate.stats import GlobalStatistics
 from hyperscale.gate.thresholds import JobThresholds
 from hyperscale.v1 import gate_service_pb2, job_pb2, record_pb2
 from hyperscale.workload.metrics import JobMetrics, MetricSource, errors_of, metrics_of, to_proto
-from hyperscale.workload.timestamps import timestamp
+from hyperscale.workload.timestamps import duration, seconds_of, timestamp
 from hyperscale.workload.windows import WINDOW_SECONDS, MergedWindow
+
+_SHORTEST_SECONDS: Final = 0.01
+"""A rate over less says more of the clocks than of the load."""
 
 
 def job_status(
@@ -68,15 +73,19 @@ class WindowView:
         self, parts: Mapping[str, DatacenterPart], statistics: GlobalStatistics, thresholds: JobThresholds
     ) -> None:
         self._live = LiveMetrics(parts, statistics)
+        self._span = LoadSpan.of(parts.values())
         self._thresholds = thresholds
         self._errors = errors_of(statistics.over_all().values())
 
     def of(self, window: MergedWindow) -> gate_service_pb2.JobWindow:
         """The event of one second."""
-        live = self._live.at(window.window_start_seconds + WINDOW_SECONDS)
+        start_seconds = window.window_start_seconds
+        measured_until = self._span.clip(start_seconds + WINDOW_SECONDS)
+        live = self._live.at(measured_until)
         return gate_service_pb2.JobWindow(
-            window_start=timestamp(window.window_start_seconds),
-            metrics=to_proto(metrics_of(window.statistics.values(), WINDOW_SECONDS)),
+            window_start=timestamp(start_seconds),
+            elapsed=duration(self._span.elapsed_seconds(measured_until)),
+            metrics=to_proto(metrics_of(window.statistics.values(), self._span.within(start_seconds))),
             totals=to_proto(live.total.values()),
             datacenters=[
                 gate_service_pb2.DatacenterMetrics(datacenter=name, metrics=to_proto(source.values()))
@@ -85,6 +94,39 @@ class WindowView:
             request_errors=self._errors,
             thresholds=self._thresholds.judged(live),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSpan:
+    """When load is made, by wall clock: a second at its edge is measured in part only."""
+
+    started_at_seconds: float | None
+    ended_at_seconds: float | None
+
+    @classmethod
+    def of(cls, parts: Iterable[DatacenterPart]) -> Self:
+        """From the first load of all parts, to the last one once every part is done."""
+        every = tuple(parts)
+        starts = [part.started_at_seconds for part in every if part.started_at_seconds is not None]
+        results = [part.result for part in every if part.result is not None]
+        ends = [seconds_of(result.finished_at) for result in results if result.HasField("finished_at")]
+        is_over = len(results) == len(every) and bool(ends)
+        return cls(min(starts, default=None), max(ends) if is_over else None)
+
+    def clip(self, at_seconds: float) -> float:
+        """The instant, or the end of the load where that is earlier."""
+        return at_seconds if self.ended_at_seconds is None else min(at_seconds, self.ended_at_seconds)
+
+    def elapsed_seconds(self, at_seconds: float) -> float:
+        """Seconds since the first load; 0 before it, and never negative when clocks differ."""
+        return 0.0 if self.started_at_seconds is None else max(0.0, at_seconds - self.started_at_seconds)
+
+    def within(self, start_seconds: float) -> float:
+        """How much of the second that begins at an instant load was made in; all of it when clocks contradict that."""
+        end_seconds = self.clip(start_seconds + WINDOW_SECONDS)
+        begin_seconds = max(start_seconds, self.started_at_seconds or start_seconds)
+        covered = end_seconds - begin_seconds
+        return covered if covered >= _SHORTEST_SECONDS else float(WINDOW_SECONDS)
 
 
 class LiveMetrics:
@@ -98,18 +140,22 @@ class LiveMetrics:
     def at(self, now_seconds: float) -> JobMetrics:
         """The metrics at an instant (wall clock)."""
         return JobMetrics(
-            MetricSource(self._totals.values(), elapsed_seconds(self._parts.values(), now_seconds)),
+            MetricSource(self._totals.values(), _measured_seconds(self._parts.values(), now_seconds)),
             {
-                name: MetricSource(statistics.values(), elapsed_seconds([self._parts[name]], now_seconds))
+                name: MetricSource(statistics.values(), _measured_seconds([self._parts[name]], now_seconds))
                 for name, statistics in self._by_datacenter.items()
             },
         )
 
 
 def elapsed_seconds(parts: Iterable[DatacenterPart], now_seconds: float) -> float:
-    """Seconds since the first load; 0 before it, and never negative when clocks differ."""
-    starts = [part.started_at_seconds for part in parts if part.started_at_seconds is not None]
-    return max(0.0, now_seconds - min(starts)) if starts else 0.0
+    """Seconds since the first load of the parts; 0 before it."""
+    return LoadSpan.of(parts).elapsed_seconds(now_seconds)
+
+
+def _measured_seconds(parts: Iterable[DatacenterPart], now_seconds: float) -> float:
+    span = LoadSpan.of(parts)
+    return span.elapsed_seconds(span.clip(now_seconds))
 
 
 def _datacenter_status(part: DatacenterPart, metrics: MetricSource) -> job_pb2.DatacenterStatus:

@@ -26,7 +26,7 @@ class ManagerHealth:
         """Who this is, whether it leads, and what capacity its workers have."""
         lease = self._leadership.lease
         statuses = self._workers.statuses()
-        total_cores = sum(status.heartbeat.total_cores for status in statuses)
+        total_cores = self._workers.total_cores
         return ManagerHeartbeat(
             node=self._node.info(),
             is_leader=lease is not None and self._leadership.is_ready,

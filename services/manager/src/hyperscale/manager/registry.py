@@ -132,6 +132,11 @@ class WorkerRegistry:
             if worker.takes_work(now)
         )
 
+    @property
+    def total_cores(self) -> int:
+        """Cores of the workers that are here."""
+        return sum(worker.heartbeat.total_cores for worker in self._workers.values() if worker.connection is not None)
+
     def reserve(self, worker_id: str, shard_id: str, cores: int) -> None:
         """Set cores aside for a shard; raises ValueError, and nothing happens, when the worker has fewer."""
         worker = self._workers.get(worker_id)

@@ -79,7 +79,7 @@ class Scheduler:
         for allocation in allocate([_request(run) for _, run in ready.values()], self._pool()):
             self._start(*ready[allocation.key], allocation)
         for job, run in ready.values():
-            self._progression.wait(job, run, "" if run.shards else self._why_waiting())
+            self._progression.wait(job, run, "" if run.shards else self._why_waiting(run))
 
     def _place_again(self, job: DatacenterJob) -> None:
         """Offer shards that lost their place to other workers; their workflow's other shards are under way."""
@@ -87,6 +87,7 @@ class Scheduler:
             wanted = CoreRequest(run.key, priority_of(run.workflow), shard.cores)
             available = min(shard.cores, max((w.free_cores for w in self._workers.capacities()), default=0))
             if available == 0:
+                self._progression.wait(job, run, self._why_waiting(run))
                 return
             (allocation,) = place_all([(wanted, available)], self._workers.capacities())
             placement = allocation.placements[0]
@@ -95,6 +96,7 @@ class Scheduler:
                 shard.attempt, shard.progress_sequence = run.offers, 0
             shard.worker_id, shard.cores = placement.worker_id, placement.cores
             shard.phase = ShardPhase.PLACING
+            self._progression.wait(job, run, "")
             self._workers.reserve(shard.worker_id, shard.shard_id, shard.cores)
             self._dispatcher.place(job, [shard])
 
@@ -120,8 +122,20 @@ class Scheduler:
             is_exclusive=any(run.workflow.priority == PRIORITY_EXCLUSIVE for run in busy),
         )
 
-    def _why_waiting(self) -> str:
-        return "waits for free cores" if self._workers.capacities() else "waits for a worker"
+    def _why_waiting(self, run: WorkflowRun) -> str:
+        """What has to change before a workflow can be started, for people."""
+        pool = self._pool()
+        if len(self._workers) == 0:
+            return "no worker is registered"
+        if not pool.workers:
+            return "no worker takes work at present"
+        if pool.is_exclusive:
+            return "waits for an exclusive workflow to end"
+        if run.workflow.priority == PRIORITY_EXCLUSIVE and not pool.is_idle:
+            return "waits for all other workflows to end, since it is exclusive"
+        if pool.free_cores == 0:
+            return f"waits for a free core: all {self._workers.total_cores} are in use"
+        return "waits for free cores: others come first"
 
 
 def _request(run: WorkflowRun) -> CoreRequest:

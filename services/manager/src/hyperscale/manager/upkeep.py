@@ -6,11 +6,12 @@ import asyncio
 
 from structlog.typing import FilteringBoundLogger
 
-from hyperscale.manager.models.job import ShardPhase
+from hyperscale.manager.models.job import DatacenterJob, ShardPhase
 from hyperscale.manager.progression import JobProgression
 from hyperscale.manager.registry import WorkerRegistry
 from hyperscale.manager.reporting import GateReports
 from hyperscale.manager.state import ManagerState
+from hyperscale.manager.views import job_progress
 from hyperscale.runtime.clock import Clock
 
 _INTERVAL_SECONDS = 0.2
@@ -50,8 +51,15 @@ class Upkeep:
         for job in self._state.jobs():
             self._progression.give_up_overdue(job)
             self._progression.give_up_waiting(job)
-            for window in job.statistics.close_windows(self._clock.wall()):
-                self._reports.send_window(job.dispatch.gate_id, window)
+            self._send_seconds(job)
+
+    def _send_seconds(self, job: DatacenterJob) -> None:
+        """Report the seconds that are due, behind totals that have them."""
+        windows = job.statistics.close_windows(self._clock.wall())
+        if windows:
+            self._reports.send_progress(job.dispatch.gate_id, job_progress(job, self._reports.datacenter))
+        for window in windows:
+            self._reports.send_window(job.dispatch.gate_id, window)
 
     def _fail_shards_of(self, worker_id: str) -> None:
         for job, shard in self._state.shards_of(worker_id):

@@ -20,20 +20,21 @@ from hyperscale.client.reporters.outputs import Output, ReporterFailures, send_t
 from hyperscale.client.results import result_json
 from hyperscale.client.views.interface import JobView
 from hyperscale.client.views.progress import JobProgress, expected_seconds
-from hyperscale.client.views.texts import JsonView, PlainView, QuietView
+from hyperscale.client.views.texts import TextOutput, json_view, plain_view, quiet_view
 from hyperscale.v1.job_pb2 import GlobalJobResult, JobSubmission, Verdict
 
 
 def open_view(choice: ViewChoice, submission: JobSubmission | None) -> JobView:
     """The view that fits: JSON lines, the summary alone, a live screen on a terminal, plain lines elsewhere."""
+    output = TextOutput(click.echo, note)
     if choice.as_json:
-        return JsonView(click.echo, note)
+        return json_view(output)
     if choice.quiet:
-        return QuietView(click.echo, note)
+        return quiet_view(output)
     progress = JobProgress(expected_seconds(submission) if submission is not None else None)
     if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
         return _terminal_view(progress)
-    return PlainView(progress, click.echo, note)
+    return plain_view(progress, output)
 
 
 def _terminal_view(progress: JobProgress) -> JobView:

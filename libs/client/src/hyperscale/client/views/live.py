@@ -69,6 +69,7 @@ class LiveView:
         parts += [
             Text(threshold_text(outcome), style=_GOOD if outcome.passed else _BAD) for outcome in _first(progress)
         ]
+        parts += [Text(remark, style="yellow") for remark in progress.remarks]
         if progress.errors:
             errors = "  ".join(f"{name} {count_text(count)}" for name, count in progress.errors.items())
             parts.append(Text(f"errors  {errors}", style=_BAD))

@@ -43,14 +43,25 @@ class JobProgress:
         self.errors: dict[str, int] = {}
         self.thresholds: Sequence[ThresholdResult] = ()
         self.datacenter_status: dict[str, str] = {}
+        self.datacenter_message: dict[str, str] = {}
         self.datacenter_metrics: dict[str, Metrics] = {}
+        self.measured_seconds = 0.0
         self._clock = clock
         self._running_since: float | None = None
 
     @property
     def elapsed_seconds(self) -> float:
-        """Time since the load began; 0 before."""
+        """Time since the load began, as far as is known; 0 before."""
         return self._clock() - self._running_since if self._running_since is not None else 0.0
+
+    @property
+    def remarks(self) -> list[str]:
+        """What there is to say of datacenters: what the job waits for there, or why it ended."""
+        return [
+            f"{name} {self.datacenter_status[name]}: {message}"
+            for name, message in self.datacenter_message.items()
+            if message
+        ]
 
     def take(self, event: JobEvent) -> None:
         """Take over what an event says."""
@@ -71,7 +82,9 @@ class JobProgress:
         push = event.status
         if push.datacenter:
             self.datacenter_status[push.datacenter] = status_name(push.datacenter_status)
-        self.message = push.message
+            self.datacenter_message[push.datacenter] = push.message
+        else:
+            self.message = push.message
         self._set_status(push.status)
 
     def _take_window(self, window: JobWindow) -> None:
@@ -81,11 +94,14 @@ class JobProgress:
         self.thresholds = tuple(window.thresholds)
         for part in window.datacenters:
             self.datacenter_metrics[part.datacenter] = plain_metrics(part.metrics)
+        self.measured_seconds = window.elapsed.ToTimedelta().total_seconds()
+        self._began(self.measured_seconds)
 
     def _take_snapshot(self, snapshot: GlobalJobStatus) -> None:
         self.totals = plain_metrics(snapshot.metrics)
         for part in snapshot.datacenters:
             self.datacenter_status[part.datacenter] = status_name(part.status)
+            self.datacenter_message[part.datacenter] = part.reason
             self.datacenter_metrics[part.datacenter] = plain_metrics(part.metrics)
         self._set_status(snapshot.status)
 
@@ -93,7 +109,12 @@ class JobProgress:
         if status:
             self.status = status_name(status)
         if status == JobStatus.JOB_STATUS_RUNNING and self._running_since is None:
-            self._running_since = self._clock()
+            self._began(0.0)
+
+    def _began(self, seconds_ago: float) -> None:
+        """Load was being made so long ago already: who comes late does not begin at 0."""
+        since = self._clock() - seconds_ago
+        self._running_since = since if self._running_since is None else min(since, self._running_since)
 
 
 def expected_seconds(submission: JobSubmission) -> float | None:

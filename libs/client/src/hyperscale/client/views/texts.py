@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from hyperscale.client.results import event_json, result_json
 from hyperscale.client.views.numbers import clock_text, count_text, share_text, trend_text, value_of
@@ -16,15 +17,49 @@ from hyperscale.v1.gate_service_pb2 import JobEvent
 from hyperscale.v1.job_pb2 import GlobalJobResult
 
 WriteLine = Callable[[str], None]
+Ending = Callable[[str, GlobalJobResult], str]
+"""A job's id and its result as text."""
 
 
-class PlainView:
-    """One line per second and per change of status, then the summary."""
+@dataclass(frozen=True, slots=True)
+class TextOutput:
+    """Where lines go.
 
-    def __init__(self, progress: JobProgress, out: WriteLine, notes: WriteLine) -> None:
-        self._progress = progress
-        self._out = out
-        self._notes = notes
+    Attributes
+    ----------
+    notes
+        What is not part of the output.
+    """
+
+    lines: WriteLine
+    notes: WriteLine
+
+
+class Commentary(Protocol):
+    """What is written of a job while it runs."""
+
+    def submitted(self, job_id: str) -> str:
+        """The line that says the id."""
+        ...
+
+    def lines_of(self, event: JobEvent) -> Iterator[str]:
+        """The lines that an event is worth."""
+        ...
+
+
+class TextView:
+    """Writes lines: a commentary, if there is one, and the end.
+
+    Parameters
+    ----------
+    commentary
+        None: silence until the end.
+    """
+
+    def __init__(self, output: TextOutput, ending: Ending, commentary: Commentary | None) -> None:
+        self._output = output
+        self._ending = ending
+        self._commentary = commentary
 
     def __enter__(self) -> Self:
         return self
@@ -35,105 +70,100 @@ class PlainView:
         return None
 
     def submitted(self, job_id: str) -> None:
-        """Say the id, so that it can be watched from elsewhere."""
-        self._out(f"job {job_id}")
+        """Write the id, so that the job can be watched from elsewhere."""
+        if self._commentary is not None:
+            self._output.lines(self._commentary.submitted(job_id))
 
     def happened(self, event: JobEvent) -> None:
-        """Write a line when it is a window or a change of status."""
+        """Write what the event is worth."""
+        if self._commentary is not None:
+            for line in self._commentary.lines_of(event):
+                self._output.lines(line)
+
+    def noted(self, message: str) -> None:
+        """Write the note beside the output."""
+        self._output.notes(message)
+
+    def ended(self, job_id: str, result: GlobalJobResult) -> None:
+        """Write the end."""
+        self._output.lines(self._ending(job_id, result))
+
+
+def plain_view(progress: JobProgress, output: TextOutput) -> TextView:
+    """One line per second and per change of status, then the summary."""
+    return TextView(output, _summary_below, PlainCommentary(progress))
+
+
+def quiet_view(output: TextOutput) -> TextView:
+    """The summary and nothing else."""
+    return TextView(output, summary_text, None)
+
+
+def json_view(output: TextOutput) -> TextView:
+    """One JSON document per event; the last line is the result."""
+    return TextView(output, lambda job_id, result: _json(result_json(job_id, result)), JsonCommentary())
+
+
+class PlainCommentary:
+    """One line per second and per change of status."""
+
+    def __init__(self, progress: JobProgress) -> None:
+        self._progress = progress
+        self._last_second = 0
+
+    def submitted(self, job_id: str) -> str:
+        """The id."""
+        return f"job {job_id}"
+
+    def lines_of(self, event: JobEvent) -> Iterator[str]:
+        """A line when a status changes, and when a second is over; the result is the summary's."""
         self._progress.take(event)
         match event.WhichOneof("event"):
-            case "window" | "snapshot":
-                self._out(progress_line(self._progress))
+            case "window":
+                yield from self._second()
+            case "snapshot":
+                yield progress_line(self._progress)
+                yield from (f"status: {remark}" for remark in self._progress.remarks)
             case "status":
-                self._out(_status_line(event))
-            case _:
-                # The result is the summary's; nothing else is known.
-                pass
+                yield _status_line(event)
 
-    def noted(self, message: str) -> None:
-        """Write the note beside the output."""
-        self._notes(message)
-
-    def ended(self, job_id: str, result: GlobalJobResult) -> None:
-        """Write the summary."""
-        self._out("")
-        self._out(summary_text(job_id, result))
+    def _second(self) -> Iterator[str]:
+        """Each second since the first load once: those of the clock begin and end within them."""
+        second = int(self._progress.measured_seconds + 0.5)
+        if second > self._last_second:
+            self._last_second = second
+            yield progress_line(self._progress)
 
 
-class QuietView:
-    """The summary and nothing else."""
+class JsonCommentary:
+    """One JSON document per event."""
 
-    def __init__(self, out: WriteLine, notes: WriteLine) -> None:
-        self._out = out
-        self._notes = notes
+    def submitted(self, job_id: str) -> str:
+        """The id."""
+        return _json({"event": "submitted", "job_id": job_id})
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
-
-    def submitted(self, job_id: str) -> None:
-        """Stay silent."""
-
-    def happened(self, event: JobEvent) -> None:
-        """Stay silent."""
-
-    def noted(self, message: str) -> None:
-        """Write the note beside the output."""
-        self._notes(message)
-
-    def ended(self, job_id: str, result: GlobalJobResult) -> None:
-        """Write the summary."""
-        self._out(summary_text(job_id, result))
-
-
-class JsonView:
-    """One JSON document per event; the last line is the result."""
-
-    def __init__(self, out: WriteLine, notes: WriteLine) -> None:
-        self._out = out
-        self._notes = notes
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
-
-    def submitted(self, job_id: str) -> None:
-        """Write the id."""
-        self._write({"event": "submitted", "job_id": job_id})
-
-    def happened(self, event: JobEvent) -> None:
-        """Write the event; the result has a line of its own shape."""
+    def lines_of(self, event: JobEvent) -> Iterator[str]:
+        """The event; the result has a line of its own shape."""
         if event.WhichOneof("event") != "result":
-            self._write(event_json(event))
+            yield _json(event_json(event))
 
-    def noted(self, message: str) -> None:
-        """Write the note beside the output."""
-        self._notes(message)
 
-    def ended(self, job_id: str, result: GlobalJobResult) -> None:
-        """Write the result."""
-        self._write(result_json(job_id, result))
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
-    def _write(self, document: dict[str, Any]) -> None:
-        self._out(json.dumps(document, separators=(",", ":"), ensure_ascii=False))
+
+def _summary_below(job_id: str, result: GlobalJobResult) -> str:
+    return f"\n{summary_text(job_id, result)}"
 
 
 def progress_line(progress: JobProgress) -> str:
     """The state of a run in one line."""
     second, totals = progress.second, progress.totals
-    clock = clock_text(progress.elapsed_seconds)
+    clock = clock_text(round(progress.measured_seconds))
     expected = f"/{clock_text(progress.expected_seconds)}" if progress.expected_seconds is not None else ""
     parts = [
         f"{progress.status} {clock}{expected}",
-        f"vus {count_text(value_of(totals, 'vus', 'value'))}",
+        f"vus {count_text(value_of(second or totals, 'vus', 'value'))}",
         f"http_reqs {count_text(value_of(totals, 'http_reqs', 'count'))}",
         f"{value_of(second, 'http_reqs', 'rate'):,.0f}/s",
         f"p(95) {trend_text(second, 'http_req_duration', 'p(95)')}",

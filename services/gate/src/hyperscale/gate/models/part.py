@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from hyperscale.gate.job_lifecycle import JobStatusValue
 from hyperscale.v1 import job_pb2
+
+_MOST_REASONS: Final = 3
 
 
 @dataclass(slots=True)
@@ -35,3 +39,14 @@ class DatacenterPart:
     def is_done(self) -> bool:
         """Whether the job has ended there."""
         return self.result is not None
+
+
+def waiting_reason(workflows: Iterable[job_pb2.WorkflowStatusInfo]) -> str:
+    """What the workflows that could be under way wait for, for people; empty when none waits."""
+    every = tuple(workflows)
+    waiting = [entry for entry in every if entry.status == job_pb2.WORKFLOW_STATUS_PENDING and entry.reason]
+    if len(every) == len(waiting) == 1:
+        return waiting[0].reason
+    shown = [f"workflow {entry.workflow_name}: {entry.reason}" for entry in waiting[:_MOST_REASONS]]
+    more = len(waiting) - len(shown)
+    return "; ".join([*shown, *([f"{more} more workflows wait"] if more else [])])

@@ -1,0 +1,39 @@
+"""Seconds of a run as watchers see them."""
+
+from __future__ import annotations
+
+import pytest
+
+from hyperscale.gate.live_view import WindowView
+from hyperscale.gate.models.part import DatacenterPart
+from hyperscale.gate.stats import GlobalStatistics
+from hyperscale.gate.thresholds import JobThresholds
+from hyperscale.v1 import gate_service_pb2, job_pb2
+from hyperscale.workload.statistics import WorkflowStatistics
+from hyperscale.workload.timestamps import seconds_of, timestamp
+from hyperscale.workload.windows import MergedWindow
+from tests.unit.gate.harness import measured
+
+
+def second(part: DatacenterPart, start_seconds: int, requests: int) -> gate_service_pb2.JobWindow:
+    statistics = GlobalStatistics([part.datacenter], 1.0)
+    statistics.take_totals(part.datacenter, 1, measured(1000))
+    (stats,) = measured(requests)
+    window = MergedWindow(start_seconds, {"shop": WorkflowStatistics.from_proto(stats)})
+    return WindowView({part.datacenter: part}, statistics, JobThresholds([])).of(window)
+
+
+def test_seconds_at_the_edge_of_the_load_have_the_rate_of_their_part() -> None:
+    part = DatacenterPart("east", started_at_seconds=1000.75)
+    first, whole = second(part, 1000, 25), second(part, 1001, 100)
+    part.result = job_pb2.JobFinalResult(finished_at=timestamp(1010.5))
+    last = second(part, 1010, 50)
+    assert [each.metrics["http_reqs"].values["rate"] for each in (first, whole, last)] == pytest.approx([100] * 3)
+    assert [seconds_of(each.elapsed) for each in (first, whole, last)] == [0.25, 1.25, 9.75]
+    assert last.totals["http_reqs"].values["rate"] == pytest.approx(1000 / 9.75)
+
+
+def test_clocks_that_contradict_each_other_invent_no_rate() -> None:
+    part = DatacenterPart("east", started_at_seconds=2000.0)
+    early = second(part, 1000, 7)
+    assert (early.metrics["http_reqs"].values["rate"], seconds_of(early.elapsed)) == (7, 0)
