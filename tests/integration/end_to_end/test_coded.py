@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.local_cluster import LocalCluster, hyperscale
+from tests.support.recording_target import recording_target
 from tests.support.target import BundledTarget
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -106,3 +107,57 @@ def test_a_new_job_runs_as_it_is_written(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"5s"', '"1s"'))
     outcome = hyperscale("run", str(path))
     assert outcome.code == 0, outcome
+
+
+FED = """
+from hyperscale.workload import Feed, FeedMode, FeedPace, Job, SharedIterations, Workflow, step
+
+job = Job(variables={"path": "unset", "kind": "book"})
+
+
+class Fed(Workflow):
+    profile = SharedIterations(vus=4, iterations=40)
+    account = Feed("data/accounts.csv", mode=FeedMode.UNIQUE)
+    city = Feed("cities.json", mode=FeedMode.RANDOM, pace=FeedPace.USER)
+
+    @step()
+    async def take(self) -> None:
+        path, kind = self.variables["path"], self.variables["kind"]
+        await self.http.get(f"/{path}/{kind}/{self.account['name']}/{self.city['code']}")
+"""
+
+
+@pytest.mark.requirement("X.4")
+def test_rows_of_files_beside_the_script_are_used_once_in_all_datacenters(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    names = [f"user{number}" for number in range(40)]
+    (tmp_path / "data/accounts.csv").write_text("\n".join(["name", *names]))
+    (tmp_path / "cities.json").write_text('[{"code": 47}, {"code": 39}]')
+    (tmp_path / "fed.py").write_text(FED)
+    with recording_target() as target:
+        outcome = cluster.command(
+            "submit", str(tmp_path / "fed.py"), "--target", target.url, "--var", "path=shop=1", "--watch", "--json"
+        )
+        seen = [request.path.split("/")[1:] for request in target.seen]
+    assert outcome.code == 0, outcome
+    assert "exceptions" not in outcome.last_json
+    assert sorted(name for _, _, name, _ in seen) == sorted(names), "40 rows for two datacenters of 40 iterations"
+    assert {(path, kind) for path, kind, _, _ in seen} == {("shop=1", "book")}
+    assert {code for _, _, _, code in seen} <= {"47", "39"}
+
+
+def test_what_the_code_misses_is_told_before_anything_starts(tmp_path: Path) -> None:
+    path = tmp_path / "fed.py"
+    path.write_text(FED.replace('"path": "unset", ', ""))
+    outcome = hyperscale("run", str(path))
+    assert outcome.code == 104, outcome
+    assert "workflows[0].feeds[0]: data/accounts.csv cannot be read: No such file or directory" in outcome.err
+    assert "workflows[0].feeds[1]: cities.json cannot be read" in outcome.err
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/accounts.csv").write_text("name\nann\n")
+    (tmp_path / "cities.json").write_text('[{"code": 47}]')
+    outcome = hyperscale("validate", str(path))
+    assert outcome.code == 104, outcome
+    assert "fed.py:14: the job has no variable 'path'; there are kind; give it with `--var path=VALUE`" in outcome.err

@@ -51,3 +51,12 @@ def test_unique_rows_and_numbers_are_used_once_in_all_datacenters(
     assert max(Counter(counter for _, counter, _ in seen).values()) == 1
     assert len({vu for _, _, vu in seen}) <= (users if distribution == "split" else 2 * users)
     assert result["elapsed_seconds"] < 15, "users end when the rows are used up"
+
+
+def test_variables_of_the_command_line_fill_templates(cluster: LocalCluster, tmp_path: Path) -> None:
+    step = {"name": "take", "http": {"url": "/{{vars.shop}}?q={{vars.query}}"}}
+    load = workflow(steps=[step], shared_iterations={"vus": 1, "iterations": 1})
+    with recording_target() as target:
+        job_file = write_job(tmp_path, target.url, load, variables={"shop": "file", "query": "a b"})
+        cluster.submit(job_file, "--watch", "-e", "shop=mine", "--var", "unused=")
+        assert [request.path for request in target.seen] == ["/mine?q=a%20b"] * 2

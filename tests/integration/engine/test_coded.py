@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from google.protobuf import duration_pb2
 
-from hyperscale.v1 import engine_pb2, progress_pb2, workflow_pb2
+from hyperscale.v1 import engine_pb2, progress_pb2, script_pb2, workflow_pb2
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.v1.job_pb2 import ContextValue
 from hyperscale.workload.bundles import pack_bundle
 from tests.integration.engine.engine_process import Engine, Outcome, constant_vus, running_engine, shared_iterations
 from tests.integration.engine.hostile_servers import hostile_server, sends, waits_for
+from tests.support.recording_target import recording_target
 from tests.support.target import BundledTarget, bundled_target
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -234,3 +236,64 @@ async def test_an_interrupted_user_counts_its_request_as_cancelled(tmp_path: Pat
         outcome = await run(engine, start, server.url)
     assert outcome.last.status == progress_pb2.SHARD_STATUS_COMPLETED
     assert (outcome.total, outcome.failures, exceptions(outcome)) == (3, {"CANCELLED": 3}, {})
+
+
+async def test_feeds_give_each_iteration_its_row_and_end_users_when_they_are_used_up(tmp_path: Path) -> None:
+    body = """
+    class Flow(Workflow):
+        kept = Feed("kept.csv", pace=FeedPace.USER)
+        user = Feed("users.csv", mode=FeedMode.UNIQUE)
+        @step()
+        async def only(self) -> None:
+            first = self.__dict__.setdefault("first", self.kept["id"])
+            self.check("is kept", first == self.kept["id"])
+            await self.http.get(f"/{self.user['name']}/{self.variables['shop']}/{self.variables.get('none', '-')}")
+    """
+    start = coded(tmp_path, body, "only", iterations=9, vus=2)
+    start.variables["shop"] = "7"
+    start.workflow.feeds.add(name="user", csv="name\na\nb\nc\n", mode=script_pb2.FEED_MODE_UNIQUE)
+    start.workflow.feeds.add(name="kept", csv="id\n1\n2\n3\n", pace=script_pb2.FEED_PACE_USER)
+    with recording_target() as server:
+        async with running_engine() as engine:
+            outcome = await run(engine, start, server.url)
+    assert (outcome.last.status, exceptions(outcome)) == (progress_pb2.SHARD_STATUS_COMPLETED, {})
+    assert outcome.last.totals.iterations == 3
+    assert outcome.last.totals.steps[0].checks[0].passes == 3
+    assert sorted(request.path for request in server.seen) == ["/a/7/-", "/b/7/-", "/c/7/-"]
+
+
+async def test_an_arrival_without_a_row_is_dropped(tmp_path: Path) -> None:
+    body = """
+    class Flow(Workflow):
+        user = Feed("users.csv", mode=FeedMode.UNIQUE)
+        @step()
+        async def only(self) -> None:
+            self.check(self.user["name"], True)
+    """
+    start = coded(tmp_path, body, "only")
+    start.workflow.constant_arrival_rate.CopyFrom(
+        workflow_pb2.ConstantArrivalRate(
+            rate=50, duration=duration_pb2.Duration(seconds=1), pre_allocated_vus=2, max_vus=9
+        )
+    )
+    start.workflow.feeds.add(name="user", csv="name\na\nb\nc\n", mode=script_pb2.FEED_MODE_UNIQUE)
+    async with running_engine() as engine:
+        outcome = await run(engine, start)
+    totals = outcome.last.totals
+    assert (totals.iterations, totals.dropped_iterations, exceptions(outcome)) == (3, 47, {})
+    assert sorted(check.name for check in totals.steps[0].checks) == ["a", "b", "c"]
+
+
+async def test_a_variable_that_is_missing_says_how_to_give_it(tmp_path: Path) -> None:
+    body = """
+    class Flow(Workflow):
+        @step()
+        async def only(self) -> None:
+            name = "shop"
+            self.variables[name]
+    """
+    async with running_engine() as engine:
+        outcome = await run(engine, coded(tmp_path, body, "only"))
+    assert exceptions(outcome) == {
+        "job.py:8: VariableError: the job has no variable 'shop'; give it with `--var shop=VALUE`": 1
+    }

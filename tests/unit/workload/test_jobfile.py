@@ -12,7 +12,7 @@ from hyperscale.v1 import job_pb2, workflow_pb2
 from hyperscale.v1.protocol import MAX_SUBMISSION_BYTES
 from hyperscale.workload.documents import MAX_DEPTH, DocumentFormat
 from hyperscale.workload.faults import Fault
-from hyperscale.workload.jobfile import JobFileError, load_job_file, parse_job
+from hyperscale.workload.jobfile import JobFileError, JobOverrides, load_job_file, parse_job
 from hyperscale.workload.urls import BUNDLED_TARGET
 
 GOOD = """
@@ -100,14 +100,14 @@ def test_the_bundled_target_is_left_for_the_caller_or_replaced(tmp_path: Path) -
     path = tmp_path / "job.yaml"
     path.write_text(GOOD.replace("https://shop.example.com", BUNDLED_TARGET))
     assert load_job_file(path).target == BUNDLED_TARGET
-    assert load_job_file(path, target="http://127.0.0.1:1234").target == "http://127.0.0.1:1234"
+    assert load_job_file(path, JobOverrides(target="http://127.0.0.1:1234")).target == "http://127.0.0.1:1234"
 
 
 def test_a_target_given_beside_the_file_is_judged_too(tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     path.write_text(GOOD)
     with pytest.raises(JobFileError, match="target: must begin with http"):
-        load_job_file(path, target="ftp://h")
+        load_job_file(path, JobOverrides(target="ftp://h"))
 
 
 def test_all_faults_of_a_file_come_in_one_error() -> None:

@@ -10,6 +10,9 @@ import pytest
 import hyperscale.workload as public
 from hyperscale.workload import (
     ConstantArrivalRate,
+    Feed,
+    FeedMode,
+    FeedPace,
     HttpResponse,
     Job,
     Metric,
@@ -204,3 +207,37 @@ def test_a_response_reads_as_its_header_says() -> None:
     assert response.headers["x"] == "1, 2"
     with pytest.raises(ValueError, match=r"utf-8|Expecting"):
         response.json()
+
+
+def test_feeds_are_described_by_the_names_of_their_attributes() -> None:
+    class Base(OneStep):
+        accounts = Feed("accounts.csv", mode=FeedMode.UNIQUE, pace=FeedPace.USER, recycle=True)
+        city = Feed("old.json")
+
+    class Fed(Base):
+        city = Feed([{"name": "Oslo", "code": 47}])
+
+    assert isinstance(Fed.accounts, Feed)
+    assert Fed.city is not Base.city
+    plain = {"mode": "sequential", "pace": "iteration"}
+    assert describe_job(module_of(Fed))["workflows"][0]["feeds"] == [
+        {"name": "accounts", "file": "accounts.csv", "mode": "unique", "pace": "user", "recycle": True},
+        {"name": "city", "json": [{"name": "Oslo", "code": 47}], **plain},
+    ]
+
+
+def test_a_feed_that_cannot_be_one_is_refused_where_it_is_written() -> None:
+    with pytest.raises(WorkflowDefinitionError, match=r"ends in \.csv or \.json, unlike 'a\.txt'"):
+        Feed("a.txt")
+    with pytest.raises(WorkflowDefinitionError, match="JSON values"):
+        Feed([{"a": object()}])
+
+    class Twice(OneStep):
+        first = second = Feed("a.csv")
+
+    with pytest.raises(WorkflowDefinitionError, match="both 'first' and 'second'"):
+        describe_job(module_of(Twice))
+
+
+def test_a_job_brings_its_variables() -> None:
+    assert describe_job(module_of(OneStep, Job(variables={"host": "a"})))["variables"] == {"host": "a"}

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from hyperscale.workload.documents import DocumentFormat
-from hyperscale.workload.jobfile import JobFileError, parse_job
+from hyperscale.workload.jobfile import JobFileError, JobOverrides, parse_job
 from tests.support.jobs import workflow
 
 LOGIN = {
@@ -166,3 +166,39 @@ def test_what_only_http_requests_can_use_is_refused_without_them() -> None:
 def test_templates_of_graphql_are_judged_where_they_stand() -> None:
     step = {"name": "a", "graphql": {"url": "/", "query": "{me}", "variables": {"id": "{{nobody}}", "n": "{{vu}}"}}}
     assert set(faults_of(step)) == {"steps[0].graphql.variables.id"}
+
+
+def test_a_feed_cannot_be_named_as_the_variables_of_the_job() -> None:
+    assert "choose another name" in faults_of(LOGIN, feeds=[{**USERS, "name": "vars"}])["feeds[0].name"]
+
+
+def variables_of(overrides: JobOverrides, **variables: str) -> dict[str, str]:
+    step = {"name": "s", "http": {"url": "/{{vars.shop}}", "json": {"a": ["{{vars.user | raw}}"]}}}
+    job = {"target": "http://target.test", "variables": variables, "workflows": [workflow("w", steps=[step])]}
+    return dict(parse_job(json.dumps(job), DocumentFormat.JSON, overrides).variables)
+
+
+def test_what_is_said_outside_of_the_file_wins() -> None:
+    given = variables_of(JobOverrides(variables={"shop": "7", "more": ""}), shop="1", user="ann")
+    assert given == {"shop": "7", "user": "ann", "more": ""}
+
+
+def test_a_variable_that_the_job_does_not_have_is_a_fault_at_its_place() -> None:
+    with pytest.raises(JobFileError) as caught:
+        variables_of(JobOverrides(), usr="ann")
+    assert {fault.path: fault.message for fault in caught.value.faults} == {
+        "workflows[0].steps[0].http.url": (
+            "template: the job has no variable 'shop'; there are usr; give it with `--var shop=VALUE`"
+        ),
+        "workflows[0].steps[0].http.json.a[0]": (
+            "template: the job has no variable 'user'; there are usr; give it with `--var user=VALUE`"
+        ),
+    }
+
+
+def test_variables_have_names_and_limits() -> None:
+    many = {f"v{number:03}": "" for number in range(101)}
+    with pytest.raises(JobFileError) as caught:
+        variables_of(JobOverrides(variables=many), shop="x" * 4097, user="ann", **{"no name": "1"})
+    faults = {fault.path: fault.message for fault in caught.value.faults}
+    assert faults.keys() == {"variables", "variables['shop']", "variables['no name']"}

@@ -3,7 +3,14 @@
 Coded workflows import from here; this needs neither gRPC nor numpy.
 """
 
-from hyperscale.workload.language.errors import ContextError, MetricError, RequestError, WorkflowDefinitionError
+from hyperscale.workload.language.errors import (
+    ContextError,
+    MetricError,
+    RequestError,
+    VariableError,
+    WorkflowDefinitionError,
+)
+from hyperscale.workload.language.feeds import Feed, FeedMode, FeedPace
 from hyperscale.workload.language.http import HttpClient, HttpResponse
 from hyperscale.workload.language.metrics import Metric
 from hyperscale.workload.language.profiles import (
@@ -22,6 +29,9 @@ __all__ = [
     "ConstantArrivalRate",
     "ConstantVus",
     "ContextError",
+    "Feed",
+    "FeedMode",
+    "FeedPace",
     "HttpClient",
     "HttpResponse",
     "Job",
@@ -33,6 +43,7 @@ __all__ = [
     "RampingVus",
     "RequestError",
     "SharedIterations",
+    "VariableError",
     "Workflow",
     "WorkflowDefinitionError",
     "depends",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -29,13 +31,21 @@ class JobFileError(ValueError):
         self.faults = faults
 
 
-def load_job_file(path: Path, target: str | None = None) -> JobSubmission:
-    """Read and judge a job file; its extension says how it is written.
+@dataclass(frozen=True, slots=True)
+class JobOverrides:
+    """What is said of a job outside of its file, and wins over it."""
 
-    Parameters
-    ----------
-    target
-        Base URL that replaces the file's, where given.
+    target: str | None = None
+    """Base URL that replaces the file's, where given."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Values of variables by name."""
+
+
+_NO_OVERRIDES: Final = JobOverrides()
+
+
+def load_job_file(path: Path, overrides: JobOverrides = _NO_OVERRIDES) -> JobSubmission:
+    """Read and judge a job file; its extension says how it is written.
 
     Returns
     -------
@@ -45,10 +55,10 @@ def load_job_file(path: Path, target: str | None = None) -> JobSubmission:
     document_format = _FORMATS.get(path.suffix.lower())
     if document_format is None:
         raise JobFileError([Fault("", f"{path}: a job file ends in {', '.join(_FORMATS)}")])
-    return parse_job(_read_text(path), document_format, target)
+    return parse_job(_read_text(path), document_format, overrides)
 
 
-def parse_job(text: str, document_format: DocumentFormat, target: str | None = None) -> JobSubmission:
+def parse_job(text: str, document_format: DocumentFormat, overrides: JobOverrides = _NO_OVERRIDES) -> JobSubmission:
     """Read and judge the text of a job file, as `load_job_file` does."""
     size_bytes = len(text.encode(errors="surrogatepass"))
     if size_bytes > MAX_SUBMISSION_BYTES:
@@ -57,10 +67,12 @@ def parse_job(text: str, document_format: DocumentFormat, target: str | None = N
         data = read_document(text, document_format)
     except DocumentError as error:
         raise JobFileError(error.faults) from error
-    return job_of_document({} if data is None else data, target)
+    return job_of_document({} if data is None else data, overrides)
 
 
-def job_of_document(document: object, target: str | None = None, bundle: SourceBundle | None = None) -> JobSubmission:
+def job_of_document(
+    document: object, overrides: JobOverrides = _NO_OVERRIDES, bundle: SourceBundle | None = None
+) -> JobSubmission:
     """Judge the document of a job file as `load_job_file` does.
 
     Parameters
@@ -71,8 +83,9 @@ def job_of_document(document: object, target: str | None = None, bundle: SourceB
     submission = JobSubmission(bundle=bundle)
     structural = FaultCollector()
     merge_into_message(document, submission, structural)
-    if target is not None:
-        submission.target = target
+    if overrides.target is not None:
+        submission.target = overrides.target
+    submission.variables.update(overrides.variables)
     faults = _all_faults(structural.faults(), validate_job_file(submission))
     if faults:
         raise JobFileError(faults)

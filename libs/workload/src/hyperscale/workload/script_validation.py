@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from hyperscale.v1 import script_pb2, workflow_pb2
@@ -21,7 +22,7 @@ from hyperscale.workload.limits import (
 )
 from hyperscale.workload.patterns import CompiledRegex, PatternError, compile_json_path, compile_regex
 from hyperscale.workload.template_validation import TemplateJudge
-from hyperscale.workload.templates import FUNCTION_NAMES, IDENTIFIER, IDENTIFIER_RULE
+from hyperscale.workload.templates import FUNCTION_NAMES, IDENTIFIER, IDENTIFIER_RULE, VARIABLES
 from hyperscale.workload.urls import FIELD_NAME
 
 _CHECK_NAME_LENGTH: Final = 100
@@ -31,15 +32,22 @@ _CONDITION_RULE: Final = "needs a condition: status, body_contains, body_matches
 
 
 class ScriptJudge:
-    """Notes the faults of one workflow's feeds, templates, extractions and checks."""
+    """Notes the faults of one workflow's feeds, templates, extractions and checks.
 
-    def __init__(self, faults: FaultCollector) -> None:
+    Parameters
+    ----------
+    job_variables
+        Names of the job's variables.
+    """
+
+    def __init__(self, faults: FaultCollector, job_variables: Collection[str]) -> None:
         self._faults = faults
+        self._job_variables = job_variables
 
     def judge(self, path: str, workflow: workflow_pb2.Workflow) -> None:
         """Note every fault of the workflow that stands at `path`."""
-        templates = TemplateJudge(self._faults, self._feeds(f"{path}.feeds", workflow))
-        if workflow.feeds and not any(step.HasField("http") or step.HasField("graphql") for step in workflow.steps):
+        templates = TemplateJudge(self._faults, self._feeds(f"{path}.feeds", workflow), self._job_variables)
+        if workflow.feeds and not _takes_rows(workflow):
             self._faults.add(f"{path}.feeds", _NO_ACTION_FAULT)
         variables: set[str] = set()
         for index, step in enumerate(workflow.steps):
@@ -59,6 +67,8 @@ class ScriptJudge:
         for index, feed in enumerate(at_most(self._faults, path, workflow.feeds, MAX_FEEDS)):
             at = f"{path}[{index}]"
             self._identifier(f"{at}.name", feed.name, is_taken=feed.name in tables)
+            if feed.name == VARIABLES:
+                self._faults.add(f"{at}.name", f"{VARIABLES!r} is for the variables of the job; choose another name")
             self._feed_options(at, feed)
             tables[feed.name] = self._table(at, feed)
         return tables
@@ -188,3 +198,10 @@ class ScriptJudge:
             compile_json_path(json_path)
         except PatternError as error:
             self._faults.add(path, str(error))
+
+
+def _takes_rows(workflow: workflow_pb2.Workflow) -> bool:
+    """Whether anything in a workflow can make use of feeds."""
+    return bool(workflow.class_name) or any(
+        step.HasField("http") or step.HasField("graphql") for step in workflow.steps
+    )

@@ -12,6 +12,7 @@ from hyperscale.v1 import workflow_pb2
 from hyperscale.workload.faults import FaultCollector
 from hyperscale.workload.feeds import FeedTable
 from hyperscale.workload.templates import (
+    VARIABLES,
     ColumnUse,
     Expression,
     TemplateSyntaxError,
@@ -31,11 +32,16 @@ class TemplateJudge:
     ----------
     feeds
         The workflow's feeds by name; None for one that could not be read.
+    job_variables
+        Names of the job's variables.
     """
 
-    def __init__(self, faults: FaultCollector, feeds: Mapping[str, FeedTable | None]) -> None:
+    def __init__(
+        self, faults: FaultCollector, feeds: Mapping[str, FeedTable | None], job_variables: Collection[str]
+    ) -> None:
         self._faults = faults
         self._feeds = feeds
+        self._job_variables = job_variables
 
     def judge(self, path: str, http: workflow_pb2.HttpRequest, variables: Collection[str]) -> None:
         """Note every fault of the templates in a request; `variables` are those that earlier steps have extracted."""
@@ -67,6 +73,8 @@ class TemplateJudge:
         match expression:
             case VariableUse(name) if name not in variables:
                 return f"no earlier step extracts {name!r}{_there_are(variables)}"
+            case ColumnUse(feed, column) if feed == VARIABLES:
+                return None if column in self._job_variables else missing_variable(column, self._job_variables)
             case ColumnUse(feed, column):
                 return self._column_fault(feed, column)
             case _:
@@ -79,6 +87,11 @@ class TemplateJudge:
         if table is None or column in table.columns:
             return None
         return f"feed {feed!r} has no column {column!r}{_there_are(table.columns)}"
+
+
+def missing_variable(name: str, variables: Collection[str]) -> str:
+    """What is said of a variable that the job does not have."""
+    return f"the job has no variable {name!r}{_there_are(variables)}; give it with `--var {name}=VALUE`"
 
 
 def _there_are(names: Collection[str]) -> str:

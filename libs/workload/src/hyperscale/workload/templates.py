@@ -1,6 +1,6 @@
 """Templates: text with ``{{…}}`` in it, read into literal parts and slots.
 
-A slot is a variable (``{{token}}``), a column of a feed (``{{users.name}}``), a function (``{{random_int(1, 6)}}``) or a
+A slot is a variable (``{{token}}``), a column of a feed (``{{users.name}}``), a variable of the job (``{{vars.name}}``), a function (``{{random_int(1, 6)}}``) or a
 quoted text (``{{'{{'}}``). ``{{path | raw}}`` is put in as it is; otherwise the place decides how a value is escaped.
 """
 
@@ -15,6 +15,9 @@ from typing import Final
 IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 """Names of variables, feeds and columns."""
 IDENTIFIER_RULE: Final = "must be a letter or '_', then letters, digits or '_', at most 64 in all"
+
+VARIABLES: Final = "vars"
+"""What stands before the dot in the place of a feed for a variable of the job: ``{{vars.name}}``."""
 
 _MAX_CHOICES: Final = 100
 _LARGEST_INTEGER: Final = 2**63 - 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,6 +27,8 @@ from hyperscale.workload.limits import (
     MAX_JOB_TIMEOUT_SECONDS,
     MAX_STEPS,
     MAX_THRESHOLDS,
+    MAX_VARIABLE_LENGTH,
+    MAX_VARIABLES,
     MAX_WEIGHT,
     MAX_WORKFLOWS,
     at_most,
@@ -36,6 +38,7 @@ from hyperscale.workload.limits import (
 from hyperscale.workload.load_validation import LoadJudge
 from hyperscale.workload.metric_selector import MetricSelectorError, selection_faults
 from hyperscale.workload.script_validation import ScriptJudge
+from hyperscale.workload.templates import IDENTIFIER, IDENTIFIER_RULE
 from hyperscale.workload.thresholds import ThresholdSyntaxError, parse_threshold
 from hyperscale.workload.timestamps import seconds_of
 from hyperscale.workload.urls import BUNDLED_TARGET, target_fault
@@ -85,10 +88,12 @@ class _Judge:
     def __init__(self, place: _Place) -> None:
         self._place = place
         self._faults = FaultCollector()
+        self._variables: Collection[str] = ()
 
     def faults(self, submission: job_pb2.JobSubmission) -> list[Fault]:
         """Every fault of the submission, in the order of its fields."""
         self._names_of_job(submission)
+        self._variables = self._names_of_variables(submission)
         self._target(submission.target)
         self._datacenters(submission)
         self._known_enum("distribution", submission.distribution, job_pb2.Distribution.values())
@@ -106,6 +111,15 @@ class _Judge:
         check_length(self._faults, "idempotency_key", key, MAX_IDEMPOTENCY_KEY_LENGTH)
         if not _PRINTABLE_ASCII.fullmatch(key):
             self._faults.add("idempotency_key", "must be printable ASCII")
+
+    def _names_of_variables(self, submission: job_pb2.JobSubmission) -> Collection[str]:
+        names = sorted(submission.variables)
+        for name in at_most(self._faults, "variables", names, MAX_VARIABLES):
+            path = f"variables[{name[:64]!r}]"
+            if not IDENTIFIER.fullmatch(name):
+                self._faults.add(path, f"its name {IDENTIFIER_RULE}")
+            check_length(self._faults, path, submission.variables[name], MAX_VARIABLE_LENGTH)
+        return names
 
     def _target(self, target: str) -> None:
         if not target or (target == BUNDLED_TARGET and self._place.bundled_target):
@@ -153,7 +167,7 @@ class _Judge:
         self._steps(path, workflow, http_judge)
         if workflow.HasField("data_share") and not self._place.is_divided:
             self._faults.add(f"{path}.data_share", "is set by the suite")
-        ScriptJudge(self._faults).judge(path, workflow)
+        ScriptJudge(self._faults, self._variables).judge(path, workflow)
         CodeJudge(self._faults).judge_workflow(path, workflow)
 
     def _steps(self, path: str, workflow: workflow_pb2.Workflow, http_judge: HttpJudge) -> None:

@@ -163,6 +163,7 @@ class ShardDispatcher:
             target=submission.target,
             http_options=submission.http_options,
             context=job.context_for(shard.workflow.name),
+            variables=submission.variables,
             cores=shard.cores,
             manager_id=self._manager_id,
             start_at=timestamp(job.run_of(shard).start_at_seconds),

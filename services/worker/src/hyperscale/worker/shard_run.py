@@ -100,6 +100,7 @@ class ShardRun:
             target=dispatch.target,
             http_options=dispatch.http_options,
             context=dispatch.context,
+            variables=dispatch.variables,
             start_at=dispatch.start_at if dispatch.HasField("start_at") else None,
         )
         if part.class_name:

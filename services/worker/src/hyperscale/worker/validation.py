@@ -53,7 +53,12 @@ def _positive_faults(path: str, number: int) -> list[Fault]:
 def _workflow_faults(dispatch: WorkflowDispatch) -> list[Fault]:
     if not dispatch.HasField("workflow"):
         return [Fault("workflow", "is required")]
-    job = JobSubmission(target=dispatch.target, workflows=[dispatch.workflow], http_options=dispatch.http_options)
+    job = JobSubmission(
+        target=dispatch.target,
+        workflows=[dispatch.workflow],
+        http_options=dispatch.http_options,
+        variables=dispatch.variables,
+    )
     if dispatch.HasField("bundle"):
         job.bundle.CopyFrom(dispatch.bundle)
     # Dependencies are the manager's business, and name workflows that are not here.

@@ -10,16 +10,16 @@ from hyperscale.client.coding.jobs import load_coded_job
 from hyperscale.client.reporters.outputs import Output, parse_outputs
 from hyperscale.v1.job_pb2 import JobSubmission
 from hyperscale.workload.faults import Fault
-from hyperscale.workload.jobfile import JobFileError, load_job_file
+from hyperscale.workload.jobfile import JobFileError, JobOverrides, load_job_file
 from hyperscale.workload.urls import BUNDLED_TARGET
 
 
-def load_job(path: Path, target: str | None) -> JobSubmission:
+def load_job(path: Path, overrides: JobOverrides) -> JobSubmission:
     """Read a job: a Python file by its code, any other as a job file. Raises JobFileError and CodedJobError."""
-    return load_coded_job(path, target) if path.suffix == ".py" else load_job_file(path, target)
+    return load_coded_job(path, overrides) if path.suffix == ".py" else load_job_file(path, overrides)
 
 
-def read_job(path: Path, target: str | None, outs: Sequence[str]) -> tuple[JobSubmission, tuple[Output, ...]]:
+def read_job(path: Path, overrides: JobOverrides, outs: Sequence[str]) -> tuple[JobSubmission, tuple[Output, ...]]:
     """Read a job file and the ``--out`` options.
 
     Raises
@@ -31,7 +31,7 @@ def read_job(path: Path, target: str | None, outs: Sequence[str]) -> tuple[JobSu
     """
     _, faults = parse_outputs(outs)
     try:
-        submission = load_job(path, target)
+        submission = load_job(path, overrides)
     except JobFileError as error:
         raise BadConfigurationError(str(path), [*error.faults, *faults]) from error
     return submission, usable_outputs(outs)

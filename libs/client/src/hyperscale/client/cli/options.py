@@ -13,6 +13,7 @@ import click
 
 from hyperscale.client.cli.failures import NoGateKnownError
 from hyperscale.client.cluster.state import StateDirectory, default_state_directory
+from hyperscale.workload.jobfile import JobOverrides
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
@@ -170,7 +171,38 @@ def view_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 file_argument = click.argument("file", type=click.Path(path_type=Path))
-target_option = click.option("--target", metavar="URL", help="Base URL in place of the job's.")
+
+
+def _split_variables(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]) -> dict[str, str]:
+    variables: dict[str, str] = {}
+    for value in values:
+        name, is_given, text = value.partition("=")
+        if not (name and is_given):
+            raise click.BadParameter(f"{value!r} is not NAME=VALUE")
+        variables[name] = text
+    return variables
+
+
+def override_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What wins over the job's file, given to the command as ``overrides``."""
+
+    @click.option("--target", metavar="URL", help="Base URL in place of the job's.")
+    @click.option(
+        "--var",
+        "-e",
+        "variables",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=_split_variables,
+        help="A variable of the job, for {{vars.NAME}}; as often as needed.",
+    )
+    @wraps(command)
+    def with_overrides(target: str | None, variables: dict[str, str], **rest: Any) -> Any:
+        return command(overrides=JobOverrides(target, variables), **rest)
+
+    return with_overrides
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
 
 

@@ -23,7 +23,7 @@ from hyperscale.client.cli.options import (
     count_options,
     file_argument,
     note,
-    target_option,
+    override_options,
     view_options,
 )
 from hyperscale.client.client import Client
@@ -34,6 +34,7 @@ from hyperscale.client.reporters.outputs import Output
 from hyperscale.client.views.interface import JobView
 from hyperscale.v1.job_pb2 import JobSubmission
 from hyperscale.workload.faults import Fault
+from hyperscale.workload.jobfile import JobOverrides
 
 _GRACE_SECONDS: Final = 5.0
 _LOCAL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,47}")
@@ -42,11 +43,11 @@ _LOCAL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,47}")
 @click.command("run")
 @file_argument
 @count_options
-@target_option
+@override_options
 @view_options
-def run_command(file: Path, counts: NodeCounts, target: str | None, choice: ViewChoice) -> ExitCode:
+def run_command(file: Path, counts: NodeCounts, overrides: JobOverrides, choice: ViewChoice) -> ExitCode:
     """Run the job FILE on a cluster of its own on this machine, which is gone afterwards."""
-    submission, outputs = read_job(file, target, choice.outs)
+    submission, outputs = read_job(file, overrides, choice.outs)
     layout = plan_layout(str(file), submission, counts)
     view = open_view(choice, submission)
     if not choice.quiet:

@@ -15,7 +15,7 @@ from hyperscale.client.cli.options import (
     echo_json,
     file_argument,
     gate_options,
-    target_option,
+    override_options,
     view_options,
 )
 from hyperscale.client.client import Client
@@ -24,22 +24,29 @@ from hyperscale.client.reporters.outputs import Output
 from hyperscale.client.results import iso_utc
 from hyperscale.client.views.interface import JobView
 from hyperscale.v1.job_pb2 import JobSubmission
+from hyperscale.workload.jobfile import JobOverrides
 
 
 @click.command("submit")
 @file_argument
 @gate_options
-@target_option
+@override_options
 @click.option("--key", "idempotency_key", help="Submissions with the same key are one job.  [default: generated]")
 @click.option(
     "--watch", is_flag=True, help="Follow the job to its end; its verdict is the exit code. Ctrl-C cancels it."
 )
 @view_options
 def submit_command(
-    *, file: Path, where: GateChoice, target: str | None, idempotency_key: str | None, watch: bool, choice: ViewChoice
+    *,
+    file: Path,
+    where: GateChoice,
+    overrides: JobOverrides,
+    idempotency_key: str | None,
+    watch: bool,
+    choice: ViewChoice,
 ) -> ExitCode:
     """Submit the job FILE."""
-    submission, outputs = read_job(file, target, choice.outs)
+    submission, outputs = read_job(file, overrides, choice.outs)
     refuse_bundled_target(file, submission)
     submission.idempotency_key = idempotency_key or submission.idempotency_key
     gates = where.addresses()

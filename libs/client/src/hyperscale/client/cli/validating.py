@@ -8,19 +8,19 @@ import click
 
 from hyperscale.client.cli.failures import BadConfigurationError
 from hyperscale.client.cli.jobfiles import load_job
-from hyperscale.client.cli.options import echo_json, file_argument, json_option, target_option
+from hyperscale.client.cli.options import echo_json, file_argument, json_option, override_options
 from hyperscale.client.exit_codes import ExitCode
-from hyperscale.workload.jobfile import JobFileError
+from hyperscale.workload.jobfile import JobFileError, JobOverrides
 
 
 @click.command("validate")
 @file_argument
-@target_option
+@override_options
 @json_option
-def validate_command(file: Path, target: str | None, as_json: bool) -> ExitCode:
+def validate_command(file: Path, overrides: JobOverrides, as_json: bool) -> ExitCode:
     """Check the job FILE without running it; every fault is shown with its path."""
     try:
-        submission = load_job(file, target)
+        submission = load_job(file, overrides)
     except JobFileError as error:
         if not as_json:
             raise BadConfigurationError(str(file), error.faults) from error

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from hyperscale.client.coding.errors import CodedJobError
+from hyperscale.client.coding.feeds import read_feed_files
+from hyperscale.client.coding.variables import missing_variables
 from hyperscale.v1.job_pb2 import JobSubmission, SourceBundle
 from hyperscale.workload.bundles import BundleError, SourceSyntaxError, pack_bundle
 from hyperscale.workload.faults import Fault
-from hyperscale.workload.jobfile import JobFileError, job_of_document
+from hyperscale.workload.jobfile import JobFileError, JobOverrides, job_of_document
 
 _IMPORT_TIMEOUT_SECONDS: Final = 30.0
 _OUTPUT_LINES: Final = 20
 
 
-def load_coded_job(path: Path, target: str | None) -> JobSubmission:
+def load_coded_job(path: Path, overrides: JobOverrides) -> JobSubmission:
     """Read and judge a Python file, as `load_job_file` does a job file.
 
     Raises
@@ -37,10 +39,18 @@ def load_coded_job(path: Path, target: str | None) -> JobSubmission:
         raise JobFileError([Fault("", str(error))]) from error
     except OSError as error:
         raise JobFileError([Fault("", f"{path} cannot be read: {error.strerror or error}")]) from error
-    return job_of_document(_described(path, bundle), target, bundle)
+    document = _described(path, bundle)
+    faults = read_feed_files(document, path.parent)
+    if faults:
+        raise JobFileError(faults)
+    submission = job_of_document(document, overrides, bundle)
+    faults = missing_variables(bundle, submission.variables)
+    if faults:
+        raise JobFileError(faults)
+    return submission
 
 
-def _described(path: Path, bundle: SourceBundle) -> object:
+def _described(path: Path, bundle: SourceBundle) -> dict[str, Any]:
     """The document of the job."""
     try:
         child = subprocess.run(
@@ -61,7 +71,8 @@ def _described(path: Path, bundle: SourceBundle) -> object:
         )
     if "error" in answer:
         raise CodedJobError(str(answer["error"]))
-    return answer["job"]
+    document: dict[str, Any] = answer["job"]
+    return document
 
 
 def _answer(output: bytes) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from hyperscale.workload.language.errors import WorkflowDefinitionError
+from hyperscale.workload.language.feeds import feeds_of
 from hyperscale.workload.language.metrics import Metric
 from hyperscale.workload.language.profiles import ConstantVus, Profile, load_document
 from hyperscale.workload.language.steps import ordered_steps
@@ -60,6 +61,9 @@ def _workflow(workflow_class: type[Workflow]) -> dict[str, Any]:
         "steps": [{"name": bound.definition.name} for bound in ordered_steps(workflow_class)],
         **load_document(_profile(workflow_class)),
     }
+    feeds = [feed.document(name) for name, feed in feeds_of(workflow_class).items()]
+    if feeds:
+        document["feeds"] = feeds
     if dependencies_of(workflow_class):
         document["depends_on"] = list(dependencies_of(workflow_class))
     if workflow_class.graceful_stop:
@@ -84,6 +88,8 @@ def _job(job: Job) -> dict[str, Any]:
     }
     if job.http_options:
         document["http_options"] = dict(job.http_options)
+    if job.variables:
+        document["variables"] = dict(job.variables)
     if job.datacenters:
         document["datacenters"] = {"required": list(job.datacenters)}
     if job.thresholds:

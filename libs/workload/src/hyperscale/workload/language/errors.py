@@ -25,5 +25,12 @@ class ContextError(Exception):
     """A value cannot be provided or used; the text says why."""
 
 
+class VariableError(KeyError):
+    """The job has no variable of that name; the text says how to give it."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class MetricError(ValueError):
     """A value that the metric cannot take."""

@@ -29,6 +29,15 @@ class Surroundings(Protocol):
         """Base URL of the job."""
         ...
 
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """Variables of the job; raises `VariableError` for what is none."""
+        ...
+
+    def row_of(self, feed: str) -> Mapping[str, str]:
+        """The user's current row of a feed."""
+        ...
+
     def check(self, name: str, *, passed: bool) -> None:
         """Count the outcome of a check."""
         ...
@@ -77,6 +86,18 @@ class Workflow:
     def target(self) -> str:
         """Base URL of the job; empty when it has none."""
         return self._surroundings.target
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """Variables of the job: from `Job.variables`, and from `--var NAME=VALUE`, which wins.
+
+        ``self.variables["name"]`` raises `VariableError` when there is none; ``self.variables.get("name", "else")`` does not.
+        """
+        return self._surroundings.variables
+
+    def row_of(self, feed: str) -> Mapping[str, str]:
+        """The current row of a feed, which its attribute is too."""
+        return self._surroundings.row_of(feed)
 
     def check(self, name: str, condition: object) -> bool:
         """Count whether something is as it should be; returns that. A failed check fails nothing else."""
@@ -146,6 +167,8 @@ class Job:
     distribution: str = ""
     timeout: str = ""
     http_options: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What `Workflow.variables` has unless ``--var`` says otherwise."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.thresholds, Mapping):

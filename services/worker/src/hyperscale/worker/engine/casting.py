@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from hyperscale.v1 import engine_pb2, workflow_pb2
+from hyperscale.v1 import engine_pb2
 from hyperscale.worker.engine.admission import IterationStock, Seat
 from hyperscale.worker.engine.clients.protocol import ClientContext, Measurement
 from hyperscale.worker.engine.coded import CodedCasting
@@ -29,9 +29,9 @@ class Casting(Protocol):
 class CallbackCasting:
     """Declared HTTP/1.1 steps: no task per request."""
 
-    def __init__(self, workflow: workflow_pb2.Workflow) -> None:
+    def __init__(self, start: engine_pb2.EngineStart) -> None:
         """Raises PlanError."""
-        self._dialogues = Dialogues(workflow)
+        self._dialogues = Dialogues(start)
 
     def user_maker(self, parts: RunParts, tasks: asyncio.TaskGroup) -> UserMaker:
         """See `Casting`."""
@@ -74,4 +74,4 @@ def casting_of(start: engine_pb2.EngineStart) -> Casting:
     """How the workflow is cast. Raises PlanError."""
     if start.workflow.class_name:
         return CodedCasting(start)
-    return CallbackCasting(start.workflow) if runs_on_callbacks(start.workflow) else DeclaredCasting(start)
+    return CallbackCasting(start) if runs_on_callbacks(start.workflow) else DeclaredCasting(start)

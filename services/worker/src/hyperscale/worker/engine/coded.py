@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from time import perf_counter, time
 from typing import Any, Final
 
-from hyperscale.v1 import engine_pb2, job_pb2
+from hyperscale.v1 import engine_pb2, job_pb2, workflow_pb2
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.worker.engine.admission import IterationStock, Seat
 from hyperscale.worker.engine.clients.http import RequestBook, UserHttp
@@ -17,18 +17,22 @@ from hyperscale.worker.engine.clients.protocol import Measurement
 from hyperscale.worker.engine.connection import HttpConnection
 from hyperscale.worker.engine.coroutine_user import CoroutineUser
 from hyperscale.worker.engine.errors import PlanError
+from hyperscale.worker.engine.feeds import RunFeeds
 from hyperscale.worker.engine.population import User, UserMaker
 from hyperscale.worker.engine.recorder import Recorder
+from hyperscale.worker.engine.templates import FeedRow
 from hyperscale.worker.engine.user import RunParts
 from hyperscale.workload.bundles import BundleError
 from hyperscale.workload.context import MAX_CONTEXT_BYTES
+from hyperscale.workload.feeds import FeedError
 from hyperscale.workload.language.describing import metrics_of_class
-from hyperscale.workload.language.errors import ContextError, RequestError, WorkflowDefinitionError
+from hyperscale.workload.language.errors import ContextError, RequestError, VariableError, WorkflowDefinitionError
 from hyperscale.workload.language.loading import LoadedBundle, UserCodeError
 from hyperscale.workload.language.metrics import CustomKind, Metric
 from hyperscale.workload.language.steps import BoundStep, ordered_steps
 from hyperscale.workload.language.workflow import Workflow
 from hyperscale.workload.statistics import WorkflowStatistics
+from hyperscale.workload.template_validation import missing_variable
 
 StepCoroutine = Callable[[], Awaitable[object]]
 _CODE: Final = "code"
@@ -72,6 +76,32 @@ class SharedContext:
         return list(self._provided.values())
 
 
+class JobVariables(Mapping[str, str]):
+    """The variables of the job, which say what is missing."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = dict(variables)
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self._variables:
+            raise VariableError(missing_variable(name, self._variables))
+        return self._variables[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._variables)
+
+    def __len__(self) -> int:
+        return len(self._variables)
+
+
+@dataclass(frozen=True, slots=True)
+class GivenData:
+    """What a job brings along for all users of an engine."""
+
+    variables: JobVariables
+    feeds: RunFeeds
+
+
 @dataclass(frozen=True, slots=True)
 class UserSurroundings:
     """What one user's workflow works with; see `Surroundings` of the language."""
@@ -81,6 +111,17 @@ class UserSurroundings:
     context: SharedContext
     measurement: Measurement
     recorder: Recorder
+    given: GivenData
+    rows: dict[str, FeedRow] = field(default_factory=dict)
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """Variables of the job."""
+        return self.given.variables
+
+    def row_of(self, feed: str) -> FeedRow:
+        """The current row of a feed."""
+        return self.rows[feed]
 
     def check(self, name: str, *, passed: bool) -> None:
         """Count the outcome of a check."""
@@ -134,6 +175,10 @@ class CodedScript:
         if now >= self._deadline and not self._is_late:
             self._is_late = True
             task.cancel()
+
+    def prepare(self) -> bool:
+        """Take the rows of the next iteration."""
+        return self._surroundings.given.feeds.deal(self._surroundings.rows)
 
     async def iterate(self) -> bool:
         """Run the steps in order."""
@@ -199,6 +244,7 @@ class CodedCasting:
         """Load the class. Raises PlanError when that fails."""
         self._start = start
         self._context = SharedContext(start.context)
+        self._given = GivenData(JobVariables(start.variables), _feeds_of(start.workflow))
         name = start.workflow.class_name
         try:
             self._bundle = LoadedBundle(start.bundle)
@@ -221,7 +267,9 @@ class CodedCasting:
         def make(stock: IterationStock, seat: Seat) -> User:
             measurement = Measurement(parts.recorder)
             http = UserHttp(parts, book, measurement)
-            surroundings = UserSurroundings(http, self._start.target, self._context, measurement, parts.recorder)
+            surroundings = UserSurroundings(
+                http, self._start.target, self._context, measurement, parts.recorder, self._given
+            )
             script = CodedScript(self._instance(surroundings), self._steps, surroundings, self._bundle)
             return CoroutineUser(script, parts, tasks, stock, seat)
 
@@ -257,6 +305,13 @@ class CodedCasting:
             values = metric.take()
             if values:
                 _add(window, metric, values, now_seconds)
+
+
+def _feeds_of(workflow: workflow_pb2.Workflow) -> RunFeeds:
+    try:
+        return RunFeeds(workflow)
+    except FeedError as error:
+        raise PlanError(f"workflow {workflow.name!r}: {error}") from error
 
 
 def _add(window: WorkflowStatistics, metric: Metric, values: list[float], now_seconds: float) -> None:

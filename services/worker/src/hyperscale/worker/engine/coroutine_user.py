@@ -36,6 +36,9 @@ class Script(Protocol):
     def expire(self, now: float, task: asyncio.Task[None]) -> None:
         """Give up what has taken too long, in the task that iterates."""
 
+    def prepare(self) -> bool:
+        """Get ready for an iteration; whether there is one: a feed may have no row left for the user."""
+
     async def iterate(self) -> bool:
         """Run one iteration; whether its calls got through, as far as it made any. Raises nothing but cancellation."""
 
@@ -68,6 +71,10 @@ class CoroutineUser:
 
     def begin(self, started: float) -> None:
         """Begin an iteration, whose time counts from `started`; in the open model that of its first call does too."""
+        if not self._script.prepare():
+            self.interrupt()
+            self.has_ended = True
+            return
         if self._next is not None:
             self._next.set_result(started)
             return
@@ -95,10 +102,11 @@ class CoroutineUser:
         self._seat.ended()
 
     async def _live(self, started: float) -> None:
+        start: float | None = started
         try:
-            while True:
-                await self._iterate(started)
-                started = await self._next_start()
+            while start is not None:
+                await self._iterate(start)
+                start = await self._next_start()
         finally:
             await self._script.close()
 
@@ -111,9 +119,13 @@ class CoroutineUser:
         # At least one turn of the loop: code that never waits must not keep the engine from its reports.
         await asyncio.sleep(pause_seconds(self._failures_in_a_row) if self._failures_in_a_row else 0)
 
-    async def _next_start(self) -> float:
+    async def _next_start(self) -> float | None:
+        """When the next iteration starts; None when there is none for this user."""
         await self._think()
         if self._stock.take():
+            if not self._script.prepare():
+                self._stock.put_back()
+                return None
             self._is_retired.clear()
             return perf_counter()
         self._next = asyncio.get_running_loop().create_future()
@@ -155,6 +167,10 @@ class DeclaredScript:
 
     def expire(self, now: float, task: asyncio.Task[None]) -> None:
         """Nothing to do: clients look after their time limits themselves."""
+
+    def prepare(self) -> bool:
+        """Nothing to get ready."""
+        return True
 
     async def iterate(self) -> bool:
         """Run the steps in order."""

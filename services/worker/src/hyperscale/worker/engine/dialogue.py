@@ -9,18 +9,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from hyperscale.v1 import engine_pb2
 from hyperscale.v1 import statistics_pb2 as pb
-from hyperscale.v1 import workflow_pb2
 from hyperscale.worker.engine.errors import PlanError
-from hyperscale.worker.engine.feeds import FeedCursor
+from hyperscale.worker.engine.feeds import RunFeeds
 from hyperscale.worker.engine.inspection import CompiledExtraction, Findings, compile_inspection, is_inspected
 from hyperscale.worker.engine.models.http import Answer
 from hyperscale.worker.engine.models.plan import EncodedStep, Plan
 from hyperscale.worker.engine.recorder import Recorder
-from hyperscale.worker.engine.templates import TemplateScope
+from hyperscale.worker.engine.templates import FeedRow, TemplateScope
 from hyperscale.workload.feeds import FeedError
 from hyperscale.workload.patterns import PatternError
 from hyperscale.workload.shares import LoadPart
+from hyperscale.workload.templates import VARIABLES
 
 _MOST_NUMBERS: Final = 2**62
 
@@ -28,22 +29,25 @@ _MOST_NUMBERS: Final = 2**62
 class Dialogues:
     """What the dialogues of one run share; makes them, one per user."""
 
-    def __init__(self, workflow: workflow_pb2.Workflow) -> None:
+    def __init__(self, start: engine_pb2.EngineStart) -> None:
         """Raises PlanError naming what cannot be compiled; validation has told of it before."""
+        workflow = start.workflow
         part = LoadPart.of(workflow.data_share if workflow.HasField("data_share") else None)
         try:
             self.inspections = {step.name: compile_inspection(step) for step in workflow.steps if is_inspected(step)}
             """By step, of those that somebody looks at."""
-            self.feeds = tuple(FeedCursor(feed, part) for feed in workflow.feeds)
+            self.feeds = RunFeeds(workflow)
         except (PatternError, FeedError) as error:
             raise PlanError(f"workflow {workflow.name!r}: {error}") from error
+        self._variables: FeedRow = dict(start.variables)
         self._counter = part.items(_MOST_NUMBERS)
         self._user_numbers = part.items(_MOST_NUMBERS)
 
     def of_next_user(self, plan: Plan, recorder: Recorder) -> Dialogue | None:
         """The dialogue of one more user; None when the workflow needs none."""
         if self.inspections or self.feeds or any(step.template for step in plan.steps):
-            scope = TemplateScope(vu=next(self._user_numbers, 0), next_counter=self._next_counter)
+            rows: dict[str, FeedRow] = {VARIABLES: self._variables}
+            scope = TemplateScope(vu=next(self._user_numbers, 0), next_counter=self._next_counter, rows=rows)
             return Dialogue(self, scope, recorder)
         return None
 
@@ -68,14 +72,7 @@ class Dialogue:
         scope = self._scope
         scope.iteration += 1
         scope.variables.clear()
-        for feed in self._run.feeds:
-            if feed.is_kept and feed.name in scope.rows:
-                continue
-            row = feed.take()
-            if row is None:
-                return False
-            scope.rows[feed.name] = row
-        return True
+        return self._run.feeds.deal(scope.rows)
 
     def request(self, step: EncodedStep) -> EncodedStep:
         """The step with its templates filled in, for the request that is sent now."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from itertools import count
 from typing import Final
 
-from hyperscale.v1 import script_pb2
+from hyperscale.v1 import script_pb2, workflow_pb2
 from hyperscale.worker.engine.templates import FeedRow
 from hyperscale.workload.feeds import read_feed
 from hyperscale.workload.shares import WHOLE_SIZE, LoadPart
@@ -29,6 +29,30 @@ class FeedCursor:
         """The next row; None when those that are ours are used up."""
         index = next(self._indices, None)
         return None if index is None else self._rows[index]
+
+
+class RunFeeds:
+    """The feeds of a run, from which its users take their rows."""
+
+    def __init__(self, workflow: workflow_pb2.Workflow) -> None:
+        """Raises FeedError, which validation has told of before."""
+        part = LoadPart.of(workflow.data_share if workflow.HasField("data_share") else None)
+        self._cursors = tuple(FeedCursor(feed, part) for feed in workflow.feeds)
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._cursors)
+
+    def deal(self, rows: MutableMapping[str, FeedRow]) -> bool:
+        """Give a user its rows by feed for its next iteration; False when there is none left of one of them."""
+        for cursor in self._cursors:
+            if cursor.is_kept and cursor.name in rows:
+                continue
+            row = cursor.take()
+            if row is None:
+                return False
+            rows[cursor.name] = row
+        return True
 
 
 def _sequential(rows: int, part: LoadPart, _: bool) -> Iterator[int]:

@@ -54,7 +54,7 @@ class TemplateScope:
     variables: dict[str, str] = field(default_factory=dict)
     """What the iteration has extracted so far."""
     rows: dict[str, FeedRow] = field(default_factory=dict)
-    """Current row by feed."""
+    """Current row by feed, and the job's variables as if they were one."""
 
 
 MakeValue = Callable[[TemplateScope], str]
