@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import grpc
 import pytest
 
-from hyperscale.client import Client, ClientSettings
+from hyperscale.client import Client, ClientSettings, NotAGateError
 from hyperscale.v1.dispatch_pb2 import JobCancelRequest, JobCancelResponse, JobDispatch
 from hyperscale.v1.gate_service_pb2 import WorkflowQueryRequest
 from hyperscale.v1.job_pb2 import JobAck
@@ -70,3 +70,24 @@ async def test_gates_and_managers_are_pinged_at_once() -> None:
     assert managers[0].answer is not None
     assert managers[0].answer.leader_id == "manager-1"
     assert all(ping.error for ping in managers[1:])
+
+
+@pytest.mark.requirement("CLIENT.3")
+async def test_a_manager_is_not_taken_for_a_gate() -> None:
+    async with a_manager() as manager, Client([manager], QUICK) as client:
+        (ping,) = await client.ping()
+        assert (ping.answer, ping.error) == (None, f"{manager} is a manager, not a gate")
+        with pytest.raises(NotAGateError, match=f"^{manager} is a manager, not a gate$"):
+            await client.jobs()
+
+
+async def test_a_server_of_something_else_is_not_taken_for_a_gate() -> None:
+    server = grpc.aio.server()
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    try:
+        async with Client([address], QUICK) as client:
+            with pytest.raises(NotAGateError, match="answers, but it is not a gate"):
+                await client.get("job-1")
+    finally:
+        await server.stop(0)

@@ -100,6 +100,33 @@ def test_datacenters_beyond_the_required_ones_are_numbered() -> None:
     assert plan_layout("job.yaml", JobSubmission(), NodeCounts()).datacenters == ("dc-1",)
 
 
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:41001", "https://gate:443", "gate", "gate:0", "gate:65536", "a b:1"]
+)
+def test_what_is_no_address_is_refused_with_the_form_that_is_wanted(
+    address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command_line(["--gate", address, "jobs"]) == ExitCode.USAGE
+    told = capsys.readouterr().err
+    assert f"'--gate': {address!r} is not HOST:PORT, such as 127.0.0.1:41001" in told
+    assert ("without a scheme" in told) is ("://" in address)
+
+
+def test_a_faulty_environment_variable_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYPERSCALE_GATE", "nonsense")
+    assert run_command_line(["jobs"]) == ExitCode.USAGE
+    told = capsys.readouterr().err
+    assert "the environment variable HYPERSCALE_GATE: 'nonsense' is not HOST:PORT" in told
+    assert "--gate" not in told
+
+
+def test_job_files_have_known_endings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command_line(["run", str(tmp_path / "job.toml")]) == ExitCode.BAD_CONFIGURATION
+    assert "a job file ends in .yaml, .yml, .json, a job in Python in .py" in capsys.readouterr().err
+
+
 def test_no_gate_known(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command_line(["jobs"]) == ExitCode.UNREACHABLE
     assert "hyperscale cluster up" in capsys.readouterr().err
@@ -134,6 +161,7 @@ def test_public_surface() -> None:
         "GateUnreachableError",
         "JobNotFinishedError",
         "NodePing",
+        "NotAGateError",
         "Refusal",
         "Reporter",
         "SubmissionTooLargeError",

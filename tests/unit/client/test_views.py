@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from rich.console import Console
 
+from hyperscale.client.results import result_json
 from hyperscale.client.views.live import LiveView
 from hyperscale.client.views.numbers import bytes_text, clock_text, duration_text
 from hyperscale.client.views.progress import JobProgress, expected_seconds
@@ -22,6 +23,7 @@ from hyperscale.v1.job_pb2 import (
     JobSubmission,
     Threshold,
     ThresholdResult,
+    Verdict,
 )
 from hyperscale.v1.statistics_pb2 import ErrorClass, ErrorCount
 from hyperscale.v1.workflow_pb2 import ConstantVus, SharedIterations, Workflow
@@ -62,6 +64,15 @@ def test_summary_has_the_order_people_know() -> None:
     places = [text.index(f"{word}") for word in words]
     assert places == sorted(places)
     assert text.splitlines()[-1] == "verdict: failed"
+
+
+def test_a_job_without_thresholds_says_that_nothing_was_judged() -> None:
+    result = failed_result()
+    del result.thresholds[:]
+    result.verdict = Verdict.VERDICT_PASSED
+    assert summary_text(JOB_ID, result).splitlines()[-1] == "verdict: passed (no thresholds: nothing was judged)"
+    assert result_json(JOB_ID, result)["judged"] is False
+    assert result_json(JOB_ID, failed_result())["judged"] is True
 
 
 def test_summary_marks_thresholds_and_shows_what_was_observed() -> None:

@@ -61,6 +61,33 @@ def test_thresholds(metric: str, expression: str, observed: float, passed: bool)
 
 
 @pytest.mark.parametrize(
+    ("metric", "expression", "message"),
+    [
+        (
+            "http_req_failed",
+            "rate < 5",
+            "rates of http_req_failed are between 0 and 1 (0% and 100%), not 5; did you mean 5%?",
+        ),
+        ("http_req_failed{step:home}", "rate<=1.5", "not 1.5; did you mean 1.5%?"),
+        ("checks", "rate > 500%", "rates of checks are between 0 and 1 (0% and 100%), not 500%"),
+        ("checks", "rate > 101", "(0% and 100%), not 101"),
+    ],
+)
+def test_a_rate_above_everything_is_a_fault(metric: str, expression: str, message: str) -> None:
+    with pytest.raises(ThresholdSyntaxError) as fault:
+        parse_threshold(metric, expression)
+    assert str(fault.value).endswith(message)
+
+
+@pytest.mark.parametrize(
+    ("metric", "expression"),
+    [("checks", "rate >= 1"), ("checks", "rate >= 100%"), ("http_req_failed", "count < 5"), ("grpc_reqs", "rate > 5")],
+)
+def test_all_is_not_too_much_and_speed_is_no_share(metric: str, expression: str) -> None:
+    assert parse_threshold(metric, expression).limit >= 1
+
+
+@pytest.mark.parametrize(
     ("metric", "observed"),
     [
         ("http_reqs", 240),

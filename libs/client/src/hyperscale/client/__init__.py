@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         ClientError,
         GateUnreachableError,
         JobNotFinishedError,
+        NotAGateError,
         Refusal,
         SubmissionTooLargeError,
     )
@@ -31,6 +32,7 @@ __all__ = [
     "GateUnreachableError",
     "JobNotFinishedError",
     "NodePing",
+    "NotAGateError",
     "Refusal",
     "Reporter",
     "SubmissionTooLargeError",
@@ -45,6 +47,7 @@ _HOME = {
     "GateUnreachableError": "errors",
     "JobNotFinishedError": "errors",
     "NodePing": "models.pings",
+    "NotAGateError": "errors",
     "Refusal": "errors",
     "Reporter": "reporters.interface",
     "SubmissionTooLargeError": "errors",

@@ -11,6 +11,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_bef
 
 from hyperscale.client.errors import CallRefusedError, ClientError, GateUnreachableError, Refusal
 from hyperscale.client.gates import Gate, GatePool
+from hyperscale.client.misdirection import not_a_gate
 from hyperscale.client.models.settings import ClientSettings
 from hyperscale.client.negotiation import Negotiation
 from hyperscale.client.status_details import refusal_of
@@ -74,6 +75,8 @@ class GateCaller:
         ------
         GateUnreachableError
             No gate answered.
+        NotAGateError
+            Something else did.
         CallRefusedError
             A gate refused, or the deadline passed while gates answered.
         """
@@ -88,7 +91,13 @@ class GateCaller:
         try:
             return await retrying(attempt)
         except CallRefusedError as error:
-            raise self.verdict_on(error) from error.__cause__
+            raise await self._misdirected(error) or self.verdict_on(error) from error.__cause__
+
+    async def _misdirected(self, error: CallRefusedError) -> ClientError | None:
+        """What to say of an address that is not a gate's; None when that is not what is wrong."""
+        if error.status is not grpc.StatusCode.UNIMPLEMENTED or error.refusal.answered:
+            return None
+        return await not_a_gate(self._pool.current, self._settings.connect_timeout_seconds)
 
     @property
     def reached(self) -> bool:

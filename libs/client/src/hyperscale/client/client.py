@@ -13,8 +13,9 @@ from typing import Self
 import grpc
 
 from hyperscale.client.calls import GateCaller
-from hyperscale.client.errors import JobNotFinishedError, SubmissionTooLargeError
+from hyperscale.client.errors import JobNotFinishedError, NotAGateError, SubmissionTooLargeError
 from hyperscale.client.gates import GatePool, open_channel
+from hyperscale.client.misdirection import not_a_gate
 from hyperscale.client.models.pings import Answer, NodePing
 from hyperscale.client.models.settings import ClientSettings
 from hyperscale.client.names import status_name
@@ -57,6 +58,8 @@ class Client:
     ------
     GateUnreachableError
         From every operation: no gate answered in time.
+    NotAGateError
+        From every operation: what answers at an address is not a gate.
     CallRefusedError
         From every operation: a gate refused, with reason and faults.
     """
@@ -202,9 +205,14 @@ class Client:
     async def ping(self) -> list[NodePing[GatePingResponse]]:
         """Ask every configured gate at once whether it answers; silence is an answer too, never an error."""
 
-        def ask(address: str) -> Awaitable[GatePingResponse]:
-            timeout_seconds = self._settings.connect_timeout_seconds
-            return self._pool.gate(address).stub.Ping(_ping_request(), timeout=timeout_seconds)
+        async def ask(address: str) -> GatePingResponse:
+            gate, timeout_seconds = self._pool.gate(address), self._settings.connect_timeout_seconds
+            try:
+                return await gate.stub.Ping(_ping_request(), timeout=timeout_seconds)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
+                    raise
+                raise await not_a_gate(gate, timeout_seconds) or error from error
 
         return await _ping_all(self.gates, ask)
 
@@ -235,4 +243,6 @@ async def _ping_one(address: str, ask: Callable[[str], Awaitable[Answer]]) -> No
         answer = await ask(address)
     except grpc.aio.AioRpcError as error:
         return NodePing(address, (time.perf_counter() - started) * 1000, error=refusal_of(error).message)
+    except NotAGateError as error:
+        return NodePing(address, (time.perf_counter() - started) * 1000, error=str(error))
     return NodePing(address, (time.perf_counter() - started) * 1000, answer)

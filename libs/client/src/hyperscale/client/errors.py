@@ -42,6 +42,21 @@ class GateUnreachableError(ClientError):
         super().__init__(f"no gate is reachable; tried {', '.join(self.addresses)} ({detail})")
 
 
+class NotAGateError(ClientError):
+    """Something else than a gate answers at an address that was given for one.
+
+    Parameters
+    ----------
+    role
+        ``manager`` or ``worker``; empty when it is no node at all.
+    """
+
+    def __init__(self, address: str, role: str) -> None:
+        self.address = address
+        self.role = role
+        super().__init__(f"{address} is a {role}, not a gate" if role else f"{address} answers, but it is not a gate")
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A gate's answer that it does not do what was asked, decoded from ``google.rpc.Status``.

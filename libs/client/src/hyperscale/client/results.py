@@ -58,6 +58,7 @@ def result_json(job_id: str, result: GlobalJobResult) -> dict[str, Any]:
         "job_id": job_id,
         "status": status_name(result.status),
         "verdict": verdict_name(result.verdict),
+        "judged": bool(result.thresholds),
         "started_at": iso_utc(result.started_at) if result.HasField("started_at") else None,
         "elapsed_seconds": result.elapsed.ToTimedelta().total_seconds(),
         "datacenters": {part.result.datacenter: _datacenter_json(part) for part in result.datacenters},

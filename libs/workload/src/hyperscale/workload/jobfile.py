@@ -54,7 +54,7 @@ def load_job_file(path: Path, overrides: JobOverrides = _NO_OVERRIDES) -> JobSub
     """
     document_format = _FORMATS.get(path.suffix.lower())
     if document_format is None:
-        raise JobFileError([Fault("", f"{path}: a job file ends in {', '.join(_FORMATS)}")])
+        raise JobFileError([Fault("", f"{path}: a job file ends in {', '.join(_FORMATS)}, a job in Python in .py")])
     return parse_job(_read_text(path), document_format, overrides)
 
 

@@ -119,12 +119,17 @@ def parse_threshold(metric: str, expression: str) -> ThresholdRule:
             f"must be an aggregation, a comparison and a limit, such as {_example(kind)!r}; "
             f"{name} has {_valid_aggregations(kind)}"
         )
-    return ThresholdRule(
-        selector=selector,
-        aggregation=_aggregation(name, kind, parsed["aggregation"], parsed["percent"]),
-        comparison=Comparison(parsed["comparison"]),
-        limit=float(Fraction(parsed["limit"]) * _factor(name, kind, parsed["unit"])),
-    )
+    aggregation = _aggregation(name, kind, parsed["aggregation"], parsed["percent"])
+    limit = float(Fraction(parsed["limit"]) * _factor(name, kind, parsed["unit"]))
+    if name in METRICS and kind is MetricKind.SHARE and aggregation is SimpleAggregation.RATE and limit > 1:
+        raise ThresholdSyntaxError(_beyond_all(name, parsed["limit"], parsed["unit"]))
+    return ThresholdRule(selector, aggregation, Comparison(parsed["comparison"]), limit)
+
+
+def _beyond_all(metric: str, limit: str, unit: str) -> str:
+    """A share that is compared with more than everything is always below it: a percent sign is missing, most likely."""
+    advice = f"; did you mean {limit}%?" if not unit and float(limit) <= 100 else ""
+    return f"rates of {metric} are between 0 and 1 (0% and 100%), not {limit}{unit}{advice}"
 
 
 def _kind(metric: str, aggregation: str) -> MetricKind:

@@ -24,7 +24,7 @@ def cluster_command() -> None:
 
 
 @cluster_command.command("up")
-@count_options
+@count_options("1")
 @state_options
 @json_option
 def up_command(counts: NodeCounts, where: GateChoice, as_json: bool) -> ExitCode:

@@ -11,6 +11,7 @@ from hyperscale.client.errors import (
     CallRefusedError,
     ClientError,
     GateUnreachableError,
+    NotAGateError,
     SubmissionTooLargeError,
 )
 from hyperscale.client.exit_codes import ExitCode
@@ -49,7 +50,7 @@ def explain(error: BaseException) -> Explanation | None:
     cause = _leaf(error)
     if isinstance(cause, BadConfigurationError | CodedJobError):
         return _explain_job(cause)
-    if isinstance(cause, GateUnreachableError | NoGateKnownError):
+    if isinstance(cause, GateUnreachableError | NotAGateError | NoGateKnownError):
         return Explanation(f"error: {cause}", ExitCode.UNREACHABLE)
     if isinstance(cause, ClientError):
         return _explain_client(cause)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from hyperscale.client.cli.failures import NoGateKnownError
 from hyperscale.client.cluster.state import StateDirectory, default_state_directory
@@ -18,6 +20,7 @@ from hyperscale.workload.jobfile import JobOverrides
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
 _MAX_PORT: Final = 65535
+_ADDRESS: Final = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +77,18 @@ class ViewChoice:
 def _split_addresses(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
     addresses = tuple(part.strip() for value in values for part in value.split(",") if part.strip())
     for address in addresses:
-        host, _, port = address.rpartition(":")
-        if not (host and port.isdecimal() and 0 < int(port) <= _MAX_PORT):
-            raise click.BadParameter(f"{address!r} is not HOST:PORT")
+        read = _ADDRESS.fullmatch(address)
+        if read is None or not 0 < int(read["port"]) <= _MAX_PORT:
+            advice = ", without a scheme" if "://" in address else ""
+            fault = f"{address!r} is not HOST:PORT, such as 127.0.0.1:41001{advice}"
+            raise click.BadParameter(fault, ctx, parameter, param_hint=_source(ctx, parameter))
     return addresses
+
+
+def _source(ctx: click.Context, parameter: click.Parameter) -> str | None:
+    """Where a value comes from when it is not the option itself."""
+    is_from_environment = ctx.get_parameter_source(parameter.name or "") is ParameterSource.ENVIRONMENT
+    return f"the environment variable {parameter.envvar}" if is_from_environment else None
 
 
 def addresses_option(name: str, *, help_text: str, **settings: Any) -> Callable[[AnyFunction], AnyFunction]:
@@ -93,7 +104,7 @@ def addresses_option(name: str, *, help_text: str, **settings: Any) -> Callable[
     )
 
 
-_GATE_HELP: Final = "Gates to ask, HOST:PORT.  [default: those of the running local cluster]"
+_GATE_HELP: Final = "Gates to ask, HOST:PORT.  [default: HYPERSCALE_GATE, else those of the running local cluster]"
 _state_directory_option = click.option(
     "--state-dir",
     "state_directory",
@@ -140,11 +151,20 @@ def _choice(gates: tuple[str, ...], state_directory: Path | None) -> GateChoice:
     return GateChoice(gates or general.gates, state_directory or general.state_directory)
 
 
-def count_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """How many nodes a local cluster has, given to the command as ``counts``."""
+def count_options(datacenters: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """How many nodes a local cluster has, given to the command as ``counts``.
 
+    Parameters
+    ----------
+    datacenters
+        How many datacenters there are when nobody says it, for the help.
+    """
+    return lambda command: _with_counts(command, f"Datacenters.  [default: {datacenters}]")
+
+
+def _with_counts(command: Callable[..., Any], datacenters_help: str) -> Callable[..., Any]:
     @click.option("--gates", type=click.IntRange(1, 9), default=1, show_default=True, help="Gates.")
-    @click.option("--datacenters", type=click.IntRange(1, 16), help="Datacenters.  [default: those of the job, else 1]")
+    @click.option("--datacenters", type=click.IntRange(1, 16), help=datacenters_help)
     @click.option("--managers", type=click.IntRange(1, 9), default=1, show_default=True, help="Per datacenter.")
     @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Per datacenter.")
     @click.option("--cores", type=click.IntRange(1, 256), help="Per worker.  [default: the machine's, divided]")

@@ -42,7 +42,7 @@ _LOCAL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,47}")
 
 @click.command("run")
 @file_argument
-@count_options
+@count_options("those of the job, else 1")
 @override_options
 @view_options
 def run_command(file: Path, counts: NodeCounts, overrides: JobOverrides, choice: ViewChoice) -> ExitCode:

@@ -1,4 +1,4 @@
-"""Runs the target: `python -m hyperscale.client.target [--host H] [--port P]`; prints one JSON line when it listens."""
+"""Runs the target, `hyperscale target` or `python -m hyperscale.client.target`; prints one JSON line when it listens."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m hyperscale.client.target", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="hyperscale target",
+        description="A small HTTP server to try load tests on; prints one JSON line when it listens.",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port; 0 takes a free one (default %(default)s)")
     parser.add_argument("--ready-file", type=Path, help="file to write the ready line to as well")

@@ -154,7 +154,8 @@ def _ending(job_id: str, result: GlobalJobResult) -> list[str]:
     lines += [f"  {part.result.datacenter}: {status_name(part.result.status)}" for part in result.datacenters]
     lines += [f"reason: {reason}" for reason in result.errors]
     lines += _generator(result)
-    return [*lines, f"verdict: {verdict_name(result.verdict)}"]
+    unjudged = "" if result.thresholds else " (no thresholds: nothing was judged)"
+    return [*lines, f"verdict: {verdict_name(result.verdict)}{unjudged}"]
 
 
 _DETAILS: Final[Mapping[str, Callable[[GlobalJobResult], Iterator[str]]]] = {
