@@ -34,11 +34,12 @@ class WebSocketServer:
         self.headers.append(dict(connection.request.headers.raw_items()))
         self.subprotocols.append(connection.subprotocol)
         try:
-            if connection.request.path == "/chat":
+            path = connection.request.path.partition("?")[0]
+            if path == "/chat":
                 await self._send(connection, "welcome")
             async for message in connection:
                 self.received.append(message)
-                await self._react(connection, connection.request.path, message)
+                await self._react(connection, path, message)
         except ConnectionClosed:
             return
         self.closed_properly += connection.close_code == 1000

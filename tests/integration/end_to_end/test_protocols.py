@@ -18,6 +18,17 @@ def example(name: str, target: str, directory: Path) -> str:
     return str(copy)
 
 
+async def test_the_coded_websocket_example(tmp_path: Path) -> None:
+    async with websocket_server() as server:
+        job_file = example("coded_websocket.py", f"http://127.0.0.1:{server.port}", tmp_path)
+        outcome = await asyncio.to_thread(hyperscale, "run", job_file, "--json")
+        sessions, received = server.sessions, len(server.received)
+    assert outcome.code == 0, outcome
+    metrics = outcome.last_json["metrics"]
+    assert metrics["ws_sessions"]["count"] == sessions > 10
+    assert metrics["ws_msgs_sent"]["count"] == metrics["chat_messages"]["count"] == received
+
+
 def test_the_graphql_example(tmp_path: Path) -> None:
     with recording_target(graphql_shop()) as target:
         outcome = hyperscale("run", example("graphql.yaml", target.url, tmp_path))

@@ -1,50 +1,28 @@
 """Coded workflows in a real engine: what they do, what is counted of it, and what their errors come to."""
 
 import json
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from google.protobuf import duration_pb2
 
-from hyperscale.v1 import engine_pb2, progress_pb2, script_pb2, workflow_pb2
+from hyperscale.v1 import progress_pb2, script_pb2, workflow_pb2
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.v1.job_pb2 import ContextValue
-from hyperscale.workload.bundles import pack_bundle
-from tests.integration.engine.engine_process import Engine, Outcome, constant_vus, running_engine, shared_iterations
+from tests.integration.engine.coded_flows import coded, exceptions, run
+from tests.integration.engine.engine_process import Outcome, constant_vus, running_engine
 from tests.integration.engine.hostile_servers import hostile_server, sends, waits_for
 from tests.support.recording_target import recording_target
 from tests.support.target import BundledTarget, bundled_target
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-HEADER = "import asyncio\nfrom hyperscale.workload import *\n"
 
 
 @pytest.fixture(scope="module")
 def target() -> Iterator[BundledTarget]:
     with bundled_target() as running:
         yield running
-
-
-def coded(directory: Path, body: str, *steps: str, iterations: int = 1, vus: int = 1) -> engine_pb2.EngineStart:
-    """A start of class Flow, whose source begins with two lines of imports."""
-    source = directory / "job.py"
-    source.write_text(HEADER + textwrap.dedent(body))
-    named = [workflow_pb2.Step(name=name) for name in steps]
-    workflow = shared_iterations(*named, vus=vus, iterations=iterations)
-    workflow.class_name = "Flow"
-    return engine_pb2.EngineStart(run_id=1, workflow=workflow, bundle=pack_bundle(source))
-
-
-async def run(engine: Engine, start: engine_pb2.EngineStart, target: str = "") -> Outcome:
-    start.target = target
-    engine.send(engine_pb2.EngineCommand(start=start))
-    return await engine.outcome()
-
-
-def exceptions(outcome: Outcome) -> dict[str, int]:
-    return {sample.text: sample.count for sample in outcome.last.totals.error_samples}
 
 
 def code_failures(outcome: Outcome) -> int:

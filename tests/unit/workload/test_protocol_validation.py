@@ -76,14 +76,15 @@ def test_a_whole_session_is_valid() -> None:
         ({"url": "http://chat.test/"}, "url", "must be a ws:// or wss:// URL"),
         ({"url": "ws://a b/"}, "url", "must not contain spaces"),
         ({"url": "ws://me@chat.test/"}, "url", "credentials"),
-        ({"url": "/{{vu}}"}, "url", "must not have a {{template}}"),
+        ({"url": "/{{nobody}}"}, "url", "no earlier step extracts"),
+        ({"url": "ws://{{vu}}.test/"}, "url", "scheme or host"),
         ({"url": "/", "headers": {"Sec-WebSocket-Key": "a"}}, "headers['Sec-WebSocket-Key']", "set by the engine"),
-        ({"url": "/", "headers": {"X": "{{vu}}"}}, "headers['X']", "must not have a {{template}}"),
+        ({"url": "/", "headers": {"X": "{{nobody}}"}}, "headers['X']", "no earlier step extracts"),
         ({"url": "/", "subprotocols": ["a b"]}, "subprotocols[0]", "is not the name"),
         ({"url": "/", "subprotocols": ["a", "a"]}, "subprotocols[1]", "is there already"),
         ({"url": "/", "timeout": "11m"}, "timeout", "at most 10m"),
         ({"url": "/", "actions": [{}]}, "actions[0]", "needs an action"),
-        ({"url": "/", "actions": [{"send_text": "{{vu}}"}]}, "actions[0].send_text", "must not have a {{template}}"),
+        ({"url": "/", "actions": [{"send_text": "{{vu"}]}, "actions[0].send_text", "is not closed"),
         ({"url": "/", "actions": [{"expect": {}}]}, "actions[0].expect", "needs one of messages"),
         ({"url": "/", "actions": [{"expect": {"messages": 0}}]}, "actions[0].expect.messages", "1 to 1,000,000"),
         ({"url": "/", "actions": [{"expect": {"contains": ""}}]}, "actions[0].expect.contains", "not be empty"),
@@ -104,6 +105,28 @@ def test_a_session_stands_in_a_workflow_without_requests() -> None:
     assert [fault.path for fault in caught.value.faults] == ["workflows[0].steps[1].websocket"]
 
 
-def test_what_responses_have_is_not_asked_of_sessions() -> None:
+def test_what_a_session_has_got_can_be_checked_and_extracted() -> None:
+    session = {
+        "url": "/{{users.room}}",
+        "headers": {"X-Vu": "{{vu}}"},
+        "actions": [{"send_text": "{{uuid}}"}, {"expect": {"contains": "{{users.room}}"}}],
+    }
+    steps: list[dict[str, Any]] = [
+        {
+            "name": "a",
+            "websocket": session,
+            "checks": [{"name": "c", "status": {"any_of": [101]}}, {"name": "d", "json": {"path": "$.id"}}],
+            "extract": [{"variable": "id", "json_path": "$.id"}, {"variable": "served_by", "header": "server"}],
+        },
+        {"name": "b", "websocket": {"url": "/{{id}}"}},
+    ]
+    job = {
+        "target": "http://a.test",
+        "workflows": [workflow("w", steps=steps, feeds=[{"name": "users", "csv": "room\nblue\n"}])],
+    }
+    assert parse_job(json.dumps(job), DocumentFormat.JSON).workflows[0].steps[1].websocket.url == "/{{id}}"
+
+
+def test_steps_without_an_action_of_their_own_have_no_checks() -> None:
     check = {"name": "c", "status": {"any_of": [200]}}
-    assert "http or graphql" in faults_of({"websocket": {"url": "/"}, "checks": [check]})["checks"]
+    assert "says itself what it does" in faults_of({"checks": [check]})["checks"]

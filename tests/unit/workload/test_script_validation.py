@@ -156,11 +156,9 @@ def test_the_share_of_the_data_is_not_for_people() -> None:
     assert faults_of(step, data_share={"start": 0, "size": 1}) == {"data_share": "is set by the suite"}
 
 
-def test_what_only_http_requests_can_use_is_refused_without_them() -> None:
-    talk = {"name": "talk", "websocket": {"url": "ws://target.test/"}, "checks": [{"name": "a", "body_contains": "b"}]}
-    faults = faults_of(talk, feeds=[USERS])
-    assert faults["feeds"].startswith("need a step with http")
-    assert faults["steps[0].checks"].startswith("need a step with http")
+def test_what_needs_declared_steps_is_refused_without_them() -> None:
+    faults = faults_of({"name": "talk", "checks": [{"name": "a", "body_contains": "b"}]})
+    assert faults["steps[0].checks"].startswith("need a step that says itself")
 
 
 def test_templates_of_graphql_are_judged_where_they_stand() -> None:

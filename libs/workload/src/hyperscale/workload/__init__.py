@@ -23,6 +23,7 @@ from hyperscale.workload.language.profiles import (
     SharedIterations,
 )
 from hyperscale.workload.language.steps import step
+from hyperscale.workload.language.websocket import WebSocket, WebSocketClient
 from hyperscale.workload.language.workflow import Job, Workflow, depends
 
 __all__ = [
@@ -44,6 +45,8 @@ __all__ = [
     "RequestError",
     "SharedIterations",
     "VariableError",
+    "WebSocket",
+    "WebSocketClient",
     "Workflow",
     "WorkflowDefinitionError",
     "depends",

@@ -21,12 +21,13 @@ from hyperscale.workload.limits import (
     check_length,
 )
 from hyperscale.workload.patterns import CompiledRegex, PatternError, compile_json_path, compile_regex
+from hyperscale.workload.response_parts import HTTP_RESPONSE, RESPONSES, ResponseParts
 from hyperscale.workload.template_validation import TemplateJudge
 from hyperscale.workload.templates import FUNCTION_NAMES, IDENTIFIER, IDENTIFIER_RULE, VARIABLES
 from hyperscale.workload.urls import FIELD_NAME
 
 _CHECK_NAME_LENGTH: Final = 100
-_NO_ACTION_FAULT: Final = "need a step with http or graphql"
+_NO_ACTION_FAULT: Final = "need a step that says itself what it does: code looks at its responses itself"
 _SOURCE_RULE: Final = "needs a source: json_path, regex, header or status"
 _CONDITION_RULE: Final = "needs a condition: status, body_contains, body_matches, json, header or max_duration"
 
@@ -47,19 +48,17 @@ class ScriptJudge:
     def judge(self, path: str, workflow: workflow_pb2.Workflow) -> None:
         """Note every fault of the workflow that stands at `path`."""
         templates = TemplateJudge(self._faults, self._feeds(f"{path}.feeds", workflow), self._job_variables)
-        if workflow.feeds and not _takes_rows(workflow):
-            self._faults.add(f"{path}.feeds", _NO_ACTION_FAULT)
         variables: set[str] = set()
         for index, step in enumerate(workflow.steps):
             at = f"{path}.steps[{index}]"
-            if step.HasField("http"):
-                templates.judge(f"{at}.http", step.http, variables)
-            elif step.HasField("graphql"):
-                templates.judge_graphql(f"{at}.graphql", step.graphql, variables)
+            action = step.WhichOneof("action")
+            if action is not None:
+                templates.judge(f"{at}.{action}", getattr(step, action), variables)
             elif step.checks or step.extract:
                 self._faults.add(f"{at}.{'checks' if step.checks else 'extract'}", _NO_ACTION_FAULT)
-            self._checks(f"{at}.checks", step)
-            variables |= self._extractions(f"{at}.extract", step)
+            response = RESPONSES.get(action or "", HTTP_RESPONSE)
+            self._checks(f"{at}.checks", step, response)
+            variables |= self._extractions(f"{at}.extract", step, response)
 
     def _feeds(self, path: str, workflow: workflow_pb2.Workflow) -> dict[str, FeedTable | None]:
         """Tables by name of feed; None for those that cannot be read."""
@@ -92,7 +91,7 @@ class ScriptJudge:
             self._faults.add(f"{path}.{rows}" if rows else path, str(error))
             return None
 
-    def _extractions(self, path: str, step: workflow_pb2.Step) -> set[str]:
+    def _extractions(self, path: str, step: workflow_pb2.Step, response: ResponseParts) -> set[str]:
         """The names of the step's variables."""
         names: set[str] = set()
         for index, extraction in enumerate(at_most(self._faults, path, step.extract, MAX_EXTRACTIONS)):
@@ -100,6 +99,7 @@ class ScriptJudge:
             self._identifier(f"{at}.variable", extraction.variable, is_taken=extraction.variable in names)
             names.add(extraction.variable)
             self._source(at, extraction)
+            self._has_part(at, extraction.WhichOneof("source"), response)
             check_length(self._faults, f"{at}.default", extraction.default, MAX_EXPECTED_TEXT_LENGTH)
         return names
 
@@ -122,7 +122,7 @@ class ScriptJudge:
         if regex is not None and source.group > regex.groups:
             self._faults.add(f"{path}.group", f"must be at most {regex.groups}, the number of groups in the pattern")
 
-    def _checks(self, path: str, step: workflow_pb2.Step) -> None:
+    def _checks(self, path: str, step: workflow_pb2.Step, response: ResponseParts) -> None:
         names: set[str] = set()
         for index, check in enumerate(at_most(self._faults, path, step.checks, MAX_CHECKS)):
             at = f"{path}[{index}]"
@@ -131,12 +131,13 @@ class ScriptJudge:
             elif check.name in names:
                 self._faults.add(f"{at}.name", f"{check.name!r} is the name of another check of this step")
             names.add(check.name)
-            self._condition(at, check)
+            self._condition(at, check, response)
+            self._has_part(at, check.WhichOneof("condition"), response)
 
-    def _condition(self, path: str, check: script_pb2.Check) -> None:
+    def _condition(self, path: str, check: script_pb2.Check, response: ResponseParts) -> None:
         match check.WhichOneof("condition"):
             case "status":
-                self._statuses(f"{path}.status.any_of", list(check.status.any_of))
+                self._statuses(f"{path}.status.any_of", list(check.status.any_of), response)
             case "body_contains":
                 self._expected_text(f"{path}.body_contains", check.body_contains)
             case "body_matches":
@@ -151,12 +152,21 @@ class ScriptJudge:
             case None:
                 self._faults.add(path, _CONDITION_RULE)
 
-    def _statuses(self, path: str, statuses: list[int]) -> None:
+    def _has_part(self, path: str, part: str | None, response: ResponseParts) -> None:
+        if part == "status" and response.statuses is None:
+            self._faults.add(f"{path}.status", "is not known of this protocol: its responses have a body only")
+        if part == "header" and not response.has_headers:
+            self._faults.add(f"{path}.header", "is not known of this protocol: its responses have a body only")
+
+    def _statuses(self, path: str, statuses: list[int], response: ResponseParts) -> None:
+        known = response.statuses
+        if known is None:
+            return
         if not statuses:
             self._faults.add(path, "needs at least one status")
         for index, status in enumerate(at_most(self._faults, path, statuses, MAX_EXPECTED_STATUSES)):
-            if not 100 <= status <= 599:
-                self._faults.add(f"{path}[{index}]", f"must be 100 to 599, not {status}")
+            if status not in known:
+                self._faults.add(f"{path}[{index}]", f"must be {known.start} to {known.stop - 1}, not {status}")
 
     def _expected_text(self, path: str, text: str) -> None:
         if not text:
@@ -198,10 +208,3 @@ class ScriptJudge:
             compile_json_path(json_path)
         except PatternError as error:
             self._faults.add(path, str(error))
-
-
-def _takes_rows(workflow: workflow_pb2.Workflow) -> bool:
-    """Whether anything in a workflow can make use of feeds."""
-    return bool(workflow.class_name) or any(
-        step.HasField("http") or step.HasField("graphql") for step in workflow.steps
-    )

@@ -1,16 +1,16 @@
-"""Judges the templates of a request: their syntax, and that everything they name is there when they are filled in."""
+"""Judges the templates of a step: their syntax, and that everything they name is there when they are filled in."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
-from google.protobuf.struct_pb2 import Value
+from google.protobuf.message import Message
 
-from hyperscale.v1 import workflow_pb2
 from hyperscale.workload.faults import FaultCollector
 from hyperscale.workload.feeds import FeedTable
+from hyperscale.workload.template_places import PlaceKind, places_of
 from hyperscale.workload.templates import (
     VARIABLES,
     ColumnUse,
@@ -43,20 +43,17 @@ class TemplateJudge:
         self._feeds = feeds
         self._job_variables = job_variables
 
-    def judge(self, path: str, http: workflow_pb2.HttpRequest, variables: Collection[str]) -> None:
-        """Note every fault of the templates in a request; `variables` are those that earlier steps have extracted."""
-        self._request(path, http.url, _texts(path, http), variables)
-
-    def judge_graphql(self, path: str, graphql: workflow_pb2.GraphqlRequest, variables: Collection[str]) -> None:
-        """Note every fault of the templates in an operation, as `judge`."""
-        self._request(path, graphql.url, _graphql_texts(path, graphql), variables)
-
-    def _request(self, path: str, url: str, texts: Iterator[tuple[str, str]], variables: Collection[str]) -> None:
-        for at, text in texts:
-            if has_template(text):
-                self._template(at, text, variables)
-        if not is_path(url) and has_template(_fixed_part(url)):
-            self._faults.add(f"{path}.url", "must not have a template in the scheme or host, only in path and query")
+    def judge(self, path: str, action: Message, variables: Collection[str]) -> None:
+        """Note every fault of the templates in a step's action; `variables` are those that earlier steps have extracted."""
+        for place in places_of(action):
+            if not has_template(place.text):
+                continue
+            self._template(f"{path}{place.path}", place.text, variables)
+            is_absolute = place.kind is PlaceKind.URL and not is_path(place.text)
+            if is_absolute and has_template(_fixed_part(place.text)):
+                self._faults.add(
+                    f"{path}{place.path}", "must not have a template in the scheme or host, only in path and query"
+                )
 
     def _template(self, path: str, text: str, variables: Collection[str]) -> None:
         try:
@@ -102,39 +99,3 @@ def _fixed_part(url: str) -> str:
     """Scheme and host of a URL, as far as they are there."""
     found = _FIXED_PART.match(url)
     return found[0] if found else url
-
-
-def _texts(path: str, http: workflow_pb2.HttpRequest) -> Iterator[tuple[str, str]]:
-    """Every text of a request that may be a template, with its path."""
-    yield from _head_texts(path, http.url, http.headers)
-    if http.HasField("text"):
-        yield f"{path}.text", http.text
-    if http.HasField("json"):
-        yield from _json_texts(f"{path}.json", http.json)
-
-
-def _graphql_texts(path: str, graphql: workflow_pb2.GraphqlRequest) -> Iterator[tuple[str, str]]:
-    """As `_texts`, of an operation."""
-    yield from _head_texts(path, graphql.url, graphql.headers)
-    yield f"{path}.query", graphql.query
-    yield from _json_texts(f"{path}.variables", graphql.variables)
-
-
-def _head_texts(path: str, url: str, headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    yield f"{path}.url", url
-    for name in sorted(headers):
-        yield f"{path}.headers[{name[:80]!r}]", headers[name]
-
-
-def _json_texts(path: str, value: Value) -> Iterator[tuple[str, str]]:
-    match value.WhichOneof("kind"):
-        case "string_value":
-            yield path, value.string_value
-        case "struct_value":
-            for key in sorted(value.struct_value.fields):
-                yield from _json_texts(f"{path}.{key[:80]}", value.struct_value.fields[key])
-        case "list_value":
-            for index, entry in enumerate(value.list_value.values):
-                yield from _json_texts(f"{path}[{index}]", entry)
-        case _:
-            return

@@ -48,6 +48,9 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NAME_RULE: Final = "must be 1 to 64 letters, digits, '-', '_' or '.'"
 _PRINTABLE_ASCII: Final = re.compile(r"[\x20-\x7e]*")
 
+_CALLED_BACK_ONLY: Final = frozenset({"http", "graphql"})
+"""Actions that no client runs: a workflow is made of these, or of others."""
+
 _BUNDLED_FAULT: Final = (
     f"{BUNDLED_TARGET!r} is the server that `hyperscale run` starts beside the job; "
     "name the URL of a server that the workers can reach"
@@ -181,9 +184,9 @@ class _Judge:
             self._action(f"{path}.steps[{index}]", step, http_judge, has_class=bool(workflow.class_name))
 
     def _place_in_workflow(self, path: str, step: workflow_pb2.Step, actions: set[str | None]) -> None:
-        """Requests run on callbacks, other protocols in tasks: one workflow is made of one of them."""
-        if step.HasField("websocket") and actions & {"http", "graphql"}:
-            self._faults.add(f"{path}.websocket", "must be in a workflow without http and graphql steps")
+        action = step.WhichOneof("action")
+        if action is not None and action not in _CALLED_BACK_ONLY and actions & _CALLED_BACK_ONLY:
+            self._faults.add(f"{path}.{action}", "must be in a workflow without http and graphql steps")
 
     def _action(self, path: str, step: workflow_pb2.Step, http_judge: HttpJudge, *, has_class: bool) -> None:
         match step.WhichOneof("action"):

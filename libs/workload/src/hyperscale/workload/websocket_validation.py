@@ -17,12 +17,10 @@ from hyperscale.workload.limits import (
     check_length,
 )
 from hyperscale.workload.patterns import PatternError, compile_regex
-from hyperscale.workload.templates import has_template
 from hyperscale.workload.urls import FIELD_NAME, is_path
 
 _SCHEME: Final = re.compile(r"ws(s?)://", re.IGNORECASE)
 _LIBRARY_HEADERS: Final = re.compile(r"upgrade|sec-websocket-.*", re.IGNORECASE)
-_TEMPLATE_FAULT: Final = "must not have a {{template}}: they are filled in http and graphql steps only"
 
 
 class WebSocketJudge:
@@ -55,17 +53,13 @@ class WebSocketJudge:
             timeout=session.timeout if session.HasField("timeout") else None,
         )
         self._http_judge.judge(path, request)
-        self._no_template(f"{path}.url", session.url)
         for name in sorted(session.headers):
             at = f"{path}.headers[{name[:80]!r}]"
-            self._no_template(at, session.headers[name])
             if _LIBRARY_HEADERS.fullmatch(name):
                 self._faults.add(at, "is set by the engine")
 
     def _action(self, path: str, action: workflow_pb2.WebSocketAction) -> None:
         match action.WhichOneof("action"):
-            case "send_text":
-                self._no_template(f"{path}.send_text", action.send_text)
             case "expect":
                 self._expectation(f"{path}.expect", action.expect)
             case None:
@@ -91,7 +85,3 @@ class WebSocketJudge:
             compile_regex(pattern)
         except PatternError as error:
             self._faults.add(path, str(error))
-
-    def _no_template(self, path: str, text: str) -> None:
-        if has_template(text):
-            self._faults.add(path, _TEMPLATE_FAULT)

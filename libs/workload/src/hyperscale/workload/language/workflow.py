@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Protocol, TypeVar
 
+from hyperscale.workload.language.client_kinds import ClientKind
 from hyperscale.workload.language.errors import ContextError, WorkflowDefinitionError
 from hyperscale.workload.language.http import HttpClient
 from hyperscale.workload.language.profiles import Profile
+from hyperscale.workload.language.websocket import WebSocketClient
 
 _DEPENDENCIES: Final = "hyperscale_depends_on"
 
@@ -36,6 +38,10 @@ class Surroundings(Protocol):
 
     def row_of(self, feed: str) -> Mapping[str, str]:
         """The user's current row of a feed."""
+        ...
+
+    def client(self, kind: ClientKind) -> Any:
+        """The user's client for another protocol, made when it is first asked for and closed with the user."""
         ...
 
     def check(self, name: str, *, passed: bool) -> None:
@@ -81,6 +87,12 @@ class Workflow:
     def http(self) -> HttpClient:
         """HTTP requests, each measured as one of the current step."""
         return self._surroundings.http
+
+    @property
+    def ws(self) -> WebSocketClient:
+        """WebSockets, each session measured as a call of the current step."""
+        client: WebSocketClient = self._surroundings.client(ClientKind.WEBSOCKET)
+        return client
 
     @property
     def target(self) -> str:

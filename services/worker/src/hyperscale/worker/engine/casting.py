@@ -7,13 +7,17 @@ from typing import Protocol
 
 from hyperscale.v1 import engine_pb2
 from hyperscale.worker.engine.admission import IterationStock, Seat
+from hyperscale.worker.engine.clients import UserClients
 from hyperscale.worker.engine.clients.protocol import ClientContext, Measurement
 from hyperscale.worker.engine.coded import CodedCasting
 from hyperscale.worker.engine.coroutine_user import CoroutineUser, DeclaredScript
 from hyperscale.worker.engine.dialogue import Dialogues
+from hyperscale.worker.engine.errors import PlanError
 from hyperscale.worker.engine.plan import runs_on_callbacks
 from hyperscale.worker.engine.population import User, UserMaker
+from hyperscale.worker.engine.step_templates import StepTemplate
 from hyperscale.worker.engine.user import RunParts, VirtualUser
+from hyperscale.workload.templates import TemplateSyntaxError
 
 
 class Casting(Protocol):
@@ -49,19 +53,22 @@ class DeclaredCasting:
     """Declared steps of which at least one is not HTTP/1.1: each is run by the client of its protocol."""
 
     def __init__(self, start: engine_pb2.EngineStart) -> None:
+        """Raises PlanError."""
         self._start = start
+        self._dialogues = Dialogues(start)
+        try:
+            self._steps = [StepTemplate(step) for step in start.workflow.steps]
+        except TemplateSyntaxError as error:
+            raise PlanError(f"workflow {start.workflow.name!r}: {error}") from error
 
     def user_maker(self, parts: RunParts, tasks: asyncio.TaskGroup) -> UserMaker:
         """See `Casting`."""
 
         def make(stock: IterationStock, seat: Seat) -> User:
-            context = ClientContext(
-                measurement=Measurement(parts.recorder),
-                target=self._start.target,
-                http_options=self._start.http_options,
-                tls=parts.connectors.network.tls,
-            )
-            script = DeclaredScript(self._start.workflow.steps, context)
+            start = self._start
+            context = ClientContext(Measurement(parts.recorder), start.target, start.http_options, parts)
+            dialogue = self._dialogues.next_dialogue(parts.recorder)
+            script = DeclaredScript(self._steps, dialogue, UserClients(context))
             return CoroutineUser(script, parts, tasks, stock, seat)
 
         return make

@@ -12,8 +12,9 @@ from typing import Any, Final
 from hyperscale.v1 import engine_pb2, job_pb2, workflow_pb2
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.worker.engine.admission import IterationStock, Seat
+from hyperscale.worker.engine.clients import UserClients
 from hyperscale.worker.engine.clients.http import RequestBook, UserHttp
-from hyperscale.worker.engine.clients.protocol import Measurement
+from hyperscale.worker.engine.clients.protocol import ClientContext, Measurement
 from hyperscale.worker.engine.connection import HttpConnection
 from hyperscale.worker.engine.coroutine_user import CoroutineUser
 from hyperscale.worker.engine.errors import PlanError
@@ -25,6 +26,7 @@ from hyperscale.worker.engine.user import RunParts
 from hyperscale.workload.bundles import BundleError
 from hyperscale.workload.context import MAX_CONTEXT_BYTES
 from hyperscale.workload.feeds import FeedError
+from hyperscale.workload.language.client_kinds import ClientKind
 from hyperscale.workload.language.describing import metrics_of_class
 from hyperscale.workload.language.errors import ContextError, RequestError, VariableError, WorkflowDefinitionError
 from hyperscale.workload.language.loading import LoadedBundle, UserCodeError
@@ -107,9 +109,9 @@ class UserSurroundings:
     """What one user's workflow works with; see `Surroundings` of the language."""
 
     http: UserHttp
+    clients: UserClients
     target: str
     context: SharedContext
-    measurement: Measurement
     recorder: Recorder
     given: GivenData
     rows: dict[str, FeedRow] = field(default_factory=dict)
@@ -123,9 +125,13 @@ class UserSurroundings:
         """The current row of a feed."""
         return self.rows[feed]
 
+    def client(self, kind: ClientKind) -> Any:
+        """The user's client for a protocol, made when it is first asked for."""
+        return self.clients.of_kind(kind)
+
     def check(self, name: str, *, passed: bool) -> None:
         """Count the outcome of a check."""
-        self.recorder.step_now(self.measurement.step_name).checks.check(name).count(held=passed)
+        self.recorder.step_now(self.clients.measurement.step_name).checks.check(name).count(held=passed)
 
     def provide(self, name: str, json_text: str) -> None:
         """Keep a value for the workflows that depend on this one."""
@@ -161,16 +167,16 @@ class CodedScript:
     @property
     def connections(self) -> Sequence[HttpConnection]:
         """HTTP connections that it has opened last."""
-        return list(self._surroundings.http.connections.values())
+        return [*self._surroundings.http.connections.values(), *self._surroundings.clients.connections]
 
     @property
     def measurement(self) -> Measurement:
         """Where its calls are measured."""
-        return self._surroundings.measurement
+        return self._surroundings.clients.measurement
 
     def expire(self, now: float, task: asyncio.Task[None]) -> None:
         """Give up requests, and the step when it has taken too long. A timer for each step would cost as much as a request."""
-        for connection in self._surroundings.http.connections.values():
+        for connection in self.connections:
             connection.expire(now)
         if now >= self._deadline and not self._is_late:
             self._is_late = True
@@ -184,7 +190,7 @@ class CodedScript:
         """Run the steps in order."""
         surroundings = self._surroundings
         for index, name, timeout_seconds, run in self._steps:
-            surroundings.measurement.step_name = name
+            surroundings.clients.measurement.step_name = name
             surroundings.http.step_index = index
             self._is_late, self._deadline = False, perf_counter() + timeout_seconds
             try:
@@ -221,6 +227,7 @@ class CodedScript:
     async def close(self) -> None:
         """Close the connections."""
         self._surroundings.http.close()
+        await self._surroundings.clients.close()
 
     def _report(self, step_name: str, error: BaseException, run: StepCoroutine) -> None:
         """Count an exception, and keep what it says."""
@@ -265,11 +272,10 @@ class CodedCasting:
         book = RequestBook(parts, self._start.target)
 
         def make(stock: IterationStock, seat: Seat) -> User:
-            measurement = Measurement(parts.recorder)
-            http = UserHttp(parts, book, measurement)
-            surroundings = UserSurroundings(
-                http, self._start.target, self._context, measurement, parts.recorder, self._given
-            )
+            start = self._start
+            clients = UserClients(ClientContext(Measurement(parts.recorder), start.target, start.http_options, parts))
+            http = UserHttp(parts, book, clients.measurement)
+            surroundings = UserSurroundings(http, clients, start.target, self._context, parts.recorder, self._given)
             script = CodedScript(self._instance(surroundings), self._steps, surroundings, self._bundle)
             return CoroutineUser(script, parts, tasks, stock, seat)
 

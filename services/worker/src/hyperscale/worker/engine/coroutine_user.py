@@ -11,14 +11,16 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Protocol
 
-from hyperscale.v1 import workflow_pb2
 from hyperscale.worker.engine.admission import IterationStock, Seat
-from hyperscale.worker.engine.clients import client_factory
-from hyperscale.worker.engine.clients.protocol import CallError, ClientContext, Measurement, ProtocolClient
+from hyperscale.worker.engine.clients import UserClients
+from hyperscale.worker.engine.clients.protocol import CallError, Measurement
 from hyperscale.worker.engine.connection import HttpConnection
+from hyperscale.worker.engine.dialogue import Dialogue
 from hyperscale.worker.engine.load_plan import pause_of
 from hyperscale.worker.engine.models.load import ArrivalLoad
+from hyperscale.worker.engine.models.reply import CallReply
 from hyperscale.worker.engine.pacing import pause_seconds
+from hyperscale.worker.engine.step_templates import StepTemplate
 from hyperscale.worker.engine.user import RunParts
 
 
@@ -120,7 +122,7 @@ class CoroutineUser:
         await asyncio.sleep(pause_seconds(self._failures_in_a_row) if self._failures_in_a_row else 0)
 
     async def _next_start(self) -> float | None:
-        """When the next iteration starts; None when there is none for this user."""
+        """When the next iteration starts; None when there is none for this user any more."""
         await self._think()
         if self._stock.take():
             if not self._script.prepare():
@@ -148,54 +150,65 @@ class CoroutineUser:
 
 
 class DeclaredScript:
-    """Declared steps, each run by the client of its protocol; a failed one does not end the iteration."""
+    """Declared steps of any protocols, each run by its client; a failed one does not end the iteration."""
 
-    def __init__(self, steps: Sequence[workflow_pb2.Step], context: ClientContext) -> None:
+    def __init__(self, steps: Sequence[StepTemplate], dialogue: Dialogue, clients: UserClients) -> None:
         self._steps = steps
-        self._context = context
-        self._clients: dict[str, ProtocolClient] = {}
+        self._dialogue = dialogue
+        self._clients = clients
 
     @property
     def connections(self) -> Sequence[HttpConnection]:
-        """None: HTTP clients of declared steps keep their own."""
-        return ()
+        """HTTP connections that its clients have opened last."""
+        return self._clients.connections
 
     @property
     def measurement(self) -> Measurement:
         """Where its calls are measured."""
-        return self._context.measurement
+        return self._clients.measurement
 
     def expire(self, now: float, task: asyncio.Task[None]) -> None:
-        """Nothing to do: clients look after their time limits themselves."""
+        """Give up HTTP requests; other clients look after their time limits themselves."""
+        for connection in self._clients.connections:
+            connection.expire(now)
 
     def prepare(self) -> bool:
-        """Nothing to get ready."""
-        return True
+        """Take the rows of feeds; whether there were any."""
+        return self._dialogue.begin()
 
     async def iterate(self) -> bool:
-        """Run the steps in order."""
-        outcomes = [await self._run(step) for step in self._steps]
-        return any(outcomes)
+        """Run the steps in order, until one lacks what later ones need of it."""
+        has_got_through = False
+        for template in self._steps:
+            goes_on, got_through = await self._run(template)
+            has_got_through = has_got_through or got_through
+            if not goes_on:
+                break
+        return has_got_through
 
     async def close(self) -> None:
         """Close the clients."""
-        for client in self._clients.values():
-            await client.close()
+        await self._clients.close()
 
-    async def _run(self, step: workflow_pb2.Step) -> bool:
-        self._context.measurement.step_name = step.name
+    async def _run(self, template: StepTemplate) -> tuple[bool, bool]:
+        """Whether the iteration goes on, and whether the step's calls got through."""
+        step = self._dialogue.filled_step(template)
+        self.measurement.step_name = step.name
+        client = self._clients.of_action(step.WhichOneof("action") or "")
         try:
-            await self._client(step.WhichOneof("action") or "").run(step)
-            got_through = True
-        except CallError:
-            got_through = False
+            finding = self._dialogue.heard(step.name, await client.run(step))
+            goes_on, got_through = finding.goes_on, True
+            if finding.rejection is not None:
+                client.reject(finding.rejection)
+        except CallError as error:
+            goes_on, got_through = self._failed(step.name, error.reply), False
         think_time = pause_of(step.think_time)
         if think_time is not None:
             await asyncio.sleep(think_time.draw_seconds())
-        return got_through
+        return goes_on, got_through
 
-    def _client(self, action: str) -> ProtocolClient:
-        client = self._clients.get(action)
-        if client is None:
-            client = self._clients[action] = client_factory(action)(self._context)
-        return client
+    def _failed(self, step_name: str, reply: CallReply | None) -> bool:
+        """The call has failed, and was counted; whether the iteration goes on."""
+        if reply is None:
+            return self._dialogue.missed(step_name)
+        return self._dialogue.heard(step_name, reply).goes_on

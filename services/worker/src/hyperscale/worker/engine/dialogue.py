@@ -6,17 +6,18 @@ with any of this.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from hyperscale.v1 import engine_pb2
+from hyperscale.v1 import engine_pb2, workflow_pb2
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.worker.engine.errors import PlanError
 from hyperscale.worker.engine.feeds import RunFeeds
 from hyperscale.worker.engine.inspection import CompiledExtraction, Findings, compile_inspection, is_inspected
-from hyperscale.worker.engine.models.http import Answer
 from hyperscale.worker.engine.models.plan import EncodedStep, Plan
+from hyperscale.worker.engine.models.reply import Response
 from hyperscale.worker.engine.recorder import Recorder
+from hyperscale.worker.engine.step_templates import StepTemplate
 from hyperscale.worker.engine.templates import FeedRow, TemplateScope
 from hyperscale.workload.feeds import FeedError
 from hyperscale.workload.patterns import PatternError
@@ -24,6 +25,19 @@ from hyperscale.workload.shares import LoadPart
 from hyperscale.workload.templates import VARIABLES
 
 _MOST_NUMBERS: Final = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What came of looking into a response."""
+
+    goes_on: bool
+    """Whether the iteration does: later steps have what they need of this response."""
+    rejection: pb.ErrorClass.ValueType | None = None
+    """Why the request failed although its response was whole and expected; None when it did not."""
+
+
+_NOTHING_AMISS: Final = Finding(goes_on=True)
 
 
 class Dialogues:
@@ -45,11 +59,14 @@ class Dialogues:
 
     def of_next_user(self, plan: Plan, recorder: Recorder) -> Dialogue | None:
         """The dialogue of one more user; None when the workflow needs none."""
-        if self.inspections or self.feeds or any(step.template for step in plan.steps):
-            rows: dict[str, FeedRow] = {VARIABLES: self._variables}
-            scope = TemplateScope(vu=next(self._user_numbers, 0), next_counter=self._next_counter, rows=rows)
-            return Dialogue(self, scope, recorder)
-        return None
+        is_needed = self.inspections or self.feeds or any(step.template for step in plan.steps)
+        return self.next_dialogue(recorder) if is_needed else None
+
+    def next_dialogue(self, recorder: Recorder) -> Dialogue:
+        """The dialogue of one more user."""
+        rows: dict[str, FeedRow] = {VARIABLES: self._variables}
+        scope = TemplateScope(vu=next(self._user_numbers, 0), next_counter=self._next_counter, rows=rows)
+        return Dialogue(self, scope, recorder)
 
     def _next_counter(self) -> int:
         return next(self._counter)
@@ -81,33 +98,28 @@ class Dialogue:
         self.filled = filled
         return filled
 
-    def heard(self, step: EncodedStep, answer: Answer, *, is_expected: bool) -> bool:
-        """Look into the response; whether the iteration goes on.
+    def filled_step(self, template: StepTemplate) -> workflow_pb2.Step:
+        """The step with its templates filled in, for the client that runs it now."""
+        return template.fill(self._scope)
 
-        Parameters
-        ----------
-        is_expected
-            Whether the status was expected: otherwise the request has failed already, and does so once.
-        """
-        inspection = self._run.inspections.get(step.name)
+    def heard(self, step_name: str, response: Response) -> Finding:
+        """Look into the response: count its checks, keep what is extracted."""
+        inspection = self._run.inspections.get(step_name)
         if inspection is None:
-            return True
-        findings = Findings(answer)
-        statistics = self._recorder.step_now(step.name)
+            return _NOTHING_AMISS
+        findings = Findings(response)
+        statistics = self._recorder.step_now(step_name)
         for check in inspection.checks:
             statistics.checks.check(check.name).count(held=check.holds(findings))
         goes_on = all(self._extract(extraction, findings) for extraction in inspection.extractions)
-        rejection = inspection.rejection(findings) or (None if goes_on else pb.ERROR_CLASS_CHECK)
-        if rejection is not None and is_expected:
-            self._recorder.rejected(step, rejection, answer.ended)
-        return goes_on
+        return Finding(goes_on, inspection.rejection(findings) or (None if goes_on else pb.ERROR_CLASS_CHECK))
 
-    def missed(self, step: EncodedStep) -> bool:
+    def missed(self, step_name: str) -> bool:
         """There was no response: every check fails; whether the iteration goes on."""
-        inspection = self._run.inspections.get(step.name)
+        inspection = self._run.inspections.get(step_name)
         if inspection is None:
             return True
-        statistics = self._recorder.step_now(step.name)
+        statistics = self._recorder.step_now(step_name)
         for check in inspection.checks:
             statistics.checks.check(check.name).count(held=False)
         return all(self._extract(extraction, None) for extraction in inspection.extractions)

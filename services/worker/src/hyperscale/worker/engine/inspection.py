@@ -12,7 +12,7 @@ from google.protobuf.json_format import MessageToDict
 from hyperscale.v1 import script_pb2, workflow_pb2
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.worker.engine.decoding import UndecodableBodyError, decode_body
-from hyperscale.worker.engine.models.http import Answer
+from hyperscale.worker.engine.models.reply import Response
 from hyperscale.workload.json_values import json_text, with_whole_numbers
 from hyperscale.workload.patterns import CompiledRegex, FindFirst, compile_json_path, compile_regex
 from hyperscale.workload.timestamps import seconds_of
@@ -27,22 +27,22 @@ _BODY_SOURCES: Final = frozenset({"json_path", "regex"})
 class Findings:
     """A response, decoded as far as somebody asks."""
 
-    __slots__ = ("_answer", "_body", "_json")
+    __slots__ = ("_body", "_json", "_response")
 
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
+    def __init__(self, response: Response) -> None:
+        self._response = response
         self._body: bytes | None = None
         self._json: tuple[object] | tuple[()] | None = None
 
     @property
     def status(self) -> int:
         """Status of the response."""
-        return self._answer.status
+        return self._response.status
 
     @property
     def duration_seconds(self) -> float:
-        """From the first byte sent to the last byte received."""
-        return self._answer.ended - self._answer.started
+        """How long it took."""
+        return self._response.duration_seconds
 
     @property
     def body(self) -> bytes:
@@ -63,11 +63,11 @@ class Findings:
 
     def fields(self, name: bytes) -> list[str]:
         """Values of a header field, by its name in lower case."""
-        return [value.decode("latin-1").strip() for value in self._answer.values_of(name)]
+        return [value.decode("latin-1").strip() for value in self._response.values_of(name)]
 
     def _decoded(self) -> bytes:
-        codings = b",".join(self._answer.values_of(b"content-encoding")).decode("latin-1")
-        body = self._answer.body[:MAX_INSPECTED_BYTES]
+        codings = b",".join(self._response.values_of(b"content-encoding")).decode("latin-1")
+        body = self._response.body[:MAX_INSPECTED_BYTES]
         try:
             return decode_body(codings, body, MAX_INSPECTED_BYTES) if codings else body
         except UndecodableBodyError:

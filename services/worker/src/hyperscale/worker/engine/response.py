@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from hyperscale.worker.engine.errors import MalformedResponseError
-from hyperscale.worker.engine.models.http import HeaderFields
+from hyperscale.worker.engine.models.reply import HeaderFields
 
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024

@@ -115,11 +115,11 @@ class MarkedRequest:
         return RequestTemplate(tuple(self._parts(head + end)), tuple(self._parts(content)))
 
     def _mark(self) -> None:
-        self.http.url = self._marked(self.http.url, _in_url, _in_url_raw)
+        self.http.url = self._marked(self.http.url, in_url, in_url_raw)
         for name in list(self.http.headers):
-            self.http.headers[name] = self._marked(self.http.headers[name], _in_header, _in_header)
+            self.http.headers[name] = self._marked(self.http.headers[name], in_header, in_header)
         if self.http.HasField("text"):
-            self.http.text = self._marked(self.http.text, _as_it_is, _as_it_is)
+            self.http.text = self._marked(self.http.text, as_it_is, as_it_is)
         if self.http.HasField("json"):
             self._mark_json(self.http.json)
 
@@ -128,7 +128,7 @@ class MarkedRequest:
             case "string_value" if has_template(value.string_value):
                 first = len(self._fillers)
                 parts = parse_template(value.string_value)
-                value.string_value = self._marked(value.string_value, _in_json, _as_it_is)
+                value.string_value = self._marked(value.string_value, _in_json, as_it_is)
                 if len(parts) == 1 and isinstance(parts[0], Slot) and parts[0].is_raw:
                     self._bare.add(first)
             case "struct_value":
@@ -149,7 +149,7 @@ class MarkedRequest:
         )
 
     def _marker(self, slot: Slot, escape: Escape) -> str:
-        self._fillers.append(_Filler(_maker(slot.expression), escape))
+        self._fillers.append(_Filler(value_maker(slot.expression), escape))
         return f"{self._prefix}{len(self._fillers) - 1}e"
 
     def _parts(self, data: bytes) -> Iterator[bytes | _Filler]:
@@ -166,7 +166,8 @@ class MarkedRequest:
             yield data[position:]
 
 
-def _maker(expression: Expression) -> MakeValue:
+def value_maker(expression: Expression) -> MakeValue:
+    """What makes the value of a slot."""
     match expression:
         case QuotedText(text):
             return lambda _: text
@@ -195,15 +196,17 @@ _FUNCTION_MAKERS: Final[Mapping[TemplateFunction, Callable[[FunctionCall], MakeV
 }
 
 
-def _in_url(value: str) -> bytes:
+def in_url(value: str) -> bytes:
+    """Percent-encoded wholly."""
     return quote(value, safe="", errors="replace").encode()
 
 
-def _in_url_raw(value: str) -> bytes:
+def in_url_raw(value: str) -> bytes:
+    """Percent-encoded as far as no URL could have it."""
     return quote(value, safe=_URL_SAFE, errors="replace").encode()
 
 
-def _in_header(value: str) -> bytes:
+def in_header(value: str) -> bytes:
     """A line break would begin another field: it becomes a space, as the other control characters do."""
     return _CONTROL.sub(" ", value).encode(errors="replace")
 
@@ -212,5 +215,6 @@ def _in_json(value: str) -> bytes:
     return json.dumps(value, ensure_ascii=False)[1:-1].encode(errors="replace")
 
 
-def _as_it_is(value: str) -> bytes:
+def as_it_is(value: str) -> bytes:
+    """Not escaped."""
     return value.encode(errors="replace")

@@ -164,7 +164,7 @@ class VirtualUser:
         """The request under way got no whole response."""
         step = self._steps[self._position]
         self._recorder.failure(step, error_class, sent_bytes, received_bytes)
-        if self._dialogue is not None and not self.has_ended and not self._dialogue.missed(step):
+        if self._dialogue is not None and not self.has_ended and not self._dialogue.missed(step.name):
             self._skip_rest()
         self._recover(error_class)
 
@@ -204,8 +204,12 @@ class VirtualUser:
         """The step has its response, after all redirects."""
         if self._browsing is not None:
             self._browsing.arrive()
-        if self._dialogue is not None and not self._dialogue.heard(step, answer, is_expected=is_expected):
-            self._skip_rest()
+        if self._dialogue is not None:
+            finding = self._dialogue.heard(step.name, answer)
+            if finding.rejection is not None and is_expected:
+                self._recorder.rejected(step, finding.rejection, answer.ended)
+            if not finding.goes_on:
+                self._skip_rest()
         self._go_on(answer.ended)
 
     def _skip_rest(self) -> None:

@@ -18,8 +18,9 @@ from hyperscale.worker.engine.browsing import Browsing, RedirectError
 from hyperscale.worker.engine.clients.protocol import Measurement
 from hyperscale.worker.engine.connection import HttpConnection
 from hyperscale.worker.engine.decoding import decode_body
-from hyperscale.worker.engine.models.http import Answer, ConnectPhases, HeaderFields
+from hyperscale.worker.engine.models.http import Answer, ConnectPhases
 from hyperscale.worker.engine.models.plan import EncodedStep
+from hyperscale.worker.engine.models.reply import HeaderFields
 from hyperscale.worker.engine.plan import encode_step
 from hyperscale.worker.engine.user import RunParts
 from hyperscale.workload.language.errors import RequestError

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hyperscale.worker.engine.models.plan import EncodedStep
-
-HeaderFields = tuple[tuple[bytes, bytes], ...]
-"""Names in lower case, in the order in which they came."""
+from hyperscale.worker.engine.models.reply import HeaderFields
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -40,6 +38,11 @@ class Answer:
     first_byte: float
     ended: float
     received_bytes: int
+
+    @property
+    def duration_seconds(self) -> float:
+        """From the first byte sent to the last byte received."""
+        return self.ended - self.started
 
     def values_of(self, name: bytes) -> list[bytes]:
         """Values of a header field, by its name in lower case."""

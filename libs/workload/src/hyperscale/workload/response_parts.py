@@ -1,0 +1,26 @@
+"""What the response of a step has, by protocol: what checks can look at and extractions can take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseParts:
+    """What there is besides a body."""
+
+    statuses: range | None
+    """Statuses that there can be; None when there is no status."""
+    has_headers: bool
+
+
+HTTP_RESPONSE: Final = ResponseParts(range(100, 600), has_headers=True)
+
+RESPONSES: Final[Mapping[str, ResponseParts]] = {
+    "http": HTTP_RESPONSE,
+    "graphql": HTTP_RESPONSE,
+    "websocket": HTTP_RESPONSE,
+}
+"""By action of a step. What the status, the headers and the body are, the action's message says."""
