@@ -47,7 +47,7 @@ class Outcome:
 
     @property
     def elapsed_seconds(self) -> float:
-        return (self.last.finished_at.ToNanoseconds() - self.last.started_at.ToNanoseconds()) / 1e9
+        return self.last.elapsed.ToTimedelta().total_seconds()
 
 
 def failures_of(stats: pb.WorkflowStats) -> dict[str, int]:

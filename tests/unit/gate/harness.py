@@ -31,7 +31,7 @@ from hyperscale.v1 import (
     workflow_pb2,
 )
 from hyperscale.workload.statistics import WorkflowStatistics
-from hyperscale.workload.timestamps import timestamp
+from hyperscale.workload.timestamps import duration, timestamp
 from tests.support.waiting import until, until_answer
 
 
@@ -142,6 +142,7 @@ class GateInMemory:
             "fence_token": self.fence(job_id),
             "status": job_pb2.JOB_STATUS_RUNNING,
             "started_at": timestamp(time.time()),
+            "elapsed": duration(0),
             "statistics": measured(requests),
         }
         progress = progress_pb2.JobProgress(

@@ -10,7 +10,7 @@ from hyperscale.gate.models.orders import CallOrigin
 from hyperscale.gate.models.part import waiting_reason
 from hyperscale.runtime.errors import LEADER_KEY, ErrorReason, HyperscaleError
 from hyperscale.v1 import dispatch_pb2, gate_service_pb2, job_pb2, progress_pb2, statistics_pb2
-from hyperscale.workload.timestamps import timestamp
+from hyperscale.workload.timestamps import duration, timestamp
 from tests.support.waiting import until, until_answer
 from tests.unit.gate.conftest import StartGate
 from tests.unit.gate.harness import GateInMemory, heartbeat, measured, refusal, submission
@@ -55,19 +55,24 @@ async def test_the_result_is_the_exact_sum_of_the_datacenters(gate: GateInMemory
     job_id = await dispatched(gate, submission(thresholds=thresholds))
     gate.progress("east", job_id, 1, 50)
     assert gate.status(job_id) == RUNNING
-    begin, end = timestamp(1000), timestamp(1010)
-    gate.finish("east", job_id, requests=100, started_at=begin, finished_at=end)
-    gate.finish("west", job_id, requests=200, started_at=timestamp(1002), finished_at=timestamp(1015))
+    # The clocks of the datacenters differ by hours, which makes nothing longer or shorter.
+    gate.finish("east", job_id, requests=100, started_at=timestamp(9000), elapsed=duration(10))
+    gate.finish("west", job_id, requests=200, started_at=timestamp(1002), elapsed=duration(15))
     result = await gate.ended(job_id)
     assert (result.status, result.verdict) == (COMPLETED, job_pb2.VERDICT_PASSED)
     assert requests_of(list(result.statistics)) == 300
     assert result.metrics["http_reqs"].values["count"] == 300
-    assert result.metrics["http_reqs"].values["rate"] == pytest.approx(20)
-    assert result.elapsed.seconds == 15
+    assert result.metrics["http_reqs"].values["rate"] == pytest.approx(20, rel=0.01)
+    assert result.elapsed.ToMilliseconds() == pytest.approx(15_000, rel=0.01)
+    assert result.started_at.seconds == 1002
     assert [threshold.passed for threshold in result.thresholds] == [True, True, True]
     assert {part.result.datacenter: part.metrics["http_reqs"].values["count"] for part in result.datacenters} == {
         "east": 100,
         "west": 200,
+    }
+    assert {part.result.datacenter: part.metrics["http_reqs"].values["rate"] for part in result.datacenters} == {
+        "east": pytest.approx(10),
+        "west": pytest.approx(200 / 15),
     }
     assert not result.errors
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from hyperscale.gate.live_view import WindowView
+from hyperscale.gate.live_view import LiveMetrics, WindowView
 from hyperscale.gate.models.part import DatacenterPart
 from hyperscale.gate.stats import GlobalStatistics
 from hyperscale.gate.thresholds import JobThresholds
 from hyperscale.v1 import gate_service_pb2, job_pb2
+from hyperscale.workload.spans import LoadSpans
 from hyperscale.workload.statistics import WorkflowStatistics
-from hyperscale.workload.timestamps import seconds_of, timestamp
+from hyperscale.workload.timestamps import duration, seconds_of, timestamp
 from hyperscale.workload.windows import MergedWindow
 from tests.unit.gate.harness import measured
 
@@ -20,13 +21,17 @@ def second(part: DatacenterPart, start_seconds: int, requests: int) -> gate_serv
     statistics.take_totals(part.datacenter, 1, measured(1000))
     (stats,) = measured(requests)
     window = MergedWindow(start_seconds, {"shop": WorkflowStatistics.from_proto(stats)})
-    return WindowView({part.datacenter: part}, statistics, JobThresholds([])).of(window)
+    spans: LoadSpans[str] = LoadSpans()
+    if part.result is not None:
+        spans.heard(part.datacenter, seconds_of(part.result.elapsed), 5000, is_over=True)
+    live = LiveMetrics(statistics, spans, 5000)
+    return WindowView({part.datacenter: part}, live, JobThresholds([])).of(window)
 
 
 def test_seconds_at_the_edge_of_the_load_have_the_rate_of_their_part() -> None:
     part = DatacenterPart("east", started_at_seconds=1000.75)
     first, whole = second(part, 1000, 25), second(part, 1001, 100)
-    part.result = job_pb2.JobFinalResult(finished_at=timestamp(1010.5))
+    part.result = job_pb2.JobFinalResult(started_at=timestamp(1000.75), elapsed=duration(9.75))
     last = second(part, 1010, 50)
     assert [each.metrics["http_reqs"].values["rate"] for each in (first, whole, last)] == pytest.approx([100] * 3)
     assert [seconds_of(each.elapsed) for each in (first, whole, last)] == [0.25, 1.25, 9.75]

@@ -7,7 +7,7 @@ import pytest
 from hyperscale.gate.models.orders import CallOrigin
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.v1 import dispatch_pb2, job_pb2, progress_pb2, statistics_pb2
-from hyperscale.workload.timestamps import timestamp
+from hyperscale.workload.timestamps import duration, timestamp
 from tests.support.waiting import until, until_answer
 from tests.unit.gate.conftest import StartGate
 from tests.unit.gate.harness import GateInMemory, measured, submission
@@ -56,7 +56,7 @@ async def test_a_threshold_with_abort_on_fail_stops_every_datacenter_and_names_i
 async def test_the_delay_counts_from_the_first_load(gate: GateInMemory) -> None:
     stopping(gate, requests=10)
     job_id = await running(gate, threshold("http_req_duration", "max < 1ms", 60))
-    gate.progress("east", job_id, 1, 10, started_at=timestamp(time.time() - 50))
+    gate.progress("east", job_id, 1, 10, elapsed=duration(50))
     window = progress_pb2.WindowedStatsPush(
         job_id=job_id, datacenter="east", window_start=timestamp(int(time.time()) - 2), statistics=measured(10)
     )
@@ -65,7 +65,7 @@ async def test_the_delay_counts_from_the_first_load(gate: GateInMemory) -> None:
     assert run is not None
     await until(lambda: run.events.last_sequence > 3)
     assert run.stop is None
-    gate.progress("west", job_id, 1, 10, started_at=timestamp(time.time() - 61))
+    gate.progress("west", job_id, 1, 10, elapsed=duration(61))
     assert (await gate.ended(job_id)).status == FAILED
 
 

@@ -58,7 +58,7 @@ from hyperscale.v1.progress_pb2 import (
 )
 from hyperscale.v1.statistics_pb2 import StatsWindow
 from hyperscale.v1.workflow_pb2 import Workflow
-from hyperscale.workload.timestamps import timestamp
+from hyperscale.workload.timestamps import duration, timestamp
 from tests.support.shards import CLUSTER, DATACENTER, ENVIRONMENT, progress_of, stats, worker_heartbeat
 from tests.support.waiting import until
 
@@ -157,6 +157,7 @@ class ManagerInMemory:
         self._join_requests(identity, max_active_jobs)
         self._connections: dict[str, int] = {}
         self._sequences: dict[str, int] = defaultdict(int)
+        self._begun: dict[str, float] = {}
 
     def _on_worker_change(self, woken: asyncio.Event) -> Callable[[], None]:
         def wake() -> None:
@@ -183,7 +184,14 @@ class ManagerInMemory:
             woken=woken,
             interval_seconds=0.02,
         )
-        self.reporter = JobReporter(self.state, self.health, self.reports, self.beats, 1.0)
+        self.reporter = JobReporter(
+            state=self.state,
+            health=self.health,
+            reports=self.reports,
+            beats=self.beats,
+            interval_seconds=1.0,
+            clock=self.clock,
+        )
         completion = JobCompletion(
             state=self.state,
             leadership=self.leadership,
@@ -267,8 +275,9 @@ class ManagerInMemory:
         """A worker reports on the shard it was given last under that id; returns the report."""
         order = self.port.order(shard_id)
         self._sequences[shard_id] += 1
-        started_at = timestamp(self.clock.wall())
-        progress = progress_of(order, self._sequences[shard_id], requests, status=status, started_at=started_at)
+        begun = self._begun.setdefault(shard_id, self.clock.wall())
+        times = {"started_at": timestamp(begun), "elapsed": duration(self.clock.wall() - begun)}
+        progress = progress_of(order, self._sequences[shard_id], requests, status=status, **times)
         progress.MergeFrom(WorkflowProgress(**fields))  # type: ignore[arg-type]
         self.progress.take(worker_id, progress)
         return progress

@@ -15,7 +15,7 @@ from hyperscale.v1.job_pb2 import (
 )
 from hyperscale.v1.progress_pb2 import SHARD_STATUS_CANCELLED, SHARD_STATUS_COMPLETED, SHARD_STATUS_FAILED
 from hyperscale.v1.workflow_pb2 import PRIORITY_EXCLUSIVE
-from hyperscale.workload.timestamps import seconds_of, timestamp
+from hyperscale.workload.timestamps import duration, seconds_of, timestamp
 from tests.support.shards import requests_of, worker_heartbeat, workflow
 from tests.support.waiting import until
 from tests.unit.manager.harness import ManagerInMemory, dispatch
@@ -126,7 +126,25 @@ async def test_the_loss_of_a_worker_fails_the_job_and_stops_the_other_shards(man
     assert result.status == JOB_STATUS_FAILED
     assert "worker-1 was lost" in result.errors[0]
     assert requests_of(result) == 14
-    assert result.finished_at.seconds == 1_000_003
+    assert result.elapsed.ToMilliseconds() == 3100
+
+
+async def test_how_long_load_was_made_does_not_depend_on_the_clocks_of_workers(manager: ManagerInMemory) -> None:
+    manager.join("worker-1", PORT_1, 1)
+    manager.join("worker-2", PORT_2, 1)
+    await manager.intake.accept(dispatch("job-1", workflow("A")))
+    await until(lambda: len(manager.port.orders) == 2)
+    shard_of = {port: order.shard_id for port, order in manager.port.orders}
+    early, late = timestamp(1_000_000 - 3600), timestamp(1_000_000 + 3600)
+    manager.report("worker-1", shard_of[PORT_1], started_at=early, elapsed=duration(0))
+    manager.clock.now += 2
+    manager.report("worker-2", shard_of[PORT_2], started_at=late, elapsed=duration(0))
+    manager.clock.now += 8
+    manager.report("worker-1", shard_of[PORT_1], SHARD_STATUS_COMPLETED, started_at=early, elapsed=duration(10))
+    # This one is three seconds on its way, which its first report was not.
+    manager.clock.now += 5
+    manager.report("worker-2", shard_of[PORT_2], SHARD_STATUS_COMPLETED, started_at=late, elapsed=duration(10))
+    assert (await manager.final("job-1")).elapsed.ToMilliseconds() == 12_000
 
 
 async def test_shards_that_do_not_confirm_their_end_are_given_up(manager: ManagerInMemory) -> None:

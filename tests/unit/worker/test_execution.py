@@ -154,13 +154,27 @@ def test_a_frame_is_due_first_then_with_windows_or_after_a_second() -> None:
 
 def test_times_span_all_engines() -> None:
     shard = execution()
-    for slot, (start, end) in enumerate([(1001, 1005), (1000, 1004)]):
+    for slot, (start, seconds) in enumerate([(1001, 4), (1000, 4)]):
         done = report(1, SHARD_STATUS_COMPLETED)
         done.progress.started_at.seconds = start
-        done.progress.finished_at.seconds = end
+        done.progress.elapsed.seconds = seconds
         shard.engine_reported(slot, done, at(6))
-    final = frame(shard, at(6))
-    assert (final.started_at.seconds, final.finished_at.seconds) == (1000, 1005)
+    final = frame(shard, at(7))
+    assert (final.started_at.seconds, final.elapsed.seconds) == (1000, 5)
+
+
+def test_while_load_is_made_time_goes_on_between_reports_whatever_the_wall_clock_does() -> None:
+    shard = execution(1)
+    begun = report(1)
+    begun.progress.started_at.seconds = 1000
+    begun.progress.elapsed.seconds = 2
+    shard.engine_reported(0, begun, at(2))
+    assert frame(shard, Moment(monotonic=2.5, wall=9999)).elapsed.ToMilliseconds() == 2500
+    done = report(2, SHARD_STATUS_COMPLETED)
+    done.progress.started_at.seconds = 1000
+    done.progress.elapsed.seconds = 3
+    shard.engine_reported(0, done, Moment(monotonic=3.1, wall=0))
+    assert frame(shard, at(9)).elapsed.ToMilliseconds() == 3000
 
 
 def test_an_engine_that_dies_fails_the_shard_and_stops_the_others() -> None:
@@ -281,7 +295,7 @@ def test_a_shard_without_users_is_over_at_once() -> None:
     shard = execution(0)
     final = frame(shard, at(0))
     assert (final.status, final.totals.iterations) == (SHARD_STATUS_COMPLETED, 0)
-    assert (final.HasField("started_at"), final.finished_at.seconds) == (False, 1000)
+    assert (final.HasField("started_at"), final.HasField("elapsed")) == (False, False)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,11 @@ def duration(seconds: float) -> Duration:
     return Duration(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1000)
 
 
+def duration_or_none(seconds: float | None) -> Duration | None:
+    """The length of time, or nothing when there is none."""
+    return None if seconds is None else duration(seconds)
+
+
 def seconds_of(message: Timestamp | Duration) -> float:
     """Seconds of an instant or of a length of time."""
     return message.seconds + message.nanos / 1e9

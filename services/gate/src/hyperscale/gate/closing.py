@@ -7,7 +7,7 @@ import math
 
 from hyperscale.gate.job_run import JobRun
 from hyperscale.gate.leases import JobLeases
-from hyperscale.gate.results import merged_result, unjudged_result
+from hyperscale.gate.results import JobEnd, merged_result, unjudged_result
 from hyperscale.gate.store import JobStore
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.coordination import CoordinationUnavailableError, Lease, LeaseLostError
@@ -32,7 +32,8 @@ class JobCloser:
             run.close_windows(math.inf, ())
             run.advance(job_pb2.JOB_STATUS_COMPLETING)
             finals = [part.result for part in run.parts.values() if part.result is not None]
-            result = merged_result(run.submission, finals, run.stop, run.is_cancelling, self._clock.wall())
+            end = JobEnd(self._clock.wall(), run.elapsed_seconds)
+            result = merged_result(run.submission, finals, run.stop, run.is_cancelling, end)
             record = _ended(run.record, result)
             record.result_sequence = run.events.last_sequence + 1
             await self._commit(record, run)

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from hyperscale.gate.early_stop import EarlyStop
 from hyperscale.gate.events import JobEventLog
 from hyperscale.gate.job_lifecycle import TERMINAL, TRANSITIONS, JobStatusValue
-from hyperscale.gate.live_view import WindowView, job_status, stored_job_status
+from hyperscale.gate.live_view import LiveMetrics, WindowView, job_status, stored_job_status
 from hyperscale.gate.models.orders import JobLimits, StopOrder
 from hyperscale.gate.models.part import DatacenterPart, waiting_reason
 from hyperscale.gate.stats import GlobalStatistics
@@ -23,7 +23,8 @@ from hyperscale.runtime.coordination import Lease
 from hyperscale.runtime.errors import HyperscaleError
 from hyperscale.runtime.transitions import Lifecycle
 from hyperscale.v1 import gate_service_pb2, job_pb2, progress_pb2, record_pb2
-from hyperscale.workload.timestamps import seconds_of, timestamp
+from hyperscale.workload.spans import LoadSpans
+from hyperscale.workload.timestamps import duration, seconds_of, timestamp
 
 
 class JobRun:
@@ -53,6 +54,7 @@ class JobRun:
         self._lifecycle = Lifecycle(TRANSITIONS, f"job {record.job_id}", record.status)
         self._parts = {name: DatacenterPart(name) for name in record.datacenters}
         self._statistics = GlobalStatistics(record.datacenters, limits.window_tolerance_seconds)
+        self._spans: LoadSpans[str] = LoadSpans()
         self._thresholds = JobThresholds(record.submission.thresholds)
         self._early_stop = EarlyStop(self._thresholds, clock)
         self._stop: StopOrder | None = None
@@ -128,6 +130,11 @@ class JobRun:
         """What was measured, to read."""
         return self._statistics
 
+    @property
+    def elapsed_seconds(self) -> float:
+        """From the first load in any datacenter to the last, as far as is known; 0 when none was made."""
+        return self._spans.seconds()
+
     def renewed(self, lease: Lease) -> None:
         """Note the new expiry of the ownership."""
         self._lease = lease
@@ -158,7 +165,7 @@ class JobRun:
         """Have the job stopped when a threshold with abort_on_fail does not hold on what was measured so far."""
         if self._stop is not None or self.is_done:
             return
-        order = self._early_stop.order(self._parts, self._statistics)
+        order = self._early_stop.order(self._statistics, self._spans)
         if order is not None:
             self.order_stop(order)
 
@@ -189,6 +196,7 @@ class JobRun:
         part.workflows = tuple(progress.workflows)
         if progress.HasField("started_at"):
             part.started_at_seconds = seconds_of(progress.started_at)
+            self._spans.heard(part.datacenter, seconds_of(progress.elapsed), self._clock.monotonic())
         # The end of a part is its final result, which carries the exact totals.
         if progress.status not in TERMINAL and progress.status != job_pb2.JOB_STATUS_UNSPECIFIED:
             self._set_part_status(part, progress.status, waiting_reason(progress.workflows))
@@ -232,7 +240,8 @@ class JobRun:
         closed = self._statistics.close_windows(now_seconds, expected)
         if not closed:
             return
-        view = WindowView(self._parts, self._statistics, self._thresholds)
+        live = LiveMetrics(self._statistics, self._spans, self._clock.monotonic())
+        view = WindowView(self._parts, live, self._thresholds)
         for window in closed:
             self.events.append_window(view.of(window))
 
@@ -240,7 +249,8 @@ class JobRun:
         """The job as it stands."""
         if self.is_terminal:
             return stored_job_status(self._record)
-        return job_status(self._record, self.status, self._parts, self._statistics, self._clock.wall())
+        live = LiveMetrics(self._statistics, self._spans, self._clock.monotonic())
+        return job_status(self._record, self.status, self._parts, live)
 
     async def wait_changed(self, timeout_seconds: float) -> None:
         """Wait until something has changed since the last call, or for the timeout."""
@@ -270,7 +280,7 @@ class JobRun:
         )
         if part.started_at_seconds is not None:
             result.started_at.CopyFrom(timestamp(part.started_at_seconds))
-            result.finished_at.CopyFrom(timestamp(max(self._clock.wall(), part.started_at_seconds)))
+            result.elapsed.CopyFrom(duration(self._spans.seconds_of(part.datacenter)))
         return result
 
     def _end_part(self, part: DatacenterPart, result: job_pb2.JobFinalResult) -> None:
@@ -280,6 +290,7 @@ class JobRun:
         part.workflows = tuple(result.workflows)
         if result.HasField("started_at"):
             part.started_at_seconds = seconds_of(result.started_at)
+            self._spans.heard(part.datacenter, seconds_of(result.elapsed), self._clock.monotonic(), is_over=True)
         self._set_part_status(part, result.status, "; ".join(result.errors))
 
     def _set_part_status(self, part: DatacenterPart, status: JobStatusValue, reason: str) -> None:

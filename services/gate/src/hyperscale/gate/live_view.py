@@ -12,6 +12,7 @@ from hyperscale.gate.stats import GlobalStatistics
 from hyperscale.gate.thresholds import JobThresholds
 from hyperscale.v1 import gate_service_pb2, job_pb2, record_pb2
 from hyperscale.workload.metrics import JobMetrics, MetricSource, errors_of, metrics_of, to_proto
+from hyperscale.workload.spans import LoadSpans
 from hyperscale.workload.timestamps import duration, seconds_of, timestamp
 from hyperscale.workload.windows import WINDOW_SECONDS, MergedWindow
 
@@ -23,11 +24,10 @@ def job_status(
     record: record_pb2.JobRecord,
     status: JobStatusValue,
     parts: Mapping[str, DatacenterPart],
-    statistics: GlobalStatistics,
-    now_seconds: float,
+    measured: LiveMetrics,
 ) -> job_pb2.GlobalJobStatus:
     """A job that has not ended, as it stands."""
-    live = LiveMetrics(parts, statistics).at(now_seconds)
+    live = measured.metrics()
     return job_pb2.GlobalJobStatus(
         job_id=record.job_id,
         name=record.submission.name,
@@ -69,36 +69,34 @@ def stored_job_status(record: record_pb2.JobRecord) -> job_pb2.GlobalJobStatus:
 class WindowView:
     """Seconds of a run that close together, with the totals since the start, which they have in common."""
 
-    def __init__(
-        self, parts: Mapping[str, DatacenterPart], statistics: GlobalStatistics, thresholds: JobThresholds
-    ) -> None:
-        self._live = LiveMetrics(parts, statistics)
-        self._span = LoadSpan.of(parts.values())
-        self._thresholds = thresholds
-        self._errors = errors_of(statistics.over_all().values())
+    def __init__(self, parts: Mapping[str, DatacenterPart], measured: LiveMetrics, thresholds: JobThresholds) -> None:
+        live = measured.metrics()
+        self._seconds = LoadedSeconds.of(parts.values())
+        self._totals = to_proto(live.total.values())
+        self._datacenters = [
+            gate_service_pb2.DatacenterMetrics(datacenter=name, metrics=to_proto(source.values()))
+            for name, source in live.datacenters.items()
+        ]
+        self._errors = errors_of(measured.by_workflow.values())
+        self._thresholds = thresholds.judged(live)
 
     def of(self, window: MergedWindow) -> gate_service_pb2.JobWindow:
         """The event of one second."""
         start_seconds = window.window_start_seconds
-        measured_until = self._span.clip(start_seconds + WINDOW_SECONDS)
-        live = self._live.at(measured_until)
         return gate_service_pb2.JobWindow(
             window_start=timestamp(start_seconds),
-            elapsed=duration(self._span.elapsed_seconds(measured_until)),
-            metrics=to_proto(metrics_of(window.statistics.values(), self._span.within(start_seconds))),
-            totals=to_proto(live.total.values()),
-            datacenters=[
-                gate_service_pb2.DatacenterMetrics(datacenter=name, metrics=to_proto(source.values()))
-                for name, source in live.datacenters.items()
-            ],
+            elapsed=duration(self._seconds.elapsed_at(start_seconds + WINDOW_SECONDS)),
+            metrics=to_proto(metrics_of(window.statistics.values(), self._seconds.within(start_seconds))),
+            totals=self._totals,
+            datacenters=self._datacenters,
             request_errors=self._errors,
-            thresholds=self._thresholds.judged(live),
+            thresholds=self._thresholds,
         )
 
 
 @dataclass(frozen=True, slots=True)
-class LoadSpan:
-    """When load is made, by wall clock: a second at its edge is measured in part only."""
+class LoadedSeconds:
+    """When load is made, by the wall clock of workers, as windows are: a second at its edge is measured in part only."""
 
     started_at_seconds: float | None
     ended_at_seconds: float | None
@@ -109,53 +107,43 @@ class LoadSpan:
         every = tuple(parts)
         starts = [part.started_at_seconds for part in every if part.started_at_seconds is not None]
         results = [part.result for part in every if part.result is not None]
-        ends = [seconds_of(result.finished_at) for result in results if result.HasField("finished_at")]
+        ends = [seconds_of(r.started_at) + seconds_of(r.elapsed) for r in results if r.HasField("started_at")]
         is_over = len(results) == len(every) and bool(ends)
         return cls(min(starts, default=None), max(ends) if is_over else None)
 
-    def clip(self, at_seconds: float) -> float:
-        """The instant, or the end of the load where that is earlier."""
-        return at_seconds if self.ended_at_seconds is None else min(at_seconds, self.ended_at_seconds)
-
-    def elapsed_seconds(self, at_seconds: float) -> float:
-        """Seconds since the first load; 0 before it, and never negative when clocks differ."""
-        return 0.0 if self.started_at_seconds is None else max(0.0, at_seconds - self.started_at_seconds)
+    def elapsed_at(self, at_seconds: float) -> float:
+        """Seconds from the first load to an instant, or to the end of the load; 0 before, also when clocks differ."""
+        return 0.0 if self.started_at_seconds is None else max(0.0, self._clip(at_seconds) - self.started_at_seconds)
 
     def within(self, start_seconds: float) -> float:
         """How much of the second that begins at an instant load was made in; all of it when clocks contradict that."""
-        end_seconds = self.clip(start_seconds + WINDOW_SECONDS)
+        end_seconds = self._clip(start_seconds + WINDOW_SECONDS)
         begin_seconds = max(start_seconds, self.started_at_seconds or start_seconds)
         covered = end_seconds - begin_seconds
         return covered if covered >= _SHORTEST_SECONDS else float(WINDOW_SECONDS)
 
+    def _clip(self, at_seconds: float) -> float:
+        return at_seconds if self.ended_at_seconds is None else min(at_seconds, self.ended_at_seconds)
+
 
 class LiveMetrics:
-    """What has been measured so far, with the rates that it has at one instant or another."""
+    """What has been measured so far, with the rates that it has at an instant (monotonic)."""
 
-    def __init__(self, parts: Mapping[str, DatacenterPart], statistics: GlobalStatistics) -> None:
-        self._parts = parts
-        self._by_datacenter = {name: statistics.of(name) for name in parts}
-        self._totals = statistics.over_all()
+    def __init__(self, statistics: GlobalStatistics, spans: LoadSpans[str], now_seconds: float) -> None:
+        self.by_workflow = statistics.over_all()
+        self._by_datacenter = {name: statistics.of(name) for name in statistics.datacenters}
+        self._spans = spans
+        self._now_seconds = now_seconds
 
-    def at(self, now_seconds: float) -> JobMetrics:
-        """The metrics at an instant (wall clock)."""
+    def metrics(self) -> JobMetrics:
+        """Their metrics."""
         return JobMetrics(
-            MetricSource(self._totals.values(), _measured_seconds(self._parts.values(), now_seconds)),
+            MetricSource(self.by_workflow.values(), self._spans.seconds(self._now_seconds)),
             {
-                name: MetricSource(statistics.values(), _measured_seconds([self._parts[name]], now_seconds))
+                name: MetricSource(statistics.values(), self._spans.seconds_of(name, self._now_seconds))
                 for name, statistics in self._by_datacenter.items()
             },
         )
-
-
-def elapsed_seconds(parts: Iterable[DatacenterPart], now_seconds: float) -> float:
-    """Seconds since the first load of the parts; 0 before it."""
-    return LoadSpan.of(parts).elapsed_seconds(now_seconds)
-
-
-def _measured_seconds(parts: Iterable[DatacenterPart], now_seconds: float) -> float:
-    span = LoadSpan.of(parts)
-    return span.elapsed_seconds(span.clip(now_seconds))
 
 
 def _datacenter_status(part: DatacenterPart, metrics: MetricSource) -> job_pb2.DatacenterStatus:

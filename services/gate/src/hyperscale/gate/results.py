@@ -7,6 +7,7 @@ threshold holds on the merged statistics.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from hyperscale.gate.job_lifecycle import JobStatusValue, job_outcome
 from hyperscale.gate.models.orders import StopCause, StopOrder
@@ -17,12 +18,28 @@ from hyperscale.workload.statistics import merge_by_workflow
 from hyperscale.workload.timestamps import duration, seconds_of, timestamp
 
 
+@dataclass(frozen=True, slots=True)
+class JobEnd:
+    """When a job ended.
+
+    Attributes
+    ----------
+    at_seconds
+        Wall clock.
+    elapsed_seconds
+        From the first load to the last, on the gate's monotonic clock.
+    """
+
+    at_seconds: float
+    elapsed_seconds: float
+
+
 def merged_result(
     submission: job_pb2.JobSubmission,
     finals: Sequence[job_pb2.JobFinalResult],
     stop: StopOrder | None,
     is_cancelled: bool,
-    now_seconds: float,
+    end: JobEnd,
 ) -> job_pb2.GlobalJobResult:
     """The result of a job whose datacenters have all ended their parts.
 
@@ -30,13 +47,10 @@ def merged_result(
     ----------
     is_cancelled
         Whether a cancellation was acknowledged, after which the job cannot complete.
-    now_seconds
-        Wall clock; becomes the end of the job.
     """
     statistics = merge_by_workflow(final.statistics for final in finals)
-    elapsed_seconds = _elapsed_seconds(finals)
     metrics = JobMetrics(
-        MetricSource(statistics.values(), elapsed_seconds), {final.datacenter: _metrics(final) for final in finals}
+        MetricSource(statistics.values(), end.elapsed_seconds), {final.datacenter: _metrics(final) for final in finals}
     )
     status = _outcome(finals, stop, is_cancelled)
     thresholds = _judged(submission, metrics, stop)
@@ -44,16 +58,16 @@ def merged_result(
         status=status,
         verdict=_verdict(status, thresholds),
         errors=_errors(finals, stop),
-        finished_at=timestamp(now_seconds),
-        elapsed=duration(elapsed_seconds),
+        finished_at=timestamp(end.at_seconds),
+        elapsed=duration(end.elapsed_seconds),
         datacenters=[_datacenter_result(final, metrics.datacenters[final.datacenter]) for final in finals],
         statistics=[entry.to_proto() for entry in statistics.values()],
         metrics=to_proto(metrics.total.values()),
         thresholds=thresholds,
         request_errors=errors_of(statistics.values()),
-        steps=steps_of(statistics.values(), elapsed_seconds),
+        steps=steps_of(statistics.values(), end.elapsed_seconds),
     )
-    starts = _starts(finals)
+    starts = [seconds_of(final.started_at) for final in finals if final.HasField("started_at")]
     if starts:
         result.started_at.CopyFrom(timestamp(min(starts)))
     return result
@@ -113,19 +127,8 @@ def _judged(
 
 
 def _metrics(final: job_pb2.JobFinalResult) -> MetricSource:
-    return MetricSource(merge_by_workflow([final.statistics]).values(), _elapsed_seconds([final]))
+    return MetricSource(merge_by_workflow([final.statistics]).values(), seconds_of(final.elapsed))
 
 
 def _datacenter_result(final: job_pb2.JobFinalResult, metrics: MetricSource) -> job_pb2.DatacenterResult:
     return job_pb2.DatacenterResult(result=final, metrics=to_proto(metrics.values()))
-
-
-def _starts(finals: Iterable[job_pb2.JobFinalResult]) -> list[float]:
-    return [seconds_of(final.started_at) for final in finals if final.HasField("started_at")]
-
-
-def _elapsed_seconds(finals: Sequence[job_pb2.JobFinalResult]) -> float:
-    """From the first load to the last; 0 when none was made."""
-    starts = _starts(finals)
-    ends = [seconds_of(final.finished_at) for final in finals if final.HasField("finished_at")]
-    return max(0.0, max(ends) - min(starts)) if starts and ends else 0.0

@@ -45,6 +45,11 @@ class GlobalStatistics:
         """The seconds that every expected datacenter has reported, or that have waited long enough, oldest first."""
         return self._windows.close_due(now_seconds, expected)
 
+    @property
+    def datacenters(self) -> Sequence[str]:
+        """Names of the datacenters."""
+        return tuple(self._totals)
+
     def of(self, datacenter: str) -> dict[str, WorkflowStatistics]:
         """Totals of one datacenter, by workflow."""
         return self._totals[datacenter].totals()

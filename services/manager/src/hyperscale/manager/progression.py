@@ -189,8 +189,7 @@ class JobProgression:
     def _end_shard(self, job: DatacenterJob, shard: AssignedShard, phase: ShardPhase, cause: str) -> None:
         self._workers.release(shard.worker_id, shard.shard_id)
         shard.phase, shard.cause = phase, cause
-        if shard.last_load_at_seconds is not None:
-            job.note_last_load(shard.last_load_at_seconds)
+        job.spans.close(shard.slot)
 
     def _unplace(self, job: DatacenterJob, shard: AssignedShard, reason: str) -> None:
         self._workers.release(shard.worker_id, shard.shard_id)

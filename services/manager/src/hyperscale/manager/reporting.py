@@ -10,6 +10,7 @@ from hyperscale.manager.health import ManagerHealth
 from hyperscale.manager.models.job import AssignedShard, DatacenterJob
 from hyperscale.manager.state import ManagerState
 from hyperscale.manager.views import job_progress
+from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.outbox import Delivery, Outbox
 from hyperscale.runtime.rhythm import Rhythm
 from hyperscale.v1.job_pb2 import JobFinalResult
@@ -133,13 +134,21 @@ class JobReporter:
     """
 
     def __init__(
-        self, state: ManagerState, health: ManagerHealth, reports: GateReports, beats: Rhythm, interval_seconds: float
+        self,
+        *,
+        state: ManagerState,
+        health: ManagerHealth,
+        reports: GateReports,
+        beats: Rhythm,
+        interval_seconds: float,
+        clock: Clock,
     ) -> None:
         self._state = state
         self._health = health
         self._reports = reports
         self._beats = beats
         self._interval_seconds = interval_seconds
+        self._clock = clock
         self._changed: dict[str, DatacenterJob] = {}
         self._has_changed = asyncio.Event()
 
@@ -180,6 +189,7 @@ class JobReporter:
             await asyncio.sleep(self._interval_seconds)
 
     def _report(self, jobs: Sequence[DatacenterJob]) -> None:
+        now = self._clock.monotonic()
         for job in jobs:
             if not job.lifecycle.is_terminal:
-                self._reports.send_progress(job.dispatch.gate_id, job_progress(job, self._reports.datacenter))
+                self._reports.send_progress(job.dispatch.gate_id, job_progress(job, self._reports.datacenter, now))

@@ -109,7 +109,14 @@ class ManagerNode:
             woken=core.woken,
             interval_seconds=config.scheduling_interval_seconds,
         )
-        self._reporter = JobReporter(core.state, core.health, core.reports, core.beats, config.report_interval_seconds)
+        self._reporter = JobReporter(
+            state=core.state,
+            health=core.health,
+            reports=core.reports,
+            beats=core.beats,
+            interval_seconds=config.report_interval_seconds,
+            clock=core.clock,
+        )
         completion = JobCompletion(
             state=core.state,
             leadership=core.leadership,

@@ -47,9 +47,8 @@ class ProgressIngest:
         shard = None if job is None else job.find_shard(progress.shard_id)
         if job is None or shard is None or not _is_current(worker_id, job, shard, progress):
             return
-        slot = (shard.shard_id, shard.attempt)
         try:
-            job.statistics.add_windows(slot, progress.windows)
+            job.statistics.add_windows(shard.slot, progress.windows)
         except ValueError as error:
             self._supervisor.report(error, "window-merge", shard_id=shard.shard_id)
         if progress.progress_sequence <= shard.progress_sequence:
@@ -63,12 +62,12 @@ class ProgressIngest:
     def _merge(self, job: DatacenterJob, shard: AssignedShard, progress: WorkflowProgress) -> None:
         if progress.HasField("started_at"):
             job.note_first_load(seconds_of(progress.started_at))
-            ended = progress.HasField("finished_at")
-            shard.last_load_at_seconds = seconds_of(progress.finished_at) if ended else self._clock.wall()
+            is_over = progress.status != SHARD_STATUS_RUNNING
+            job.spans.heard(shard.slot, seconds_of(progress.elapsed), self._clock.monotonic(), is_over=is_over)
         if not progress.HasField("totals"):
             return
         try:
-            job.statistics.add_totals((shard.shard_id, shard.attempt), progress.progress_sequence, progress.totals)
+            job.statistics.add_totals(shard.slot, progress.progress_sequence, progress.totals)
             shard.merge_fault = ""
         except ValueError as error:
             shard.merge_fault = f"totals of shard {shard.shard_id} from worker {shard.worker_id}: {error}"

@@ -57,7 +57,8 @@ class Upkeep:
         """Report the seconds that are due, behind totals that have them."""
         windows = job.statistics.close_windows(self._clock.wall())
         if windows:
-            self._reports.send_progress(job.dispatch.gate_id, job_progress(job, self._reports.datacenter))
+            progress = job_progress(job, self._reports.datacenter, self._clock.monotonic())
+            self._reports.send_progress(job.dispatch.gate_id, progress)
         for window in windows:
             self._reports.send_window(job.dispatch.gate_id, window)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hyperscale.manager.models.job import DatacenterJob, WorkflowRun
 from hyperscale.v1.job_pb2 import (
     WORKFLOW_STATUS_DISPATCHED,
@@ -16,7 +18,7 @@ from hyperscale.v1.progress_pb2 import JobProgress
 from hyperscale.v1.record_pb2 import DcJobRecord, ShardAssignment
 from hyperscale.v1.workflow_pb2 import Workflow
 from hyperscale.workload.profiles import load_vus
-from hyperscale.workload.timestamps import timestamp, timestamp_or_none
+from hyperscale.workload.timestamps import duration_or_none, timestamp, timestamp_or_none
 
 
 def workflow_info(run: WorkflowRun) -> WorkflowStatusInfo:
@@ -36,7 +38,7 @@ def workflow_info(run: WorkflowRun) -> WorkflowStatusInfo:
     )
 
 
-def job_progress(job: DatacenterJob, datacenter: str) -> JobProgress:
+def job_progress(job: DatacenterJob, datacenter: str, now_monotonic: float) -> JobProgress:
     """How a job stands, under the next sequence number."""
     return JobProgress(
         job_id=job.job_id,
@@ -47,6 +49,7 @@ def job_progress(job: DatacenterJob, datacenter: str) -> JobProgress:
         workflows=[workflow_info(run) for run in job.workflows.values()],
         statistics=job.statistics.totals(),
         started_at=timestamp_or_none(job.first_load_at_seconds),
+        elapsed=duration_or_none(_elapsed_seconds(job, now_monotonic)),
     )
 
 
@@ -60,9 +63,13 @@ def final_result(job: DatacenterJob, datacenter: str) -> JobFinalResult:
         workflows=[workflow_info(run) for run in job.workflows.values()],
         statistics=job.statistics.totals(),
         started_at=timestamp_or_none(job.first_load_at_seconds),
-        finished_at=timestamp_or_none(job.last_load_at_seconds),
+        elapsed=duration_or_none(_elapsed_seconds(job)),
         fence_token=job.dispatch.fence_token,
     )
+
+
+def _elapsed_seconds(job: DatacenterJob, now_monotonic: float = -math.inf) -> float | None:
+    return None if job.first_load_at_seconds is None else job.spans.seconds(now_monotonic)
 
 
 def job_record(job: DatacenterJob) -> DcJobRecord:

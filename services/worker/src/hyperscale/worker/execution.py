@@ -18,12 +18,12 @@ from hyperscale.worker.cancellation import StopLadder
 from hyperscale.worker.models.engines import EngineExit, EngineOrder, StopStage
 from hyperscale.worker.models.shards import EngineShare, ExecutionSettings, ShardStopCause, StopLimits, StopReason
 from hyperscale.worker.models.time import Moment
-from hyperscale.worker.stats import ShardStatistics
+from hyperscale.worker.stats import ShardStatistics, ShardTimes
 from hyperscale.workload.context import ContextTooLargeError, ProvidedValues
 from hyperscale.workload.defaults import graceful_stop_seconds
 from hyperscale.workload.profiles import load_iterations, load_vus
 from hyperscale.workload.splitting import split_workflow
-from hyperscale.workload.timestamps import seconds_of, timestamp, timestamp_or_none
+from hyperscale.workload.timestamps import duration_or_none, timestamp_or_none
 
 _FRAME_INTERVAL_SECONDS = 1.25
 _LONGEST_TICK_SECONDS = 1.0
@@ -73,8 +73,7 @@ class ShardExecution:
         self._errors: list[str] = []
         self._provided = ProvidedValues()
         self._doomed: list[int] = []
-        self._started_at_seconds: float | None = None
-        self._finished_at_seconds: float | None = None
+        self._times = ShardTimes()
         self._progress_sequence = 0
         self._framed_at: float | None = None
         self._advanced_at = now.monotonic
@@ -117,7 +116,7 @@ class ShardExecution:
         except ValueError as error:
             self._doom(run, f"sent statistics that make no sense ({error})", now)
             return
-        self._note_times(progress)
+        self._times.note(progress, now.monotonic)
         if not self._take_provided(run, progress, now):
             return
         if progress.status == _FAILED:
@@ -169,6 +168,7 @@ class ShardExecution:
         """The next report to the manager; it carries the windows closed since the last one."""
         self._framed_at = now.monotonic
         self._progress_sequence += 1
+        elapsed = self._times.elapsed_seconds() if self.is_finished else self._times.elapsed_until(now.monotonic)
         return WorkflowProgress(
             job_id=self.dispatch.job_id,
             shard_id=self.dispatch.shard_id,
@@ -179,8 +179,8 @@ class ShardExecution:
             totals=self._totals(),
             windows=self._statistics.take_windows(),
             errors=self._errors,
-            started_at=timestamp_or_none(self._started_at_seconds),
-            finished_at=timestamp(self._finished_at_seconds or now.wall) if self.is_finished else None,
+            started_at=timestamp_or_none(self._times.started_at_seconds),
+            elapsed=duration_or_none(elapsed),
             provided=self._provided.values() if self.is_finished else (),
         )
 
@@ -248,10 +248,3 @@ class ShardExecution:
             self._fail(run, f"{self._name(run)}: {error}", now)
             return False
         return True
-
-    def _note_times(self, progress: EngineProgress) -> None:
-        if progress.HasField("started_at"):
-            started_at = seconds_of(progress.started_at)
-            self._started_at_seconds = min(started_at, self._started_at_seconds or started_at)
-        if progress.HasField("finished_at"):
-            self._finished_at_seconds = max(seconds_of(progress.finished_at), self._finished_at_seconds or 0.0)

@@ -10,10 +10,40 @@ from hyperscale.v1.engine_pb2 import EngineProgress
 from hyperscale.v1.statistics_pb2 import StatsWindow, WorkflowStats
 from hyperscale.workload.slots import SlotTotals
 from hyperscale.workload.statistics import WorkflowStatistics
-from hyperscale.workload.timestamps import timestamp
+from hyperscale.workload.timestamps import seconds_of, timestamp
 from hyperscale.workload.windows import MergedWindow, WindowMerger
 
 _MAX_CLOSED_WINDOWS = 120
+
+
+class ShardTimes:
+    """When the engines of a shard made load. They are on one machine and have anchored its wall clock once per run, so that
+    their starts compare; lengths, and the time since the last report, are monotonic.
+    """
+
+    def __init__(self) -> None:
+        self.started_at_seconds: float | None = None
+        """Wall clock of the first load; None before."""
+        self._ended_at_seconds = 0.0
+        self._heard_at = 0.0
+
+    def note(self, progress: EngineProgress, now_monotonic: float) -> None:
+        """Take over how long an engine has measured."""
+        if not progress.HasField("started_at"):
+            return
+        started_at = seconds_of(progress.started_at)
+        self.started_at_seconds = min(started_at, self.started_at_seconds or started_at)
+        self._ended_at_seconds = max(started_at + seconds_of(progress.elapsed), self._ended_at_seconds)
+        self._heard_at = now_monotonic
+
+    def elapsed_seconds(self) -> float | None:
+        """From the first load to the last that is known; None when there was none."""
+        return None if self.started_at_seconds is None else self._ended_at_seconds - self.started_at_seconds
+
+    def elapsed_until(self, now_monotonic: float) -> float | None:
+        """From the first load to now; None when there was none."""
+        elapsed = self.elapsed_seconds()
+        return None if elapsed is None else elapsed + now_monotonic - self._heard_at
 
 
 class ShardStatistics:

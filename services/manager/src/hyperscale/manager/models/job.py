@@ -16,6 +16,7 @@ from hyperscale.v1.job_pb2 import ContextValue, JobStatus
 from hyperscale.v1.workflow_pb2 import Workflow
 from hyperscale.workload.context import MAX_CONTEXT_BYTES, ContextTooLargeError, ProvidedValues
 from hyperscale.workload.graph import WorkflowGraph
+from hyperscale.workload.spans import LoadSpans
 
 MAX_ERRORS = 100
 """Causes kept per job; a thousand shards that fail alike do not make a longer story."""
@@ -50,8 +51,6 @@ class AssignedShard:
         without our hearing of it; empty when nobody can have.
     attempt
         Rises whenever another worker is asked, so that no two workers ever run the same attempt.
-    last_load_at_seconds
-        Wall clock at which it made load for the last time, as far as is known; None before it has reported.
     waiting_since_seconds
         Monotonic time since which no worker has taken it; None before anybody was asked, and once one has.
     merge_fault
@@ -66,9 +65,13 @@ class AssignedShard:
     phase: ShardPhase = ShardPhase.PLACING
     progress_sequence: int = 0
     cause: str = ""
-    last_load_at_seconds: float | None = None
     waiting_since_seconds: float | None = None
     merge_fault: str = ""
+
+    @property
+    def slot(self) -> tuple[str, int]:
+        """The attempt, under which what it has measured is kept."""
+        return self.shard_id, self.attempt
 
     @property
     def has_ended(self) -> bool:
@@ -134,6 +137,10 @@ class DatacenterJob:
         A workflow has failed, the rest is being stopped.
     settle_deadline_seconds
         Monotonic time at which shards that were told to stop are given up; None while nothing is being stopped.
+    first_load_at_seconds
+        Wall clock of the worker that made the first load; None before.
+    spans
+        How long attempts at shards have made load.
     commit_lock
         Serializes writes of the job's record.
     """
@@ -151,7 +158,7 @@ class DatacenterJob:
     settle_deadline_seconds: float | None = None
     progress_sequence: int = 0
     first_load_at_seconds: float | None = None
-    last_load_at_seconds: float | None = None
+    spans: LoadSpans[tuple[str, int]] = field(default_factory=LoadSpans)
     commit_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def provide(self, workflow_name: str, values: Iterable[ContextValue]) -> None:
@@ -205,10 +212,6 @@ class DatacenterJob:
             self.errors.append(cause)
 
     def note_first_load(self, at_seconds: float) -> None:
-        """A shard has made load since then."""
+        """A shard has made load since then, by its worker's wall clock."""
         known = self.first_load_at_seconds
         self.first_load_at_seconds = at_seconds if known is None else min(known, at_seconds)
-
-    def note_last_load(self, at_seconds: float) -> None:
-        """A shard that has ended has made load until then."""
-        self.last_load_at_seconds = max(self.last_load_at_seconds or 0.0, at_seconds)

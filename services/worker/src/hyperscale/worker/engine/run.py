@@ -18,7 +18,7 @@ from hyperscale.worker.engine.population import Population
 from hyperscale.worker.engine.recorder import Recorder, UserGauge, WallClock
 from hyperscale.worker.engine.user import RunParts
 from hyperscale.worker.engine.vitals import Vitals
-from hyperscale.workload.timestamps import timestamp
+from hyperscale.workload.timestamps import duration, timestamp
 
 _FOLDS_PER_SECOND: Final = 4
 _AFTER_BOUNDARY_SECONDS: Final = 0.002
@@ -58,7 +58,7 @@ class EngineRun:
         self._is_frozen = False
         self._has_load_ended = False
         self._measured_from: float | None = None
-        self._finished_at = 0.0
+        self._finished_at: float | None = None
         self._deadlines: list[asyncio.TimerHandle] = []
 
     async def execute(self, start_at_seconds: float) -> None:
@@ -106,8 +106,6 @@ class EngineRun:
         progress.status = progress_pb2.SHARD_STATUS_FAILED if self._error else self._stopped_as
         progress.error = self._error
         self._casting.conclude(progress)
-        if self._measured_from is not None:
-            progress.finished_at.CopyFrom(timestamp(self._finished_at or self._clock.now()))
         return progress
 
     def _start(self, tasks: asyncio.TaskGroup, start_at_seconds: float) -> list[asyncio.Task[None]]:
@@ -192,5 +190,7 @@ class EngineRun:
             windows=self._recorder.take_windows(),
         )
         if self._measured_from is not None and self._gauge.most:
+            measured_until = self._clock.now() if self._finished_at is None else self._finished_at
             progress.started_at.CopyFrom(timestamp(self._measured_from))
+            progress.elapsed.CopyFrom(duration(measured_until - self._measured_from))
         return progress
