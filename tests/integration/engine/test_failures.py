@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from hyperscale.v1 import progress_pb2
+from hyperscale.v1 import progress_pb2, statistics_pb2
 from tests.integration.engine.engine_process import constant_vus, http_step, running_engine, shared_iterations
 from tests.integration.engine.hostile_servers import (
     Answer,
@@ -28,14 +28,16 @@ def closed_port() -> int:
 
 
 async def test_refused_connections_are_paced_and_reported_in_time() -> None:
+    address = f"127.0.0.1:{closed_port()}"
     async with running_engine() as engine:
         cpu_before = cpu_seconds(engine.process.pid)
-        outcome = await engine.run(
-            constant_vus(http_step("a", "/"), vus=100, seconds=3), f"http://127.0.0.1:{closed_port()}"
-        )
+        outcome = await engine.run(constant_vus(http_step("a", "/"), vus=100, seconds=3), f"http://{address}")
         cpu_used = cpu_seconds(engine.process.pid) - cpu_before
     assert outcome.last.status == progress_pb2.SHARD_STATUS_COMPLETED
     assert outcome.failures == {"CONNECT": outcome.total}
+    (refused,) = outcome.last.totals.unreachable
+    assert (refused.address, refused.error_class) == (address, statistics_pb2.ERROR_CLASS_CONNECT)
+    assert refused.count == outcome.total
     assert 100 < outcome.total < 100 * 20
     assert outcome.last.totals.iterations == outcome.total
     assert cpu_used < 1.5

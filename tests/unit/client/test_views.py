@@ -25,7 +25,7 @@ from hyperscale.v1.job_pb2 import (
     ThresholdResult,
     Verdict,
 )
-from hyperscale.v1.statistics_pb2 import ErrorClass, ErrorCount
+from hyperscale.v1.statistics_pb2 import ErrorClass, ErrorCount, UnreachableAddress
 from hyperscale.v1.workflow_pb2 import ConstantVus, SharedIterations, Workflow
 from tests.unit.client.samples import JOB_ID, failed_result, metrics
 
@@ -64,6 +64,23 @@ def test_summary_has_the_order_people_know() -> None:
     places = [text.index(f"{word}") for word in words]
     assert places == sorted(places)
     assert text.splitlines()[-1] == "verdict: failed"
+
+
+def test_what_cannot_be_reached_is_named_with_its_address() -> None:
+    refused = UnreachableAddress(address="127.0.0.1:9", error_class=ErrorClass.ERROR_CLASS_CONNECT, count=5)
+    rare = UnreachableAddress(address="127.0.0.1:8", error_class=ErrorClass.ERROR_CLASS_CONNECT, count=1)
+    errors = [ErrorCount(error_class=ErrorClass.ERROR_CLASS_CONNECT, count=6)]
+    result = failed_result()
+    del result.request_errors[:]
+    result.request_errors.extend(errors)
+    result.statistics[0].unreachable.extend([rare, refused])
+    lines = summary_text(JOB_ID, result).splitlines()
+    at = lines.index("ERRORS")
+    rows = [line.replace(".", " ").split() for line in lines[at + 1 : at + 4]]
+    assert rows == [["connect", "6"], ["127", "0", "0", "1:9", "5"], ["127", "0", "0", "1:8", "1"]]
+    progress = JobProgress(None)
+    progress.take(JobEvent(window=JobWindow(request_errors=errors, unreachable=[rare, refused])))
+    assert progress.error_texts == ["connect 6 (127.0.0.1:9)"]
 
 
 def test_a_job_without_thresholds_says_that_nothing_was_judged() -> None:

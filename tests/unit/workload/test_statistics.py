@@ -190,3 +190,17 @@ def test_a_clock_far_ahead_does_not_displace_the_present() -> None:
     assert not merger.add("ahead", 2_000_000, [measured(1)])
     assert (merger.open_count, merger.dropped_count) == (MAX_OPEN_WINDOWS, 2)
     assert [window.window_start_seconds for window in merger.close_due(102)] == [100]
+
+
+def test_addresses_without_connection_add_up_and_are_bounded() -> None:
+    first, second = WorkflowStatistics("shop"), WorkflowStatistics("shop")
+    for number in range(8):
+        first.unreachable.note(f"host-{number}:80", pb.ERROR_CLASS_CONNECT)
+        second.unreachable.note(f"host-{number + 4}:80", pb.ERROR_CLASS_CONNECT)
+    second.unreachable.note("host-0:80", pb.ERROR_CLASS_TIMEOUT)
+    first.merge(WorkflowStatistics.from_proto(second.to_proto()))
+    found = {(entry.address, entry.error_class): entry.count for entry in first.to_proto().unreachable}
+    assert len(found) == 10
+    assert found["host-0:80", pb.ERROR_CLASS_TIMEOUT] == 1
+    assert found["host-4:80", pb.ERROR_CLASS_CONNECT] == 2
+    assert ("host-9:80", pb.ERROR_CLASS_CONNECT) not in found

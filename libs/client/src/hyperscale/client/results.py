@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC
 from math import isfinite
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -19,9 +19,11 @@ from hyperscale.v1.job_pb2 import (
     JobStatus,
     ThresholdResult,
 )
-from hyperscale.v1.statistics_pb2 import ErrorCount, MetricValues, StepMetrics, WorkflowStats
+from hyperscale.v1.statistics_pb2 import ErrorCount, MetricValues, StepMetrics, UnreachableAddress, WorkflowStats
 from hyperscale.workload.metric_catalogue import METRICS
 from hyperscale.workload.saturation import generator_state
+
+_MOST_ADDRESSES: Final = 10
 
 
 def iso_utc(at: Timestamp) -> str:
@@ -67,6 +69,7 @@ def result_json(job_id: str, result: GlobalJobResult) -> dict[str, Any]:
         "thresholds": [_threshold_json(threshold) for threshold in result.thresholds],
         "checks": _checks_json(result.statistics),
         "errors": errors_json(result.request_errors),
+        "unreachable": unreachable_json(entry for workflow in result.statistics for entry in workflow.unreachable),
         "generator": generator_state(result.metrics).value,
     }
     exceptions = _exceptions_json(result.statistics)
@@ -75,6 +78,17 @@ def result_json(job_id: str, result: GlobalJobResult) -> dict[str, Any]:
     if result.status != JobStatus.JOB_STATUS_COMPLETED:
         document["reasons"] = list(result.errors)
     return document
+
+
+def unreachable_json(entries: Iterable[UnreachableAddress]) -> list[dict[str, Any]]:
+    """To where requests found no connection, the most frequent first, as many as people want to read."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for entry in entries:
+        counts[entry.address, error_class_name(entry.error_class)] += entry.count
+    return [
+        {"address": address, "error_class": error_class, "count": count}
+        for (address, error_class), count in counts.most_common(_MOST_ADDRESSES)
+    ]
 
 
 def _exceptions_json(statistics: Iterable[WorkflowStats]) -> list[dict[str, Any]]:
@@ -186,6 +200,7 @@ def _window_fields(window: JobWindow) -> dict[str, Any]:
         "totals": metrics_json(window.totals),
         "datacenters": {part.datacenter: metrics_json(part.metrics) for part in window.datacenters},
         "errors": errors_json(window.request_errors),
+        "unreachable": unreachable_json(window.unreachable),
         "thresholds": [_threshold_json(threshold) for threshold in window.thresholds],
     }
 

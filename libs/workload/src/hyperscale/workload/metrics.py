@@ -19,7 +19,7 @@ from hyperscale.workload.metric_catalogue import (
 from hyperscale.workload.metric_selector import MetricSelector
 from hyperscale.workload.samples import Sample, Share, kind_of, sample_of, sum_of, value_of
 from hyperscale.workload.statistics import StepStatistics, WorkflowStatistics
-from hyperscale.workload.totals import TotalsByName
+from hyperscale.workload.totals import TotalsByName, UnreachableAddresses
 
 MeasuredT = TypeVar("MeasuredT")
 
@@ -202,6 +202,14 @@ def steps_of(workflows: Iterable[WorkflowStatistics], elapsed_seconds: float) ->
 def to_proto(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, pb.MetricValues]:
     """Metrics as a message field takes them."""
     return {metric: pb.MetricValues(values=values) for metric, values in metrics.items()}
+
+
+def unreachable_of(workflows: Iterable[WorkflowStatistics]) -> list[pb.UnreachableAddress]:
+    """To where requests of all workflows found no connection, by address and class."""
+    found = UnreachableAddresses()
+    for workflow in workflows:
+        found.merge(workflow.unreachable)
+    return found.to_proto()
 
 
 def errors_of(workflows: Iterable[WorkflowStatistics]) -> list[pb.ErrorCount]:

@@ -11,7 +11,7 @@ from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.workload.check_outcomes import CheckOutcomes
 from hyperscale.workload.generator import GeneratorStatistics
 from hyperscale.workload.histogram import Histogram
-from hyperscale.workload.totals import ErrorSamples, ProtocolStatistics, TotalsByName
+from hyperscale.workload.totals import ErrorSamples, ProtocolStatistics, TotalsByName, UnreachableAddresses
 
 
 @dataclass(slots=True)
@@ -149,6 +149,8 @@ class WorkflowStatistics:
     """What the workflow's code has measured."""
     error_samples: ErrorSamples = field(default_factory=ErrorSamples)
     """What went wrong in the workflow's code."""
+    unreachable: UnreachableAddresses = field(default_factory=UnreachableAddresses)
+    """To where HTTP requests found no connection."""
 
     def step(self, name: str) -> StepStatistics:
         """The statistics of a step, begun when there are none."""
@@ -167,6 +169,7 @@ class WorkflowStatistics:
         self.generator.merge(other.generator)
         self.custom_metrics.merge(other.custom_metrics)
         self.error_samples.merge(other.error_samples)
+        self.unreachable.merge(other.unreachable)
 
     def copy(self) -> WorkflowStatistics:
         """The same measurement, changing by itself."""
@@ -185,6 +188,7 @@ class WorkflowStatistics:
             vus_max=self.vus_max,
             custom_metrics=self.custom_metrics.to_proto(),
             error_samples=self.error_samples.to_proto(),
+            unreachable=self.unreachable.to_proto(),
         )
         self.generator.fill(message)
         return message
@@ -201,6 +205,7 @@ class WorkflowStatistics:
             generator=GeneratorStatistics.from_proto(message),
             custom_metrics=TotalsByName.from_proto(list(message.custom_metrics)),
             error_samples=ErrorSamples.from_proto(list(message.error_samples)),
+            unreachable=UnreachableAddresses.from_proto(list(message.unreachable)),
         )
         for step in message.steps:
             statistics.step(step.step_name).merge(StepStatistics.from_proto(step))

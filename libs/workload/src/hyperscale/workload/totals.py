@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from hyperscale.workload.histogram import Histogram
 
 MAX_ERROR_SAMPLES: Final = 10
 MAX_ERROR_TEXT_LENGTH: Final = 1000
+MAX_ADDRESS_LENGTH: Final = 300
+
+KeyT = TypeVar("KeyT", tuple[str, str], tuple[str, pb.ErrorClass.ValueType])
 
 
 @dataclass(slots=True)
@@ -237,12 +240,12 @@ class ErrorSamples:
     def note(self, step_name: str, text: str) -> None:
         """Something went wrong."""
         self.counts[step_name, text[:MAX_ERROR_TEXT_LENGTH]] += 1
-        self._limit()
+        _keep_first(self.counts)
 
     def merge(self, other: ErrorSamples) -> None:
         """Add what went wrong elsewhere."""
         self.counts.update(other.counts)
-        self._limit()
+        _keep_first(self.counts)
 
     def to_proto(self) -> list[pb.ErrorSample]:
         """The messages, by step and text."""
@@ -257,9 +260,44 @@ class ErrorSamples:
         samples = ErrorSamples()
         for message in messages:
             samples.counts[message.step_name, message.text[:MAX_ERROR_TEXT_LENGTH]] += message.count
-        samples._limit()
+        _keep_first(samples.counts)
         return samples
 
-    def _limit(self) -> None:
-        for key in sorted(self.counts)[MAX_ERROR_SAMPLES:]:
-            del self.counts[key]
+
+@dataclass(slots=True)
+class UnreachableAddresses:
+    """To where requests found no connection, and how many: the first few by address and class, exact like `ErrorSamples`."""
+
+    counts: Counter[tuple[str, pb.ErrorClass.ValueType]] = field(default_factory=Counter)
+    """By address and class."""
+
+    def note(self, address: str, error_class: pb.ErrorClass.ValueType) -> None:
+        """A request found no connection."""
+        self.counts[address[:MAX_ADDRESS_LENGTH], error_class] += 1
+        _keep_first(self.counts)
+
+    def merge(self, other: UnreachableAddresses) -> None:
+        """Add what happened elsewhere."""
+        self.counts.update(other.counts)
+        _keep_first(self.counts)
+
+    def to_proto(self) -> list[pb.UnreachableAddress]:
+        """The messages, by address and class."""
+        return [
+            pb.UnreachableAddress(address=address, error_class=error_class, count=self.counts[address, error_class])
+            for address, error_class in sorted(self.counts)
+        ]
+
+    @staticmethod
+    def from_proto(messages: list[pb.UnreachableAddress]) -> UnreachableAddresses:
+        """The addresses of messages."""
+        found = UnreachableAddresses()
+        for message in messages:
+            found.counts[message.address[:MAX_ADDRESS_LENGTH], message.error_class] += message.count
+        _keep_first(found.counts)
+        return found
+
+
+def _keep_first(counts: Counter[KeyT]) -> None:
+    for key in sorted(counts)[MAX_ERROR_SAMPLES:]:
+        del counts[key]

@@ -11,7 +11,7 @@ from hyperscale.gate.models.part import DatacenterPart
 from hyperscale.gate.stats import GlobalStatistics
 from hyperscale.gate.thresholds import JobThresholds
 from hyperscale.v1 import gate_service_pb2, job_pb2, record_pb2
-from hyperscale.workload.metrics import JobMetrics, MetricSource, errors_of, metrics_of, to_proto
+from hyperscale.workload.metrics import JobMetrics, MetricSource, errors_of, metrics_of, to_proto, unreachable_of
 from hyperscale.workload.spans import LoadSpans
 from hyperscale.workload.timestamps import duration, seconds_of, timestamp
 from hyperscale.workload.windows import WINDOW_SECONDS, MergedWindow
@@ -78,6 +78,7 @@ class WindowView:
             for name, source in live.datacenters.items()
         ]
         self._errors = errors_of(measured.by_workflow.values())
+        self._unreachable = unreachable_of(measured.by_workflow.values())
         self._thresholds = thresholds.judged(live)
 
     def of(self, window: MergedWindow) -> gate_service_pb2.JobWindow:
@@ -90,6 +91,7 @@ class WindowView:
             totals=self._totals,
             datacenters=self._datacenters,
             request_errors=self._errors,
+            unreachable=self._unreachable,
             thresholds=self._thresholds,
         )
 

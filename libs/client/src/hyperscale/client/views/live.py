@@ -71,8 +71,7 @@ class LiveView:
         ]
         parts += [Text(remark, style="yellow") for remark in progress.remarks]
         if progress.errors:
-            errors = "  ".join(f"{name} {count_text(count)}" for name, count in progress.errors.items())
-            parts.append(Text(f"errors  {errors}", style=_BAD))
+            parts.append(Text(f"errors  {'  '.join(progress.error_texts)}", style=_BAD))
         if self._note:
             parts.append(Text(self._note, style="yellow"))
         return Group(*parts)

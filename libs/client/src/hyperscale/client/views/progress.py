@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from graphlib import TopologicalSorter
 
 from hyperscale.client.names import status_name
-from hyperscale.client.results import errors_json
+from hyperscale.client.results import errors_json, unreachable_json
+from hyperscale.client.views.numbers import count_text
 from hyperscale.v1.gate_service_pb2 import JobEvent, JobWindow
 from hyperscale.v1.job_pb2 import GlobalJobStatus, JobStatus, JobSubmission, ThresholdResult
 from hyperscale.v1.statistics_pb2 import MetricValues
@@ -41,6 +42,7 @@ class JobProgress:
         self.second: Metrics = {}
         self.totals: Metrics = {}
         self.errors: dict[str, int] = {}
+        self.unreachable: dict[str, str] = {}
         self.thresholds: Sequence[ThresholdResult] = ()
         self.datacenter_status: dict[str, str] = {}
         self.datacenter_message: dict[str, str] = {}
@@ -53,6 +55,14 @@ class JobProgress:
     def elapsed_seconds(self) -> float:
         """Time since the load began, as far as is known; 0 before."""
         return self._clock() - self._running_since if self._running_since is not None else 0.0
+
+    @property
+    def error_texts(self) -> list[str]:
+        """How often requests have failed, by class; where there was no connection, with the address that is most frequent."""
+        return [
+            f"{name} {count_text(count)}" + (f" ({self.unreachable[name]})" if name in self.unreachable else "")
+            for name, count in self.errors.items()
+        ]
 
     @property
     def remarks(self) -> list[str]:
@@ -91,6 +101,9 @@ class JobProgress:
         self.second = plain_metrics(window.metrics)
         self.totals = plain_metrics(window.totals)
         self.errors = errors_json(window.request_errors)
+        self.unreachable = {
+            entry["error_class"]: entry["address"] for entry in reversed(unreachable_json(window.unreachable))
+        }
         self.thresholds = tuple(window.thresholds)
         for part in window.datacenters:
             self.datacenter_metrics[part.datacenter] = plain_metrics(part.metrics)

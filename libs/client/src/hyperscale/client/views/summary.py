@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from hyperscale.client.names import status_name, verdict_name
-from hyperscale.client.results import errors_json
+from hyperscale.client.results import errors_json, unreachable_json
 from hyperscale.client.views.numbers import bytes_text, count_text, duration_text, share_text
 from hyperscale.client.views.open_metrics import open_metrics, unknown_metric
 from hyperscale.client.views.progress import plain_metrics
@@ -136,7 +136,13 @@ def _number_text(value: float) -> str:
 
 def _errors(result: GlobalJobResult) -> list[str]:
     errors = errors_json(result.request_errors)
-    return ["ERRORS", *(_row(name, count_text(count)) for name, count in errors.items())] if errors else []
+    unreachable = unreachable_json(entry for workflow in result.statistics for entry in workflow.unreachable)
+    rows: list[str] = []
+    for name, count in errors.items():
+        rows.append(_row(name, count_text(count)))
+        found = [entry for entry in unreachable if entry["error_class"] == name]
+        rows += [_row(f"  {entry['address']}", count_text(entry["count"])) for entry in found]
+    return ["ERRORS", *rows] if rows else []
 
 
 def _code_errors(result: GlobalJobResult) -> Iterator[str]:

@@ -169,7 +169,7 @@ def progress_line(progress: JobProgress) -> str:
         f"p(95) {trend_text(second, 'http_req_duration', 'p(95)')}",
         f"failed {share_text(value_of(totals, 'http_req_failed', 'rate'))}",
         *_missed(progress),
-        *(f"{name} {count_text(count)}" for name, count in progress.errors.items()),
+        *progress.error_texts,
     ]
     return "  ".join(parts)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.worker.engine.connector import OriginConnector
 from hyperscale.worker.engine.models.network import NetworkOptions
 from hyperscale.worker.engine.models.plan import Origin, Plan
@@ -36,6 +37,12 @@ class OriginConnectors:
     def origin(self, index: int) -> Origin:
         """The origin with an index."""
         return self.by_index[index].origin
+
+    def blamed_address(self, index: int, error_class: pb.ErrorClass.ValueType) -> str:
+        """Host and port that is to blame when there is no connection for an origin: its own, or the proxy's."""
+        proxy = self.network.proxy
+        blamed = proxy if proxy is not None and error_class == pb.ERROR_CLASS_PROXY else self.origin(index)
+        return f"[{blamed.host}]:{blamed.port}" if ":" in blamed.host else f"{blamed.host}:{blamed.port}"
 
     def index_of(self, origin: Origin) -> int:
         """Index of an origin, which may be a new one. Raises TooManyOriginsError."""

@@ -221,6 +221,10 @@ class Recorder:
         """Keep what went wrong in code."""
         self._window(int(self._clock.now() // 1)).error_samples.note(step_name, text)
 
+    def unreachable(self, address: str, error_class: pb.ErrorClass.ValueType) -> None:
+        """Keep to where a request, counted as a failure too, found no connection."""
+        self._window(int(self._clock.now() // 1)).unreachable.note(address, error_class)
+
     def late(self, due: float, now: float) -> None:
         """Something that was due at `due` happened at `now`."""
         self._lags.add(due, now, 0)

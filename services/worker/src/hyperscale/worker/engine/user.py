@@ -187,6 +187,8 @@ class VirtualUser:
         if not self.has_ended:
             self._due = 0.0
             self._recorder.connected(self._steps[self._position], ConnectPhases(blocked_seconds, 0.0, None))
+            address = self._origins.blamed_address(self._request.origin_index, error_class)
+            self._recorder.unreachable(address, error_class)
             self.on_failure(error_class, 0, 0)
 
     def _follow(self, step: EncodedStep, answer: Answer, location: bytes) -> None:

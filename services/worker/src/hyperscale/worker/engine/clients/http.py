@@ -205,7 +205,10 @@ class Exchange:
     def on_connect_failed(self, error_class: pb.ErrorClass.ValueType, blocked_seconds: float) -> None:
         """There will be no connection."""
         if not self.response.done():
-            self._user.parts.recorder.connected(self._first, ConnectPhases(blocked_seconds, 0.0, None))
+            parts = self._user.parts
+            parts.recorder.connected(self._first, ConnectPhases(blocked_seconds, 0.0, None))
+            address = parts.connectors.blamed_address(self._request.origin_index, error_class)
+            parts.recorder.unreachable(address, error_class)
             self.on_failure(error_class, 0, 0)
 
     def on_response(self, status: int, started: float, ended: float, received_bytes: int) -> None:
