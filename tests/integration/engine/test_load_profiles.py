@@ -268,6 +268,18 @@ async def test_engines_wait_for_the_instant(target: BundledTarget) -> None:
     # Timers of the loop are exact to a millisecond.
     assert -0.002 < outcome.last.started_at.ToNanoseconds() / 1e9 - start_at < 0.1
     assert outcome.total == 1
+    lag = Histogram.from_proto(outcome.last.totals.start_lag_ms)
+    assert (lag.count, lag.max < 100) == (1, True)
+
+
+@pytest.mark.parametrize("warm_up", ["0s", "300ms"])
+async def test_an_engine_that_heard_of_its_start_too_late_says_by_how_much(target: BundledTarget, warm_up: str) -> None:
+    workflow = workflow_of(f"constant_vus: {{vus: 1, duration: 600ms}}\n  warm_up: {warm_up}", "/")
+    async with running_engine() as engine:
+        send_start(engine, workflow, target, time.time() - 0.7)
+        outcome = await engine.outcome()
+    lag = Histogram.from_proto(outcome.last.totals.start_lag_ms)
+    assert (lag.count, 700 <= lag.max < 1500) == (1, True)
 
 
 @pytest.mark.parametrize("graceful", [True, False])

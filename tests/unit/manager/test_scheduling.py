@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hyperscale.manager.models.job import DatacenterJob
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.v1.dispatch_pb2 import JobCancelRequest
 from hyperscale.v1.job_pb2 import (
@@ -14,7 +15,8 @@ from hyperscale.v1.job_pb2 import (
     WorkflowStatus,
 )
 from hyperscale.v1.progress_pb2 import SHARD_STATUS_CANCELLED, SHARD_STATUS_COMPLETED, SHARD_STATUS_FAILED
-from hyperscale.v1.workflow_pb2 import PRIORITY_EXCLUSIVE
+from hyperscale.v1.workflow_pb2 import PRIORITY_EXCLUSIVE, RampingVus, VusStage
+from hyperscale.workload.profiles import load_vus
 from hyperscale.workload.timestamps import duration, seconds_of, timestamp
 from tests.support.shards import requests_of, worker_heartbeat, workflow
 from tests.support.waiting import until
@@ -66,6 +68,39 @@ async def test_shards_start_at_the_instant_of_the_job_where_it_is_still_to_come(
     await until(lambda: "B" in manager.port.workflows())
     last = manager.port.orders[-1][1]
     assert seconds_of(last.start_at) == pytest.approx(manager.clock.wall() + 0.1, abs=0.01)
+
+
+async def test_a_slow_commit_does_not_use_up_the_time_until_the_start(manager: ManagerInMemory) -> None:
+    manager.join("worker-1", PORT_1, 1)
+    order = dispatch("job-1", workflow("A", users=1))
+    order.start_at.CopyFrom(timestamp(manager.clock.wall() + 0.125))
+
+    async def slow_save(job: DatacenterJob) -> None:
+        manager.clock.now += 2
+
+    await manager.intake.accept(order)
+    manager.ledger.save = slow_save  # type: ignore[method-assign]
+    await until(lambda: manager.port.orders)
+    assert seconds_of(manager.port.orders[0][1].start_at) == pytest.approx(manager.clock.wall() + 0.1, abs=0.01)
+
+
+async def test_a_ramp_holds_no_core_that_would_never_have_a_user(manager: ManagerInMemory) -> None:
+    ramp = workflow("ramp")
+    ramp.ramping_vus.CopyFrom(RampingVus(stages=[VusStage(duration=duration(9), target=9)]))
+    workers = {f"worker-{number}": 7000 + number for number in range(1, 10)}
+    for worker_id, port in workers.items():
+        manager.join(worker_id, port, 1)
+    await manager.intake.accept(dispatch("job-1", ramp))
+    await until(lambda: manager.port.orders)
+    shards = manager.job("job-1").workflows["ramp"].shards
+    users = [load_vus(shard.workflow) for shard in shards]
+    assert (sum(users), min(users)) == (9, 1)
+    assert [shard.shard_id for shard in shards] == [f"job-1/ramp/{number}" for number in range(len(shards))]
+    free = sum(worker.free_cores for worker in manager.workers.capacities())
+    assert free == 9 - len(shards) > 0
+    for shard in shards:
+        manager.run(shard.worker_id, shard.shard_id)
+    assert (await manager.final("job-1")).status == JOB_STATUS_COMPLETED
 
 
 async def test_a_job_waits_for_a_worker_and_runs_when_one_comes(manager: ManagerInMemory) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from hyperscale.v1 import job_pb2, workflow_pb2
 from hyperscale.workload.profiles import load_iterations, load_vus
-from hyperscale.workload.splitting import split_by_weight, split_submission, split_workflow
+from hyperscale.workload.splitting import busy_places, has_work, split_by_weight, split_submission, split_workflow
 from hyperscale.workload.validation import validate_share
 
 WEIGHTS = st.lists(st.integers(0, 1000), min_size=1, max_size=20).filter(any)
@@ -50,6 +50,30 @@ def test_iterations_follow_the_users(vus: int, iterations: int, weights: list[in
     for part in parts:
         assert load_vus(part) or not load_iterations(part)
         assert (part.name, part.shared_iterations.max_duration.seconds) == ("w", 5)
+
+
+def ramp(users: int) -> workflow_pb2.Workflow:
+    workflow = workflow_pb2.Workflow(name="w")
+    workflow.ramping_vus.stages.add(target=users).duration.seconds = 1
+    return workflow
+
+
+@given(st.integers(0, 100), st.integers(1, 40))
+def test_every_busy_place_has_a_user_and_nobody_is_lost(users: int, places: int) -> None:
+    count = busy_places(ramp(users), places)
+    assert count <= min(users, places)
+    assert (count > 0) == (users > 0)
+    parts = split_workflow(ramp(users), [1] * count)
+    assert sum(map(load_vus, parts)) == users
+    assert all(map(has_work, parts))
+    assert sum(part.data_share.size for part in parts) == (2**62 if users else 0)
+
+
+@given(st.integers(1, 100), WEIGHTS)
+def test_parts_without_a_user_have_no_data_of_their_own(users: int, weights: list[int]) -> None:
+    parts = split_workflow(ramp(users), weights)
+    assert sum(part.data_share.size for part in parts) == 2**62
+    assert all(load_vus(part) or not part.data_share.size for part in parts)
 
 
 def job(distribution: job_pb2.Distribution.ValueType) -> job_pb2.JobSubmission:

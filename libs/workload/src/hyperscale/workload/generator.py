@@ -16,6 +16,8 @@ class GeneratorStatistics:
     """Iterations of an arrival rate that were due while all users were busy."""
     lag_ms: Histogram = field(default_factory=Histogram)
     """How late timers and starts were, in milliseconds."""
+    start_lag_ms: Histogram = field(default_factory=Histogram)
+    """How long after the agreed instant engines began, in milliseconds; one value per engine."""
     seconds: int = 0
     """Seconds of engines observed."""
     saturated_seconds: int = 0
@@ -27,6 +29,7 @@ class GeneratorStatistics:
         """Add what other engines, or other times, observed."""
         self.dropped_iterations += other.dropped_iterations
         self.lag_ms.merge(other.lag_ms)
+        self.start_lag_ms.merge(other.start_lag_ms)
         self.seconds += other.seconds
         self.saturated_seconds += other.saturated_seconds
         self.warm_up_requests += other.warm_up_requests
@@ -37,15 +40,18 @@ class GeneratorStatistics:
         message.warm_up_requests = self.warm_up_requests
         if self.lag_ms.count:
             message.engine_lag_ms.CopyFrom(self.lag_ms.to_proto())
+        if self.start_lag_ms.count:
+            message.start_lag_ms.CopyFrom(self.start_lag_ms.to_proto())
         if self.seconds:
             message.saturation.CopyFrom(pb.Saturation(seconds=self.seconds, saturated_seconds=self.saturated_seconds))
 
     @staticmethod
     def from_proto(message: pb.WorkflowStats) -> GeneratorStatistics:
-        """What the message of a workflow tells. Raises HistogramError when the lag is not a histogram."""
+        """What the message of a workflow tells. Raises HistogramError when a lag is not a histogram."""
         return GeneratorStatistics(
             dropped_iterations=message.dropped_iterations,
             lag_ms=Histogram.from_proto(message.engine_lag_ms),
+            start_lag_ms=Histogram.from_proto(message.start_lag_ms),
             seconds=message.saturation.seconds,
             saturated_seconds=message.saturation.saturated_seconds,
             warm_up_requests=message.warm_up_requests,

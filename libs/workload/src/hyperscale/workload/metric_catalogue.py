@@ -111,6 +111,9 @@ METRICS: Final[Mapping[str, MetricEntry]] = {
     "engine_lag_ms": MetricEntry(
         MetricKind.TREND, MetricLevel.WORKFLOW, MetricSection.EXECUTION, MetricUnit.MILLISECONDS
     ),
+    "start_lag_ms": MetricEntry(
+        MetricKind.TREND, MetricLevel.WORKFLOW, MetricSection.EXECUTION, MetricUnit.MILLISECONDS
+    ),
     "generator_saturated": MetricEntry(MetricKind.SHARE, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
     "data_sent": MetricEntry(MetricKind.COUNTER, MetricLevel.STEP, MetricSection.NETWORK, MetricUnit.BYTES),
     "data_received": MetricEntry(MetricKind.COUNTER, MetricLevel.STEP, MetricSection.NETWORK, MetricUnit.BYTES),

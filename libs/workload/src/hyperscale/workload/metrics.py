@@ -50,6 +50,7 @@ WORKFLOW_METRICS: Final[Mapping[str, Callable[[WorkflowStatistics], Sample | Non
     "dropped_iterations": lambda workflow: workflow.generator.dropped_iterations or None,
     "warm_up_requests": lambda workflow: workflow.generator.warm_up_requests or None,
     "engine_lag_ms": lambda workflow: workflow.generator.lag_ms,
+    "start_lag_ms": lambda workflow: workflow.generator.start_lag_ms,
     "generator_saturated": lambda workflow: Share(workflow.generator.saturated_seconds, workflow.generator.seconds),
 }
 """Where the metrics of `MetricLevel.WORKFLOW` come from; None: nothing produced the metric."""

@@ -42,8 +42,20 @@ def split_workflow(workflow: workflow_pb2.Workflow, weights: Sequence[int]) -> l
     iterations = split_by_weight(load_iterations(workflow) or 0, vus)
     shares = load_part(workflow).divide(vus)
     parts = [_part(workflow, *load) for load in zip(vus, iterations, shares, strict=True)]
-    _divide_data(workflow, parts, vus)
+    _divide_data(workflow, parts, [load_vus(part) for part in parts])
     return parts
+
+
+def has_work(part: workflow_pb2.Workflow) -> bool:
+    """Whether the part ever has a user with something to do. Of a ramp of few users a part may have none."""
+    return load_vus(part) > 0 and load_iterations(part) != 0
+
+
+def busy_places(workflow: workflow_pb2.Workflow, places: int) -> int:
+    """Most places, up to so many, over which the workflow can be divided equally with work for each; 0 when it has none."""
+    return next(
+        (count for count in range(places, 0, -1) if all(map(has_work, split_workflow(workflow, [1] * count)))), 0
+    )
 
 
 def _divide_data(

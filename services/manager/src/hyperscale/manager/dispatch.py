@@ -27,7 +27,7 @@ from hyperscale.v1.dispatch_pb2 import (
     WorkflowDispatchAck,
 )
 from hyperscale.v1.worker_service_pb2_grpc import WorkerServiceStub
-from hyperscale.workload.timestamps import timestamp
+from hyperscale.workload.timestamps import timestamp_or_none
 
 _SHARD_DISPATCH: Final = RetryPolicy(
     "shard-dispatch",
@@ -136,6 +136,8 @@ class ShardDispatcher:
                 self._placements.refused(job, shard, error)
             return
         for shard in shards:
+            # Only now: a slow commit must not use up the time that engines need to be ready.
+            self._placements.durable(job, shard)
             _ = self._supervisor.start(self._ask(job, shard), name="shard-dispatch")
 
     async def _ask(self, job: DatacenterJob, shard: AssignedShard) -> None:
@@ -166,7 +168,7 @@ class ShardDispatcher:
             variables=submission.variables,
             cores=shard.cores,
             manager_id=self._manager_id,
-            start_at=timestamp(job.run_of(shard).start_at_seconds),
+            start_at=timestamp_or_none(job.run_of(shard).start_at_seconds),
         )
         if shard.workflow.class_name:
             order.bundle.CopyFrom(submission.bundle)
@@ -192,6 +194,10 @@ class PlacementOutcomes:
         if job.is_stopping or shard.phase is not ShardPhase.PLACING:
             return None
         return self._workers.endpoint(shard.worker_id)
+
+    def durable(self, job: DatacenterJob, shard: AssignedShard) -> None:
+        """The assignment is in the ledger."""
+        self._progression.appoint(job, job.run_of(shard))
 
     def accepted(self, job: DatacenterJob, shard: AssignedShard) -> None:
         """The worker has it."""

@@ -33,7 +33,7 @@ from hyperscale.v1.job_pb2 import (
 from hyperscale.workload.timestamps import seconds_of
 
 START_LEAD_SECONDS = 0.1
-"""From choosing workers to the first load: enough for every engine to have its part by then."""
+"""From the durable assignment to the first load, at least: enough for every engine to have its part by then."""
 
 _MAKES_LOAD = frozenset({WORKFLOW_STATUS_DISPATCHED, WORKFLOW_STATUS_RUNNING})
 
@@ -65,11 +65,15 @@ class JobProgression:
             self._events.job_changed(job)
 
     def appoint(self, job: DatacenterJob, run: WorkflowRun) -> None:
-        """Workers have been chosen: agree on when all shards start, with the other datacenters where that is possible."""
-        now = self._clock.wall()
+        """The assignment is durable: agree on when all shards start, with the other datacenters where that is possible.
+
+        A shard that finds another worker later keeps the instant, and its engines say by how much they missed it.
+        """
+        if run.start_at_seconds is not None:
+            return
+        soonest = self._clock.wall() + START_LEAD_SECONDS
         common = seconds_of(job.dispatch.start_at)
-        is_in_time = not run.workflow.depends_on and common > now
-        run.start_at_seconds = common if is_in_time else now + START_LEAD_SECONDS
+        run.start_at_seconds = soonest if run.workflow.depends_on else max(common, soonest)
 
     def accepted(self, job: DatacenterJob, shard: AssignedShard) -> None:
         """A worker has taken a shard."""

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 
 from hyperscale.manager.allocation import allocate, place_all
 from hyperscale.manager.dispatch import ShardDispatcher
-from hyperscale.manager.models.allocation import Allocation, CorePool, CoreRequest
+from hyperscale.manager.models.allocation import Allocation, CorePlacement, CorePool, CoreRequest
 from hyperscale.manager.models.job import AssignedShard, DatacenterJob, ShardPhase, WorkflowRun
 from hyperscale.manager.progression import JobProgression, ready_runs
 from hyperscale.manager.registry import WorkerRegistry
 from hyperscale.manager.state import ManagerState
-from hyperscale.v1.workflow_pb2 import PRIORITY_EXCLUSIVE
+from hyperscale.v1.workflow_pb2 import PRIORITY_EXCLUSIVE, Workflow
 from hyperscale.workload.defaults import priority_of
 from hyperscale.workload.profiles import load_iterations
-from hyperscale.workload.splitting import split_workflow
+from hyperscale.workload.splitting import busy_places, split_workflow
 
 
 class Scheduler:
@@ -94,24 +94,26 @@ class Scheduler:
             if shard.worker_id != placement.worker_id:
                 run.offers += 1
                 shard.attempt, shard.progress_sequence = run.offers, 0
-            shard.worker_id, shard.cores = placement.worker_id, placement.cores
+            shard.worker_id, shard.cores = placement.worker_id, busy_places(shard.workflow, placement.cores)
             shard.phase = ShardPhase.PLACING
             self._progression.wait(job, run, "")
             self._workers.reserve(shard.worker_id, shard.shard_id, shard.cores)
             self._dispatcher.place(job, [shard])
 
     def _start(self, job: DatacenterJob, run: WorkflowRun, allocation: Allocation) -> None:
-        parts = split_workflow(run.workflow, [placement.cores for placement in allocation.placements])
         run.offers += 1
-        self._progression.appoint(job, run)
+        run.start_at_seconds = None
         run.shards = [
             AssignedShard(
                 f"{job.job_id}/{run.key.workflow_name}/{number}", part, place.cores, place.worker_id, run.offers
             )
-            for number, (part, place) in enumerate(zip(parts, allocation.placements, strict=True))
+            for number, (part, place) in enumerate(_busy_parts(run.workflow, allocation.placements))
         ]
         for shard in run.shards:
             self._workers.reserve(shard.worker_id, shard.shard_id, shard.cores)
+        if sum(shard.cores for shard in run.shards) < sum(place.cores for place in allocation.placements):
+            # Others may want what it has no use for.
+            self._woken.set()
         self._dispatcher.place(job, tuple(run.shards))
 
     def _pool(self) -> CorePool:
@@ -144,6 +146,15 @@ def _request(run: WorkflowRun) -> CoreRequest:
     return CoreRequest(
         run.key, priority_of(run.workflow), run.users if iterations is None else min(run.users, iterations)
     )
+
+
+def _busy_parts(workflow: Workflow, placements: Sequence[CorePlacement]) -> Iterator[tuple[Workflow, CorePlacement]]:
+    """The parts of a workflow that have any work, each with as many of its cores as have."""
+    parts = split_workflow(workflow, [placement.cores for placement in placements])
+    for part, place in zip(parts, placements, strict=True):
+        cores = busy_places(part, place.cores)
+        if cores:
+            yield part, CorePlacement(place.worker_id, cores)
 
 
 def _unplaced(job: DatacenterJob) -> Iterator[tuple[WorkflowRun, AssignedShard]]:

@@ -23,7 +23,8 @@ from hyperscale.v1.job_pb2 import JOB_STATUS_SUBMITTED, JobAck
 from hyperscale.v1.record_pb2 import DcJobRecord
 from hyperscale.v1.workflow_pb2 import Workflow
 from hyperscale.workload.graph import WorkflowGraph
-from hyperscale.workload.profiles import load_iterations, load_vus
+from hyperscale.workload.profiles import load_vus
+from hyperscale.workload.splitting import has_work
 from hyperscale.workload.timestamps import timestamp
 
 
@@ -121,11 +122,10 @@ class JobIntake:
 
 
 def _run(job_id: str, workflow: Workflow, now_seconds: float) -> WorkflowRun:
-    has_work = load_iterations(workflow) != 0
     return WorkflowRun(
         key=WorkflowKey(job_id, workflow.name),
         workflow=workflow,
-        users=load_vus(workflow) if has_work else 0,
+        users=load_vus(workflow) if has_work(workflow) else 0,
         lifecycle=WorkflowLifecycle(workflow.name, now_seconds),
     )
 

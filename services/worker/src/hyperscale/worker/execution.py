@@ -21,8 +21,7 @@ from hyperscale.worker.models.time import Moment
 from hyperscale.worker.stats import ShardStatistics, ShardTimes
 from hyperscale.workload.context import ContextTooLargeError, ProvidedValues
 from hyperscale.workload.defaults import graceful_stop_seconds
-from hyperscale.workload.profiles import load_iterations, load_vus
-from hyperscale.workload.splitting import split_workflow
+from hyperscale.workload.splitting import has_work, split_workflow
 from hyperscale.workload.timestamps import duration_or_none, timestamp_or_none
 
 _FRAME_INTERVAL_SECONDS = 1.25
@@ -35,8 +34,7 @@ _CANCELLED = ShardStatus.SHARD_STATUS_CANCELLED
 
 def parts_of(workflow: Workflow, cores: int) -> list[Workflow]:
     """The workflow divided over engines; parts without anything to do are left out."""
-    parts = split_workflow(workflow, [1] * cores)
-    return [part for part in parts if load_vus(part) > 0 and load_iterations(part) != 0]
+    return [part for part in split_workflow(workflow, [1] * cores) if has_work(part)]
 
 
 @dataclass(slots=True)

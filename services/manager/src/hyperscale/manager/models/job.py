@@ -99,7 +99,7 @@ class WorkflowRun:
     offers
         How often workers were chosen; the attempt of the next shards is one more.
     start_at_seconds
-        Wall clock at which all shards are to start; 0 while no worker has been chosen.
+        Wall clock at which all shards are to start; None until their assignment is durable.
     provided
         What its shards have provided to the workflows that depend on it.
     """
@@ -111,7 +111,7 @@ class WorkflowRun:
     waits_for: str = ""
     shards: list[AssignedShard] = field(default_factory=list)
     offers: int = 0
-    start_at_seconds: float = 0.0
+    start_at_seconds: float | None = None
     provided: ProvidedValues = field(default_factory=ProvidedValues)
 
     @property

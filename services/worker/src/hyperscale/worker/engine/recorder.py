@@ -229,6 +229,11 @@ class Recorder:
         """Something that was due at `due` happened at `now`."""
         self._lags.add(due, now, 0)
 
+    def begun(self, lag_seconds: float) -> None:
+        """Note how long after the agreed instant the load has begun."""
+        lag_ms = max(0.0, lag_seconds) * _MS_PER_SECOND
+        self._window(int(self._clock.now() // 1)).generator.start_lag_ms.record(lag_ms)
+
     def dropped_iteration(self) -> None:
         """Count an iteration that was due while all users were busy."""
         self._window(int(self._clock.now() // 1)).generator.dropped_iterations += 1

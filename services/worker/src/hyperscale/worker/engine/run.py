@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import Final
 
@@ -64,7 +65,7 @@ class EngineRun:
     async def execute(self, start_at_seconds: float) -> None:
         """Make the load from an instant on, in seconds since the epoch, until it has ended for whatever reason.
 
-        One that is past means now, and so does one so far ahead that it tells of a clock that is wrong.
+        0 means now, without anything agreed. One that is past means now, and so does one so far ahead that it tells of a clock that is wrong.
         """
         gc.collect()
         try:
@@ -120,22 +121,27 @@ class EngineRun:
         self._population.admit(self._casting.user_maker(parts, tasks))
         wait_seconds = start_at_seconds - self._clock.now()
         if 0 < wait_seconds <= _LONGEST_WAIT_SECONDS:
-            self._call_later(wait_seconds, self._begin)
+            self._call_later(wait_seconds, partial(self._begin, start_at_seconds))
         else:
-            self._begin()
+            self._begin(start_at_seconds)
         return background
 
-    def _begin(self) -> None:
+    def _begin(self, start_at_seconds: float) -> None:
         self._call_later(self._plan.load_seconds, self._finish_load)
+        measure = partial(self._measure, self._clock.now() - start_at_seconds if start_at_seconds else None)
         if self._plan.warm_up_seconds:
-            self._call_later(self._plan.warm_up_seconds, self._end_warm_up)
+            self._call_later(self._plan.warm_up_seconds, measure)
         else:
-            self._measured_from = self._clock.now()
+            measure()
         self._driver.start(perf_counter())
 
-    def _end_warm_up(self) -> None:
-        self._recorder.end_warm_up()
+    def _measure(self, start_lag_seconds: float | None) -> None:
+        """Begin to measure."""
+        if self._plan.warm_up_seconds:
+            self._recorder.end_warm_up()
         self._measured_from = self._clock.now()
+        if start_lag_seconds is not None:
+            self._recorder.begun(start_lag_seconds)
 
     def _end_now(self) -> None:
         self._end_load()
