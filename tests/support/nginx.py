@@ -31,6 +31,7 @@ http {{
     keepalive_requests {keepalive_requests};
     server {{
         listen 127.0.0.1:{port} backlog=4096;
+        {listeners}
         location = /stub_status {{ stub_status; }}
         location / {{ {page} }}
     }}

@@ -24,6 +24,7 @@ def findings(body: bytes = PAGE, *fields: tuple[bytes, bytes], status: int = 200
             sent=1.0,
             first_byte=1.0 + seconds,
             ended=1.0 + seconds,
+            sent_bytes=len(REQUEST.payload),
             received_bytes=len(body),
         )
     )

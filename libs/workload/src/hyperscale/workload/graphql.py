@@ -27,6 +27,7 @@ def envelope_of(graphql: workflow_pb2.GraphqlRequest) -> workflow_pb2.HttpReques
         url=graphql.url,
         headers=dict(graphql.headers),
         timeout=graphql.timeout if graphql.HasField("timeout") else None,
+        version=graphql.version,
     )
 
 

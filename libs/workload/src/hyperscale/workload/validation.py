@@ -157,8 +157,13 @@ class _Judge:
         self._unique_names(
             "workflows", [workflow.name for workflow in workflows], lambda index: f"workflows[{index}].name"
         )
+        http_judge = HttpJudge(
+            self._faults,
+            has_target=bool(submission.target),
+            shares_connections=bool(submission.http_options.max_connections_per_origin),
+        )
         for index, workflow in enumerate(workflows):
-            self._workflow(f"workflows[{index}]", workflow, HttpJudge(self._faults, has_target=bool(submission.target)))
+            self._workflow(f"workflows[{index}]", workflow, http_judge)
         self._faults.extend(WorkflowGraph(workflows).faults())
 
     def _workflow(self, path: str, workflow: workflow_pb2.Workflow, http_judge: HttpJudge) -> None:

@@ -12,12 +12,12 @@ from urllib.parse import quote, unquote, urlsplit
 from hyperscale.client.models.captures import CapturedRequest
 from hyperscale.v1.workflow_pb2 import HttpMethod
 from hyperscale.workload.faults import FaultCollector
-from hyperscale.workload.http_validation import ENGINE_HEADERS
+from hyperscale.workload.http_validation import ENGINE_HEADERS, HTTP_1_HEADERS
 from hyperscale.workload.limits import MAX_HEADERS
 from hyperscale.workload.urls import FIELD_NAME, url_fault
 
 _METHODS: Final = frozenset(name.removeprefix("HTTP_METHOD_") for name in HttpMethod.keys()[1:])
-_OF_CONNECTION: Final = ENGINE_HEADERS | {"keep-alive", "proxy-connection", "upgrade", "http2-settings", "te", "expect"}
+_OF_CONNECTION: Final = ENGINE_HEADERS | HTTP_1_HEADERS | {"http2-settings", "expect"}
 """Header fields that speak of one connection, which is not the one that the engine has."""
 _PRINTABLE: Final = re.compile(r"[\t\x20-\x7e]*")
 _JSON_TYPE: Final = re.compile(r"application/(?:[\w.+-]+\+)?json\b", re.IGNORECASE)

@@ -14,16 +14,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.worker.engine.connection import ExchangeListener, HttpConnection
+from hyperscale.worker.engine.http1_connection import Http1Connection
 from hyperscale.worker.engine.models.http import ConnectPhases
 from hyperscale.worker.engine.models.network import NetworkOptions
 from hyperscale.worker.engine.models.plan import EncodedStep, Origin
 from hyperscale.worker.engine.proxy import ProxyRefusedError
 from hyperscale.worker.engine.resolver import Address, HostAddresses, LookupFailedError
 from hyperscale.worker.engine.response import PromptFraming
+from hyperscale.worker.engine.tls import chose_http2, is_refused_protocol
+
+if TYPE_CHECKING:
+    from hyperscale.worker.engine.http2_channel import Http2Channel
+    from hyperscale.worker.engine.http2_connection import Http2Connection
 
 MAX_OPENING_PER_ORIGIN: Final = 100
 _LONGEST_HANDSHAKE_SECONDS: Final = 660.0
@@ -75,10 +81,13 @@ class OriginConnector:
         self.origin = origin
         self._network = network
         self._prompts = prompts
+        self._http2 = _http2() if origin.speaks_http2 else None
         proxy = network.proxy
         host, port = (origin.host, origin.port) if proxy is None else (proxy.host, proxy.port)
         self._addresses = HostAddresses(host, port, network.dns_ttl_seconds)
-        self._rewrite = partial(proxy.addressed, origin=origin) if proxy is not None and not origin.tls else None
+        # Everything but plain HTTP/1.1 goes through a tunnel.
+        self._has_tunnel = proxy is not None and (origin.tls or origin.speaks_http2)
+        self._rewrite = partial(proxy.addressed, origin=origin) if proxy is not None and not self._has_tunnel else None
         # Holds at most one entry per user, since a user waits for the one it asked for.
         self._wanted: asyncio.Queue[_Wanted] = asyncio.Queue()
         limit = network.max_connections
@@ -140,7 +149,7 @@ class OriginConnector:
             else:
                 wanted.user.on_connected(connection, phases)
 
-    def _release(self, _: HttpConnection | None = None) -> None:
+    def _release(self) -> None:
         """One connection fewer is open."""
         if self._free is not None:
             self._free.release()
@@ -190,7 +199,7 @@ class OriginConnector:
         try:
             connecting.setblocking(False)
             await asyncio.get_running_loop().sock_connect(connecting, address.address)
-            if self._network.proxy is not None and self.origin.tls:
+            if self._network.proxy is not None and self._has_tunnel:
                 await self._network.proxy.open_tunnel(connecting, self.origin)
         except BaseException:
             connecting.close()
@@ -199,12 +208,12 @@ class OriginConnector:
 
     async def _wrap(self, connected: socket.socket, wanted: _Wanted, now: float) -> HttpConnection:
         """The connection over a connected socket, after the TLS handshake if there is one."""
-        tls = self._network.tls if self.origin.tls else None
+        tls = self._network.tls_to(self.origin)
         deadline = min(wanted.asked_at + wanted.step.timeout_seconds, now + wanted.step.tls_timeout_seconds)
         try:
             async with asyncio.timeout(_until(deadline)):
-                _, connection = await asyncio.get_running_loop().create_connection(
-                    partial(self._connection, wanted.user),
+                transport, protocol = await asyncio.get_running_loop().create_connection(
+                    partial(self._protocol, wanted.user),
                     sock=connected,
                     ssl=tls,
                     server_hostname=(self._network.server_name or self.origin.host) if tls else None,
@@ -213,13 +222,21 @@ class OriginConnector:
         except TimeoutError:
             raise
         except OSError as error:
-            raise ConnectFailedError(pb.ERROR_CLASS_TLS if tls else _class_of(error)) from error
-        return connection
+            raise ConnectFailedError(_class_of_handshake(error) if tls else _class_of(error)) from error
+        if isinstance(protocol, Http1Connection):
+            return protocol
+        assert self._http2 is not None
+        if tls is not None and not chose_http2(transport):
+            transport.abort()
+            raise ConnectFailedError(pb.ERROR_CLASS_PROTOCOL)
+        return self._http2(protocol, wanted.user)
 
-    def _connection(self, user: ConnectionUser) -> HttpConnection:
+    def _protocol(self, user: ConnectionUser) -> Http1Connection | Http2Connection:
+        if self._http2 is not None:
+            return self._http2.protocol(self.origin)
         is_shared = self._free is not None
         on_lost = self._release if is_shared else None
-        return HttpConnection(user, self._prompts, is_shared=is_shared, rewrite=self._rewrite, on_lost=on_lost)
+        return Http1Connection(user, self._prompts, is_shared=is_shared, rewrite=self._rewrite, on_lost=on_lost)
 
     def _blamed(self, error_class: pb.ErrorClass.ValueType) -> pb.ErrorClass.ValueType:
         """What goes wrong on the way to a proxy is the proxy's, unless it is our own."""
@@ -228,8 +245,18 @@ class OriginConnector:
         return pb.ERROR_CLASS_PROXY
 
 
+def _http2() -> type[Http2Channel]:
+    from hyperscale.worker.engine.http2_channel import Http2Channel  # noqa: PLC0415 - the library is loaded by runs that need it
+
+    return Http2Channel
+
+
 def _until(deadline: float) -> float:
     return max(0.0, deadline - perf_counter())
+
+
+def _class_of_handshake(error: OSError) -> pb.ErrorClass.ValueType:
+    return pb.ERROR_CLASS_PROTOCOL if is_refused_protocol(error) else pb.ERROR_CLASS_TLS
 
 
 def _class_of(error: OSError | None) -> pb.ErrorClass.ValueType:

@@ -10,4 +10,4 @@ class FrameError(ValueError):
 
 
 class MalformedResponseError(Exception):
-    """What came back is not one HTTP/1.1 response."""
+    """What came back is not one HTTP response."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 from urllib.parse import SplitResult
@@ -21,9 +21,9 @@ from hyperscale.worker.engine.targets import authority_of, origin_of, request_ta
 from hyperscale.worker.engine.templates import MarkedRequest
 from hyperscale.workload import defaults, profiles
 from hyperscale.workload.graphql import http_request_of
+from hyperscale.workload.http_validation import header_fault
 from hyperscale.workload.json_values import with_whole_numbers
 
-_ENGINE_HEADERS: Final = frozenset({"host", "content-length", "connection", "transfer-encoding"})
 _SMALL_PAYLOAD_BYTES: Final = 16 * 1024
 """What the kernel takes in one write, whatever its buffers."""
 _USER_AGENT: Final = "hyperscale"
@@ -109,7 +109,7 @@ def _encoded(
 ) -> EncodedStep:
     try:
         url = split_url(http.url, target)
-        origin_index = index_of(origin_of(url))
+        origin_index = index_of(origin_of(url, speaks_http2=http.version == workflow_pb2.HTTP_VERSION_HTTP_2))
         payload = _encode_request(http, url)
     except ValueError as error:
         raise PlanError(f"step {step.name!r}: {error}") from error
@@ -135,7 +135,7 @@ def _encode_request(http: workflow_pb2.HttpRequest, url: SplitResult) -> bytes:
     """Request line, header and body as they go over the wire."""
     method = defaults.method_name(http)
     body = _body(http)
-    fields = {"Host": authority_of(origin_of(url))} | _user_fields(http.headers)
+    fields = {"Host": authority_of(origin_of(url))} | _user_fields(http)
     given = {name.lower() for name in fields}
     if "user-agent" not in given:
         fields["User-Agent"] = _USER_AGENT
@@ -150,12 +150,13 @@ def _encode_request(http: workflow_pb2.HttpRequest, url: SplitResult) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def _user_fields(headers: Mapping[str, str]) -> dict[str, str]:
+def _user_fields(http: workflow_pb2.HttpRequest) -> dict[str, str]:
+    headers = http.headers
     for name, value in headers.items():
         if not _FIELD_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not a header field name")
-        if name.lower() in _ENGINE_HEADERS:
-            raise ValueError(f"header field {name!r} is set by the engine")
+        if fault := header_fault(http, name):
+            raise ValueError(f"header field {name!r} {fault}")
         if not _FIELD_VALUE.fullmatch(value):
             raise ValueError(f"header field {name!r} has control characters in its value")
     return {name: headers[name].strip() for name in sorted(headers)}

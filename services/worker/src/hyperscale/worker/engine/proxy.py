@@ -1,4 +1,4 @@
-"""Ways through an HTTP proxy: absolute URLs for http://, a CONNECT tunnel for https://."""
+"""Ways through an HTTP proxy: absolute URLs for HTTP/1.1 to http://, a CONNECT tunnel for everything else."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ class Proxy:
         await loop.sock_sendall(connected, request.encode())
         head = b""
         while _HEAD_END not in head:
-            data = await loop.sock_recv(connected, _READ_BYTES)
+            # Without TLS a target may speak first, and what it says is not for us.
+            data = await loop.sock_recv(connected, _READ_BYTES if origin.tls else 1)
             head += data
             if not data or len(head) > _MAX_HEAD_BYTES:
                 raise ProxyRefusedError("the proxy's answer has no end")

@@ -112,8 +112,8 @@ class HttpSamples:
 
     def add_answer(self, answer: Answer) -> None:
         """Keep a whole response."""
-        size = len(answer.request.payload)
-        self.add(answer.started, answer.sent, answer.first_byte, answer.ended, size, answer.received_bytes)
+        sizes = answer.sent_bytes, answer.received_bytes
+        self.add(answer.started, answer.sent, answer.first_byte, answer.ended, *sizes)
 
     def add(self, *row: float) -> None:
         """Keep a response: started, sent, first byte, ended, bytes sent, bytes received."""

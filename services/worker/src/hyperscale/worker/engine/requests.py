@@ -61,7 +61,7 @@ def redirected(payload: bytes, origin: Origin, status: int, location: bytes) -> 
     parts = RequestParts.of(payload)
     here = urljoin(base_url(origin), parts.target.decode("latin-1"))
     url = urlsplit(urljoin(here, _text(location)))
-    there = origin_of(url)
+    there = origin_of(url, speaks_http2=origin.speaks_http2)
     keeps_body = status in _METHOD_KEEPING or parts.method in _SAFE_METHODS
     method, body = (parts.method, parts.body) if keeps_body else (b"GET", b"")
     dropped = (

@@ -23,7 +23,7 @@ def split_url(url: str, target: str) -> SplitResult:
     return urlsplit(base + url if url[:1] in {"/", "?"} else f"{base}/{url}")
 
 
-def origin_of(url: SplitResult) -> Origin:
+def origin_of(url: SplitResult, *, speaks_http2: bool = False) -> Origin:
     """Where connections for the URL go. Raises ValueError when no request can go there."""
     if url.scheme not in _DEFAULT_PORTS:
         raise ValueError(f"scheme {url.scheme!r} is neither http nor https")
@@ -34,7 +34,8 @@ def origin_of(url: SplitResult) -> Origin:
     host = url.hostname if url.hostname.isascii() else url.hostname.encode("idna").decode()
     if re.search(r"[\x00-\x20\x7f]", host):
         raise ValueError(f"{host!r} is not a host name")
-    return Origin(host=host, port=url.port or _DEFAULT_PORTS[url.scheme], tls=url.scheme == "https")
+    port = url.port or _DEFAULT_PORTS[url.scheme]
+    return Origin(host=host, port=port, tls=url.scheme == "https", speaks_http2=speaks_http2)
 
 
 def authority_of(origin: Origin) -> str:

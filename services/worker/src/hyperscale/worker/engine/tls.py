@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 import tempfile
+from typing import Final
 
 from hyperscale.v1 import workflow_pb2
 from hyperscale.worker.engine.errors import PlanError
 
+_HTTP1: Final = "http/1.1"
+_HTTP2: Final = "h2"
+
 
 def client_context(options: workflow_pb2.HttpOptions) -> ssl.SSLContext:
     """The context of a job's connections. Raises PlanError when its certificates or its key cannot be used."""
+    return _context(options, [_HTTP1])
+
+
+def http2_context(options: workflow_pb2.HttpOptions) -> ssl.SSLContext:
+    """The same for HTTP/2. HTTP/1.1 is offered besides: a server without HTTP/2 then says so, instead of ending the handshake."""
+    return _context(options, [_HTTP2, _HTTP1])
+
+
+def chose_http2(transport: asyncio.BaseTransport) -> bool:
+    """Whether the peer has chosen HTTP/2 in the handshake."""
+    tls: ssl.SSLObject = transport.get_extra_info("ssl_object")
+    return tls.selected_alpn_protocol() == _HTTP2
+
+
+def is_refused_protocol(error: OSError) -> bool:
+    """Whether a handshake failed since the peer speaks none of the protocols that were offered."""
+    return isinstance(error, ssl.SSLError) and "NO_APPLICATION_PROTOCOL" in (error.reason or "")
+
+
+def _context(options: workflow_pb2.HttpOptions, protocols: list[str]) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(protocols)
     try:
         if options.ca_certificates:
             context.load_verify_locations(cadata=options.ca_certificates)

@@ -3,8 +3,8 @@
 A failed request does not end the iteration: the next step follows. After connections that failed, the user pauses
 (see `pacing`); a timeout has taken its time already. A request is counted once it was written or its connection failed.
 
-The path of a plain request, run for each one and measured by `make bench-engine`, is `HttpConnection.data_received` →
-`VirtualUser.on_response` → `Samples.add` → `VirtualUser._advance` → `HttpConnection.send`: about 1 µs of Python beside 5 µs of
+The path of a plain request, run for each one and measured by `make bench-engine`, is `Http1Connection.data_received` →
+`VirtualUser.on_response` → `Samples.add` → `VirtualUser._advance` → `Http1Connection.send`: about 1 µs of Python beside 5 µs of
 kernel. What only some steps need is decided when the plan is compiled, and leaves this path as short as it is: no call into C
 that parses arguments, no container or closure made, no property, no second reading of the clock.
 """

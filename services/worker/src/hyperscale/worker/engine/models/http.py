@@ -37,6 +37,7 @@ class Answer:
     """When the system had taken the whole request."""
     first_byte: float
     ended: float
+    sent_bytes: int
     received_bytes: int
 
     @property

@@ -18,6 +18,8 @@ class Origin:
     """Name or address, without brackets."""
     port: int
     tls: bool
+    speaks_http2: bool = False
+    """Which version of HTTP is spoken there; HTTP/1.1 otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,69 @@
+"""What stands between an HTTP/2 peer and the `h2` library; opens no socket and reads no clock.
+
+The library takes a GOAWAY frame for the end of everything, and waits for the whole of a frame before it finds it too long. Both
+are looked after here: a peer that says GOAWAY still answers the requests that it has taken (RFC 9113, section 6.8).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hyperscale.worker.engine.errors import MalformedResponseError
+
+MAX_FRAME_BYTES: Final = 16 * 1024
+"""Payload of a frame; larger ones are only sent to who asks for them."""
+
+_HEADER_BYTES: Final = 9
+_LENGTH_BYTES: Final = 3
+_KIND_AT: Final = 3
+_SETTINGS: Final = 4
+_GOAWAY: Final = 7
+_LEAST_GOAWAY_BYTES: Final = 8
+_STREAM_ID_BITS: Final = 0x7FFF_FFFF
+
+
+class FrameGate:
+    """Lets frames through to the library, GOAWAY excepted."""
+
+    __slots__ = ("_begun", "_has_greeted", "_unread_bytes", "last_stream_id")
+
+    def __init__(self) -> None:
+        self.last_stream_id: int | None = None
+        """Requests after this one are not taken by the peer; None: it has not said GOAWAY."""
+        self._has_greeted = False
+        # Of a frame that has been let through in part.
+        self._unread_bytes = 0
+        # A frame of which too little is there yet: less than its header, or a GOAWAY.
+        self._begun = b""
+
+    def admit(self, received: bytes) -> bytes:
+        """What the library is to have of it. Raises MalformedResponseError when the peer does not speak HTTP/2."""
+        data = self._begun + received
+        passed: list[bytes] = []
+        begin, at = 0, min(self._unread_bytes, len(data))
+        self._unread_bytes -= at
+        while len(data) - at >= _HEADER_BYTES:
+            size, kind = int.from_bytes(data[at : at + _LENGTH_BYTES], "big"), data[at + _KIND_AT]
+            self._check(size, kind)
+            end = at + _HEADER_BYTES + size
+            if kind == _GOAWAY:
+                if end > len(data):
+                    break
+                self._leave(data[at + _HEADER_BYTES : end])
+                passed.append(data[begin:at])
+                begin = end
+            at = min(end, len(data))
+            self._unread_bytes = end - at
+        self._begun = data[at:]
+        return b"".join([*passed, data[begin:at]])
+
+    def _check(self, size: int, kind: int) -> None:
+        if size > MAX_FRAME_BYTES or not (self._has_greeted or kind == _SETTINGS):
+            raise MalformedResponseError("the peer does not speak HTTP/2")
+        self._has_greeted = True
+
+    def _leave(self, payload: bytes) -> None:
+        if len(payload) < _LEAST_GOAWAY_BYTES:
+            raise MalformedResponseError("a GOAWAY frame is too short")
+        last = int.from_bytes(payload[:4], "big") & _STREAM_ID_BITS
+        self.last_stream_id = last if self.last_stream_id is None else min(last, self.last_stream_id)
