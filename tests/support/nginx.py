@@ -48,11 +48,23 @@ class Nginx:
 
     port: int
     pid: int
+    http2_port: int
+    """With prior knowledge."""
+    tls_port: int
+    """HTTP/2 or HTTP/1.1, as the client asks; 0: without a certificate there is none."""
     _polls: int = field(default=0)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def http2_url(self) -> str:
+        return f"http://127.0.0.1:{self.http2_port}"
+
+    @property
+    def tls_url(self) -> str:
+        return f"https://127.0.0.1:{self.tls_port}"
 
     def requests(self) -> int:
         """Requests taken so far from anybody but this counter."""
@@ -71,11 +83,19 @@ def running_nginx(
     core: int | None = None,
     connections: int = 4096,
     page: str = CONSTANT_ANSWER,
+    certificate: Path | None = None,
 ) -> Iterator[Nginx]:
-    """Run nginx for the length of the block, pinned to one core when asked; `page` is what it does with a request."""
+    """Run nginx for the length of the block, pinned to one core when asked; `page` is what it does with a request.
+
+    `certificate`: a file with the key too.
+    """
     directory = Path(tempfile.mkdtemp(prefix="nginx-"))
     pin = "" if core is None else f"worker_cpu_affinity {1 << core:b};"
-    port = _free_port()
+    port, http2_port, tls_port = _free_port(), _free_port(), _free_port()
+    listeners = [f"listen 127.0.0.1:{http2_port} http2;"]
+    if certificate is not None:
+        listeners += [f"listen 127.0.0.1:{tls_port} ssl http2;", f"ssl_certificate {certificate};"]
+        listeners += [f"ssl_certificate_key {certificate};"]
     configuration = directory / "nginx.conf"
     configuration.write_text(
         CONFIGURATION.format(
@@ -85,12 +105,13 @@ def running_nginx(
             pin=pin,
             connections=connections,
             page=page,
+            listeners=" ".join(listeners),
         )
     )
     process = subprocess.Popen(["nginx", "-p", str(directory), "-c", str(configuration)], stderr=subprocess.PIPE)
     try:
         _await_port(port, process)
-        yield Nginx(port=port, pid=process.pid)
+        yield Nginx(port, process.pid, http2_port, tls_port if certificate is not None else 0)
     finally:
         process.terminate()
         process.communicate(timeout=10)

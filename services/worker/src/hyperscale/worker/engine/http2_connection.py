@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
 from time import perf_counter
-from typing import Any, Final, Protocol, cast
+from typing import Final, Protocol, cast
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -25,7 +24,7 @@ from h2.events import (
     StreamReset,
 )
 from h2.exceptions import ProtocolError
-from h2.settings import SettingCodes
+from h2.settings import SettingCodes, Settings
 
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.worker.engine.errors import MalformedResponseError
@@ -33,6 +32,7 @@ from hyperscale.worker.engine.http2_frames import FrameGate
 from hyperscale.worker.engine.http2_messages import Http2Request
 from hyperscale.worker.engine.models.http import HeaderFields
 from hyperscale.worker.engine.models.plan import Origin
+from hyperscale.worker.engine.response import MAX_HEAD_BYTES
 
 _STREAM_WINDOW_BYTES: Final = 1024 * 1024
 """What a peer may send of one response before it hears from us. Nothing is kept for longer than it takes to look at it."""
@@ -45,6 +45,11 @@ _PAUSE_BYTES: Final = 64 * 1024
 _MOST_WAITING_BYTES: Final = 1024 * 1024
 """In the transport's buffer; only a peer that asks for answers, and does not read them, gets there."""
 
+_SETTINGS: Final = {
+    SettingCodes.ENABLE_PUSH: 0,
+    SettingCodes.INITIAL_WINDOW_SIZE: _STREAM_WINDOW_BYTES,
+    SettingCodes.MAX_HEADER_LIST_SIZE: MAX_HEAD_BYTES,
+}
 _CONFIGURATION: Final = H2Configuration(
     client_side=True, header_encoding=None, validate_outbound_headers=False, normalize_outbound_headers=False
 )
@@ -106,6 +111,7 @@ class Http2Connection(asyncio.Protocol):
     def open_stream(self, stream: Stream, request: Http2Request) -> int | None:
         """Send a request; returns the number of its stream. None: the peer allows no more of them, nor will it."""
         library = self._library
+        self._gate.begin_request()
         try:
             number = library.get_next_available_stream_id()
             library.send_headers(number, request.fields, end_stream=not request.body)
@@ -150,8 +156,8 @@ class Http2Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=_PAUSE_BYTES, low=0)
         library = self._library
-        library.local_settings[SettingCodes.ENABLE_PUSH] = 0
-        library.local_settings[SettingCodes.INITIAL_WINDOW_SIZE] = _STREAM_WINDOW_BYTES
+        # Not changed one by one: the library would wait for the peer to agree, and not tell it.
+        library.local_settings = Settings(client=True, initial_values=_SETTINGS)
         library.initiate_connection()
         library.increment_flow_control_window(_CONNECTION_WINDOW_BYTES - _DEFAULT_WINDOW_BYTES)
         self.is_usable = True
@@ -173,9 +179,7 @@ class Http2Connection(asyncio.Protocol):
             events = self._library.receive_data(self._gate.admit(data))
             self.is_usable = self.is_usable and self._gate.last_stream_id is None
             for event in events:
-                handle = _HANDLERS.get(type(event))
-                if handle is not None:
-                    handle(self, event, now)
+                self._handle(event, now)
         except (ProtocolError, MalformedResponseError):
             self._fail_all(pb.ERROR_CLASS_PROTOCOL)
             return
@@ -197,6 +201,22 @@ class Http2Connection(asyncio.Protocol):
         self.is_lost = True
         self._fail_all(pb.ERROR_CLASS_TLS if isinstance(exc, ssl.SSLError) else pb.ERROR_CLASS_RESET)
 
+    def _handle(self, event: Event, now: float) -> None:
+        match event:
+            case ResponseReceived():
+                self._on_head(event, now)
+            case DataReceived():
+                self._on_body(event)
+            case StreamEnded():
+                self._on_end(event, now)
+            case StreamReset():
+                self._on_reset(event)
+            case InformationalResponseReceived():
+                self._on_interim(event, now)
+            case _:
+                # The library has done all that there is to do.
+                return
+
     def _on_interim(self, event: InformationalResponseReceived, now: float) -> None:
         if outgoing := self._streams.get(event.stream_id):
             outgoing.stream.on_interim(now)
@@ -205,7 +225,7 @@ class Http2Connection(asyncio.Protocol):
         if outgoing := self._streams.get(event.stream_id):
             outgoing.stream.on_head(tuple((name, value) for name, value in event.headers), now)
 
-    def _on_body(self, event: DataReceived, _: float) -> None:
+    def _on_body(self, event: DataReceived) -> None:
         self._library.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         if outgoing := self._streams.get(event.stream_id):
             outgoing.stream.on_body(event.data)
@@ -219,7 +239,7 @@ class Http2Connection(asyncio.Protocol):
             self._cancel(event.stream_id)
         outgoing.stream.on_end(now)
 
-    def _on_reset(self, event: StreamReset, _: float) -> None:
+    def _on_reset(self, event: StreamReset) -> None:
         if outgoing := self._streams.pop(event.stream_id, None):
             wants_http1 = event.error_code == ErrorCodes.HTTP_1_1_REQUIRED
             is_fault = wants_http1 or not event.remote_reset
@@ -272,12 +292,3 @@ class Http2Connection(asyncio.Protocol):
         failed, self._streams = self._streams, {}
         for outgoing in failed.values():
             outgoing.stream.on_failure(error_class)
-
-
-_HANDLERS: Final[Mapping[type[Event], Callable[[Http2Connection, Any, float], None]]] = {
-    DataReceived: Http2Connection._on_body,
-    InformationalResponseReceived: Http2Connection._on_interim,
-    ResponseReceived: Http2Connection._on_head,
-    StreamEnded: Http2Connection._on_end,
-    StreamReset: Http2Connection._on_reset,
-}
