@@ -109,3 +109,27 @@ def test_a_faulty_request_is_told_at_its_path(field: str, value: object) -> None
     with pytest.raises(JobFileError) as caught:
         parsed({}, **{field: value})
     assert [fault.path for fault in caught.value.faults] == [f"workflows[0].steps[0].http.{field}"]
+
+
+@pytest.mark.parametrize(
+    ("options", "http", "path"),
+    [
+        ({"max_connections_per_origin": 5}, {"version": "http_2"}, "version"),
+        ({}, {"version": "http_3"}, "version"),
+        ({}, {"version": 7}, "version"),
+        ({}, {"version": "http_2", "headers": {"Upgrade": "h3"}}, "headers['Upgrade']"),
+    ],
+)
+def test_http2_is_refused_where_it_cannot_be_spoken(
+    options: dict[str, object], http: dict[str, object], path: str
+) -> None:
+    with pytest.raises(JobFileError) as caught:
+        parsed(options, **http)
+    assert [fault.path for fault in caught.value.faults] == [f"workflows[0].steps[0].http.{path}"]
+
+
+def test_http2_is_accepted_where_it_can() -> None:
+    assert validate_submission(parsed({}, version="http_2")) == []
+    assert (
+        validate_submission(parsed({"max_connections_per_origin": 5}, version="http_1_1", headers={"TE": "gzip"})) == []
+    )
