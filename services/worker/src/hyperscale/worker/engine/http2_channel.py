@@ -8,8 +8,9 @@ from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.worker.engine.connection import ExchangeListener
 from hyperscale.worker.engine.http2_connection import Http2Connection
 from hyperscale.worker.engine.http2_messages import Http2Request, Http2Response
-from hyperscale.worker.engine.models.http import Answer, HeaderFields
+from hyperscale.worker.engine.models.http import Answer
 from hyperscale.worker.engine.models.plan import EncodedStep, Origin
+from hyperscale.worker.engine.models.reply import HeaderFields
 
 
 class Http2Channel:

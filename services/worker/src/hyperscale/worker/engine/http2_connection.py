@@ -30,8 +30,8 @@ from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.worker.engine.errors import MalformedResponseError
 from hyperscale.worker.engine.http2_frames import FrameGate
 from hyperscale.worker.engine.http2_messages import Http2Request
-from hyperscale.worker.engine.models.http import HeaderFields
 from hyperscale.worker.engine.models.plan import Origin
+from hyperscale.worker.engine.models.reply import HeaderFields
 from hyperscale.worker.engine.response import MAX_HEAD_BYTES
 
 _STREAM_WINDOW_BYTES: Final = 1024 * 1024

@@ -8,8 +8,8 @@ from typing import Final
 
 from hyperscale.worker.engine.chunks import out_of_chunks
 from hyperscale.worker.engine.errors import MalformedResponseError
-from hyperscale.worker.engine.models.http import HeaderFields
 from hyperscale.worker.engine.models.plan import Origin
+from hyperscale.worker.engine.models.reply import HeaderFields
 from hyperscale.worker.engine.requests import RequestParts
 from hyperscale.worker.engine.response import MAX_BODY_BYTES
 
