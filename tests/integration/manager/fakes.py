@@ -123,6 +123,7 @@ class FakeWorker(WorkerServiceServicer):
     cores: int
     manager: str
     refusal: grpc.StatusCode | None = None
+    loses_answers: bool = False
     orders: dict[str, WorkflowDispatch] = field(default_factory=dict)
     cancelled: list[str] = field(default_factory=list)
     acknowledged: int = 0
@@ -208,6 +209,8 @@ class FakeWorker(WorkerServiceServicer):
             await context.abort(self.refusal, "refused")
         self.orders[request.shard_id] = request
         self._active.add(request.shard_id)
+        if self.loses_answers:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the connection broke on the way back")
         return WorkflowDispatchAck(shard_id=request.shard_id, cores_assigned=request.cores)
 
     async def CancelWorkflow(

@@ -181,3 +181,20 @@ async def test_sigterm_ends_what_runs_and_reports_it(manager: ManagerProcess, ga
     result = await gate.final("job-1")
     assert (result.status, requests_of(result)) == (JOB_STATUS_FAILED, 4)
     assert "shut down" in result.errors[0]
+
+
+async def test_load_of_a_worker_whose_answer_was_lost_is_in_the_totals(manager: ManagerProcess, gate: FakeGate) -> None:
+    lossy = FakeWorker("worker-1", 2, manager.address, loses_answers=True)
+    async with lossy as one, FakeWorker("worker-2", 1, manager.address) as two:
+        await manager.submit("job-1", workflow(users=1, iterations=101))
+        await one.run("job-1/browse/0", 60)
+        result = await gate.final("job-1")
+        assert (result.status, requests_of(result)) == (JOB_STATUS_COMPLETED, 60)
+        await manager.submit("job-2", workflow(users=1, iterations=101))
+        await one.given("job-2/browse/0")
+        await one.report("job-2/browse/0", requests=5)
+        await manager.cancel("job-2")
+        await one.confirm_cancel("job-2/browse/0", 7)
+        result = await gate.final("job-2")
+        assert (result.status, requests_of(result)) == (JOB_STATUS_CANCELLED, 7)
+        assert two.orders == {}

@@ -33,7 +33,7 @@ from hyperscale.manager.upkeep import Upkeep
 from hyperscale.runtime.clock import SystemClock
 from hyperscale.runtime.coordination import MemoryStore, memory_coordinator
 from hyperscale.runtime.endpoints import Endpoint
-from hyperscale.runtime.errors import ErrorReason, HyperscaleError
+from hyperscale.runtime.errors import HyperscaleError
 from hyperscale.runtime.identity import NodeIdentity
 from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.runtime.logs import get_logger
@@ -91,7 +91,7 @@ class DoubleOfWorkers:
     orders: list[tuple[int, WorkflowDispatch]] = field(default_factory=list)
     cancels: list[tuple[int, WorkflowCancelRequest]] = field(default_factory=list)
     refusals: dict[int, HyperscaleError] = field(default_factory=dict)
-    lost_answers: set[int] = field(default_factory=set)
+    lost_answers: dict[int, HyperscaleError] = field(default_factory=dict)
 
     async def dispatch(self, endpoint: Endpoint, order: WorkflowDispatch) -> WorkflowDispatchAck:
         await asyncio.sleep(0)
@@ -99,7 +99,7 @@ class DoubleOfWorkers:
             raise self.refusals[endpoint.port]
         self.orders.append((endpoint.port, order))
         if endpoint.port in self.lost_answers:
-            raise HyperscaleError(ErrorReason.DEADLINE_EXCEEDED)
+            raise self.lost_answers[endpoint.port]
         return WorkflowDispatchAck(shard_id=order.shard_id, cores_assigned=order.cores)
 
     async def cancel(self, endpoint: Endpoint, request: WorkflowCancelRequest) -> WorkflowCancelResponse:
@@ -168,12 +168,13 @@ class ManagerInMemory:
 
     def _join_actors(self, woken: asyncio.Event) -> None:
         self.stopper = ShardStopper(self.leadership, self.workers, self.port, self.supervisor)
+        placements = PlacementOutcomes(self.workers, self.progression, 1.0)
         dispatcher = ShardDispatcher(
             manager_id="manager-1",
             state=self.state,
             ledger=self.ledger,
             port=self.port,
-            placements=PlacementOutcomes(self.workers, self.progression, 1.0),
+            placements=placements,
             supervisor=self.supervisor,
         )
         self.scheduler = Scheduler(
@@ -202,7 +203,7 @@ class ManagerInMemory:
         for observer in (self.stopper, self.scheduler, self.reporter, completion):
             self.events.subscribe(observer)
         self.progress = ProgressIngest(self.state, self.progression, self.clock, self.supervisor)
-        self.heartbeats = HeartbeatIngest(self.state, self.workers, self.progression, self.stopper)
+        self.heartbeats = HeartbeatIngest(self.state, self.workers, self.progression, placements, self.stopper)
 
     def _join_requests(self, identity: NodeIdentity, max_active_jobs: int) -> None:
         logger = get_logger(identity.node_id)

@@ -222,7 +222,7 @@ async def test_a_worker_that_forgot_its_shard_fails_it(manager: ManagerInMemory)
     assert result.errors == ["worker worker-1 does not run shard job-1/A/0 any more"]
 
 
-@pytest.mark.parametrize("reason", [ErrorReason.INSUFFICIENT_CORES, ErrorReason.DRAINING, ErrorReason.PEER_UNREACHABLE])
+@pytest.mark.parametrize("reason", [ErrorReason.INSUFFICIENT_CORES, ErrorReason.DRAINING])
 async def test_a_refused_shard_goes_to_another_worker_under_a_new_attempt(
     manager: ManagerInMemory, reason: ErrorReason
 ) -> None:
@@ -323,47 +323,6 @@ async def test_a_worker_joins_between_two_workflows(manager: ManagerInMemory) ->
     manager.run("worker-1", "job-1/A/0")
     await until(lambda: len(manager.port.orders) == 3)
     assert {port for port, order in manager.port.orders if order.workflow.name == "B"} == {PORT_1, PORT_2}
-
-
-async def test_a_worker_that_took_a_shard_without_answering_keeps_it(manager: ManagerInMemory) -> None:
-    manager.join("worker-1", PORT_1, 2)
-    manager.port.lost_answers.add(PORT_1)
-    await manager.intake.accept(dispatch("job-1", workflow("A")))
-    await until(lambda: manager.port.orders)
-    await until(lambda: manager.workers.statuses()[0].reserved_cores == 0)
-    manager.heartbeats.take(worker_heartbeat("worker-1", PORT_1, 2, "job-1/A/0"))
-    assert manager.status("job-1", "A") == "DISPATCHED"
-    assert manager.workers.statuses()[0].reserved_cores == 2
-    manager.run("worker-1", "job-1/A/0", 4)
-    result = await manager.final("job-1")
-    assert (result.status, requests_of(result), manager.port.cancels) == (JOB_STATUS_COMPLETED, 4, [])
-
-
-async def test_a_worker_that_did_not_answer_is_asked_again_for_the_same_attempt(manager: ManagerInMemory) -> None:
-    manager.join("worker-1", PORT_1, 2)
-    manager.port.refusals[PORT_1] = HyperscaleError(ErrorReason.DEADLINE_EXCEEDED)
-    await manager.intake.accept(dispatch("job-1", workflow("A")))
-    await until(lambda: [shard.cause for shard in manager.job("job-1").shards() if shard.cause])
-    del manager.port.refusals[PORT_1]
-    manager.clock.now += 1.1
-    await until(lambda: manager.port.orders)
-    assert manager.port.orders[0][1].attempt == 1
-
-
-async def test_a_shard_that_another_worker_got_is_stopped_at_the_one_that_did_not_answer(
-    manager: ManagerInMemory,
-) -> None:
-    manager.join("worker-1", PORT_1, 2)
-    manager.port.refusals[PORT_1] = HyperscaleError(ErrorReason.PEER_UNREACHABLE)
-    await manager.intake.accept(dispatch("job-1", workflow("A")))
-    await until(lambda: [shard.cause for shard in manager.job("job-1").shards() if shard.cause])
-    manager.join("worker-2", PORT_2, 2)
-    await until(lambda: manager.port.orders)
-    assert manager.port.orders[0][1].attempt == 2
-    del manager.port.refusals[PORT_1]
-    manager.heartbeats.take(worker_heartbeat("worker-1", PORT_1, 2, "job-1/A/0"))
-    await until(lambda: manager.port.cancels)
-    assert manager.port.stopped() == [(PORT_1, "job-1/A/0")]
 
 
 async def test_a_worker_is_told_to_stop_until_it_has_heard(manager: ManagerInMemory) -> None:

@@ -200,12 +200,18 @@ class PlacementOutcomes:
         self._progression.appoint(job, job.run_of(shard))
 
     def accepted(self, job: DatacenterJob, shard: AssignedShard) -> None:
-        """The worker has it."""
-        self._progression.accepted(job, shard)
+        """The worker has it, unless it was lost meanwhile."""
+        if shard.is_with_worker:
+            self._progression.accepted(job, shard)
 
     def withdrawn(self, job: DatacenterJob, shard: AssignedShard) -> None:
         """It was not sent."""
         self._progression.refused(job, shard, f"worker {shard.worker_id} was not asked")
+
+    def not_received(self, job: DatacenterJob, shard: AssignedShard) -> None:
+        """The worker had not answered, and turns out not to have it: others are asked first now."""
+        self._workers.hold(shard.worker_id, self._hold_seconds)
+        self._progression.refused(job, shard, f"worker {shard.worker_id} did not get shard {shard.shard_id}")
 
     def refused(self, job: DatacenterJob, shard: AssignedShard, error: HyperscaleError) -> None:
         """The worker would not take it, or did not answer."""

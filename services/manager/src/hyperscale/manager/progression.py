@@ -35,6 +35,8 @@ from hyperscale.workload.timestamps import seconds_of
 START_LEAD_SECONDS = 0.1
 """From the durable assignment to the first load, at least: enough for every engine to have its part by then."""
 
+_ASKED = frozenset({ShardPhase.PLACING, ShardPhase.UNANSWERED})
+_WAITING = frozenset({ShardPhase.UNPLACED, ShardPhase.UNANSWERED})
 _MAKES_LOAD = frozenset({WORKFLOW_STATUS_DISPATCHED, WORKFLOW_STATUS_RUNNING})
 
 
@@ -78,7 +80,7 @@ class JobProgression:
     def accepted(self, job: DatacenterJob, shard: AssignedShard) -> None:
         """A worker has taken a shard."""
         run = job.run_of(shard)
-        if shard.phase is ShardPhase.PLACING:
+        if shard.phase in _ASKED:
             shard.phase, shard.waiting_since_seconds = ShardPhase.PLACED, None
         self._note_dispatched(job, run)
         if job.is_stopping and shard.is_with_worker:
@@ -86,31 +88,29 @@ class JobProgression:
         self._advance(job)
 
     def refused(self, job: DatacenterJob, shard: AssignedShard, reason: str) -> None:
-        """A worker would not take a shard now: it waits for other cores, or ends when the job is stopping."""
-        if shard.phase is not ShardPhase.PLACING:
+        """A worker does not have a shard: it waits for other cores, or ends when the job is stopping."""
+        if shard.phase not in _ASKED:
             return
-        self._unplace(job, shard, reason)
+        self._workers.release(shard.worker_id, shard.shard_id)
+        shard.phase = ShardPhase.CANCELLED if job.is_stopping else ShardPhase.UNPLACED
         shard.worker_id = ""
+        self._note_waiting(shard, reason)
         self._withdraw_if_nobody_took_it(job.run_of(shard))
         self._advance(job)
 
     def unanswered(self, job: DatacenterJob, shard: AssignedShard, reason: str) -> None:
-        """A worker did not say whether it took a shard: it waits for other cores, unless the worker turns out to run it."""
+        """A worker did not say whether it took a shard. Until it is known nobody else gets it: all load counts once."""
         if shard.phase is not ShardPhase.PLACING:
             return
-        self._unplace(job, shard, reason)
+        shard.phase = ShardPhase.UNANSWERED
+        self._note_waiting(shard, reason)
+        job.run_of(shard).waits_for = f"waits to hear whether worker {shard.worker_id} runs shard {shard.shard_id}"
+        if job.is_stopping:
+            self._events.shards_to_stop(job, [shard], "the job is being stopped")
         self._advance(job)
-
-    def adopted(self, job: DatacenterJob, shard: AssignedShard) -> None:
-        """A worker that had not answered runs the shard."""
-        self._workers.claim(shard.worker_id, shard.shard_id, shard.cores)
-        shard.phase, shard.waiting_since_seconds = ShardPhase.PLACED, None
-        self.accepted(job, shard)
 
     def progressed(self, job: DatacenterJob, shard: AssignedShard) -> None:
         """A worker reports that a shard makes load."""
-        if shard.phase is ShardPhase.UNPLACED:
-            self._workers.claim(shard.worker_id, shard.shard_id, shard.cores)
         shard.phase, shard.waiting_since_seconds = ShardPhase.RUNNING, None
         self._note_running(job, job.run_of(shard))
         self._advance(job)
@@ -178,7 +178,7 @@ class JobProgression:
         now, limit_seconds = self._clock.monotonic(), self._patience.placement_seconds
         for shard in list(job.shards()):
             since = shard.waiting_since_seconds
-            if shard.phase is not ShardPhase.UNPLACED or since is None or now - since < limit_seconds:
+            if shard.phase not in _WAITING or since is None or now - since < limit_seconds:
                 continue
             if job.run_of(shard).lifecycle.status in _MAKES_LOAD:
                 cause = f"no worker took shard {shard.shard_id} within {limit_seconds:g} s; last: {shard.cause}"
@@ -195,9 +195,7 @@ class JobProgression:
         shard.phase, shard.cause = phase, cause
         job.spans.close(shard.slot)
 
-    def _unplace(self, job: DatacenterJob, shard: AssignedShard, reason: str) -> None:
-        self._workers.release(shard.worker_id, shard.shard_id)
-        shard.phase = ShardPhase.CANCELLED if job.is_stopping else ShardPhase.UNPLACED
+    def _note_waiting(self, shard: AssignedShard, reason: str) -> None:
         shard.cause = reason
         if shard.waiting_since_seconds is None:
             shard.waiting_since_seconds = self._clock.monotonic()
@@ -205,7 +203,7 @@ class JobProgression:
     def _withdraw_if_nobody_took_it(self, run: WorkflowRun) -> None:
         """Let the workflow be divided anew, when it is certain that no worker has any part of it."""
         is_pending = run.lifecycle.status == WORKFLOW_STATUS_PENDING
-        if is_pending and all(shard.phase is ShardPhase.UNPLACED and not shard.worker_id for shard in run.shards):
+        if is_pending and all(shard.phase is ShardPhase.UNPLACED for shard in run.shards):
             run.shards.clear()
 
     def _note_dispatched(self, job: DatacenterJob, run: WorkflowRun) -> None:

@@ -145,13 +145,6 @@ class WorkerRegistry:
         worker.reservations[shard_id] = cores
         self._on_change()
 
-    def claim(self, worker_id: str, shard_id: str, cores: int) -> None:
-        """Set cores aside for a shard that the worker runs already, whatever else it has: it is the truth."""
-        worker = self._workers.get(worker_id)
-        if worker is not None:
-            worker.reservations[shard_id] = cores
-            self._on_change()
-
     def release(self, worker_id: str, shard_id: str) -> None:
         """Give the cores of a shard back."""
         worker = self._workers.get(worker_id)

@@ -91,9 +91,8 @@ class Scheduler:
                 return
             (allocation,) = place_all([(wanted, available)], self._workers.capacities())
             placement = allocation.placements[0]
-            if shard.worker_id != placement.worker_id:
-                run.offers += 1
-                shard.attempt, shard.progress_sequence = run.offers, 0
+            run.offers += 1
+            shard.attempt, shard.progress_sequence = run.offers, 0
             shard.worker_id, shard.cores = placement.worker_id, busy_places(shard.workflow, placement.cores)
             shard.phase = ShardPhase.PLACING
             self._progression.wait(job, run, "")

@@ -92,13 +92,13 @@ class ManagerNode:
         supervisor = context.supervisor
         port = GrpcWorkerPort(core.channels, config.shard_dispatch_deadline_seconds)
         self._stopper = ShardStopper(core.leadership, core.workers, port, supervisor)
-        outcomes = PlacementOutcomes(core.workers, core.progression, config.refusal_hold_seconds)
+        self._outcomes = PlacementOutcomes(core.workers, core.progression, config.refusal_hold_seconds)
         dispatcher = ShardDispatcher(
             manager_id=config.node_id,
             state=core.state,
             ledger=core.ledger,
             port=port,
-            placements=outcomes,
+            placements=self._outcomes,
             supervisor=supervisor,
         )
         self._scheduler = Scheduler(
@@ -224,7 +224,7 @@ class ManagerNode:
         )
         queries = WorkflowQueries(core.state, core.leadership, core.ledger)
         progress = ProgressIngest(core.state, core.progression, core.clock, self._context.supervisor)
-        heartbeats = HeartbeatIngest(core.state, core.workers, core.progression, self._stopper)
+        heartbeats = HeartbeatIngest(core.state, core.workers, core.progression, self._outcomes, self._stopper)
         streams = WorkerStreams(core.workers, heartbeats, progress, core.health)
         self._server.add(
             add_ManagerServiceServicer_to_server,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from hyperscale.manager.cancellation import ShardStopper
+from hyperscale.manager.dispatch import PlacementOutcomes
 from hyperscale.manager.models.job import AssignedShard, DatacenterJob, ShardPhase
 from hyperscale.manager.progression import JobProgression
 from hyperscale.manager.registry import WorkerRegistry
@@ -23,7 +24,7 @@ from hyperscale.v1.progress_pb2 import (
 from hyperscale.workload.context import ContextTooLargeError
 from hyperscale.workload.timestamps import seconds_of
 
-_EXPECTED_BY_HEARTBEAT = frozenset({ShardPhase.PLACED, ShardPhase.RUNNING})
+_EXPECTED_BY_HEARTBEAT = frozenset({ShardPhase.PLACED, ShardPhase.RUNNING, ShardPhase.UNANSWERED})
 
 
 class ProgressIngest:
@@ -45,7 +46,11 @@ class ProgressIngest:
         """Merge a report; nothing happens when it was taken before."""
         job = self._state.find(progress.job_id)
         shard = None if job is None else job.find_shard(progress.shard_id)
-        if job is None or shard is None or not _is_current(worker_id, job, shard, progress):
+        if job is None or shard is None or progress.fence_token != job.leadership_token:
+            return
+        if progress.attempt < shard.attempt:
+            self._count_former(job, progress)
+        if (worker_id, progress.attempt) != (shard.worker_id, shard.attempt):
             return
         try:
             job.statistics.add_windows(shard.slot, progress.windows)
@@ -72,6 +77,16 @@ class ProgressIngest:
         except ValueError as error:
             shard.merge_fault = f"totals of shard {shard.shard_id} from worker {shard.worker_id}: {error}"
             self._supervisor.report(error, "totals-merge", shard_id=shard.shard_id)
+
+    def _count_former(self, job: DatacenterJob, progress: WorkflowProgress) -> None:
+        """A worker was lost before it had answered, and had begun all the same: its requests have been made and count."""
+        if not progress.HasField("totals"):
+            return
+        try:
+            slot = (progress.shard_id, progress.attempt)
+            job.statistics.add_totals(slot, progress.progress_sequence, progress.totals)
+        except ValueError as error:
+            self._supervisor.report(error, "totals-merge", shard_id=progress.shard_id)
 
     def _running(self, report: _Report) -> None:
         if report.shard.phase is not ShardPhase.RUNNING:
@@ -106,20 +121,21 @@ class _Report:
         self.progress = progress
 
 
-def _is_current(worker_id: str, job: DatacenterJob, shard: AssignedShard, progress: WorkflowProgress) -> bool:
-    reported = (worker_id, progress.attempt, progress.fence_token)
-    return reported == (shard.worker_id, shard.attempt, job.leadership_token)
-
-
 class HeartbeatIngest:
     """What workers say of themselves, compared with what they were given. Workers are the truth of what runs."""
 
     def __init__(
-        self, state: ManagerState, workers: WorkerRegistry, progression: JobProgression, stopper: ShardStopper
+        self,
+        state: ManagerState,
+        workers: WorkerRegistry,
+        progression: JobProgression,
+        placements: PlacementOutcomes,
+        stopper: ShardStopper,
     ) -> None:
         self._state = state
         self._workers = workers
         self._progression = progression
+        self._placements = placements
         self._stopper = stopper
 
     def take(self, heartbeat: WorkerHeartbeat) -> None:
@@ -134,11 +150,17 @@ class HeartbeatIngest:
             if shard.phase in _EXPECTED_BY_HEARTBEAT and shard.shard_id not in active
         }
         for shard_id in self._workers.note_missing(worker_id, absent):
-            job, shard = absent[shard_id]
-            self._progression.failed(job, shard, f"worker {worker_id} does not run shard {shard_id} any more")
+            self._miss(worker_id, *absent[shard_id])
         for job, shard in given:
-            if shard.phase is ShardPhase.UNPLACED and shard.shard_id in active:
-                self._progression.adopted(job, shard)
+            if shard.phase is ShardPhase.UNANSWERED and shard.shard_id in active:
+                self._progression.accepted(job, shard)
         strangers = active.difference(shard.shard_id for _, shard in given)
         if strangers:
             self._stopper.stop_strangers(worker_id, sorted(strangers))
+
+    def _miss(self, worker_id: str, job: DatacenterJob, shard: AssignedShard) -> None:
+        """A worker has said for long enough that it does not run a shard; what it had to report came before that."""
+        if shard.phase is ShardPhase.UNANSWERED:
+            self._placements.not_received(job, shard)
+        else:
+            self._progression.failed(job, shard, f"worker {worker_id} does not run shard {shard.shard_id} any more")

@@ -15,6 +15,8 @@ from hyperscale.manager.views import job_progress
 from hyperscale.runtime.clock import Clock
 
 _INTERVAL_SECONDS = 0.2
+_NOT_HEARD_OF = frozenset({ShardPhase.PLACING, ShardPhase.UNANSWERED})
+"""Shards of a lost worker that are taken not to have begun: it has neither accepted them nor reported on them."""
 
 
 class Upkeep:
@@ -64,8 +66,8 @@ class Upkeep:
 
     def _fail_shards_of(self, worker_id: str) -> None:
         for job, shard in self._state.shards_of(worker_id):
-            if shard.phase is ShardPhase.PLACING:
-                self._progression.unanswered(job, shard, f"worker {worker_id} was lost")
+            if shard.phase in _NOT_HEARD_OF:
+                self._progression.refused(job, shard, f"worker {worker_id} was lost")
             elif shard.is_with_worker:
                 cause = f"worker {worker_id} was lost while it ran shard {shard.shard_id}"
                 self._progression.failed(job, shard, cause)

@@ -26,9 +26,11 @@ class ShardPhase(Enum):
     """How far a shard is."""
 
     UNPLACED = "unplaced"
-    """No worker has it; waits for cores."""
+    """No worker has it, nor can have it; waits for cores."""
     PLACING = "placing"
     """Cores are reserved, the worker has not answered yet."""
+    UNANSWERED = "unanswered"
+    """Cores are reserved, the worker's answer was lost: it may make load. What it reports, or its silence, will tell."""
     PLACED = "placed"
     """The worker has it and has not reported."""
     RUNNING = "running"
@@ -47,8 +49,7 @@ class AssignedShard:
     Attributes
     ----------
     worker_id
-        Worker that has it or is being asked. While it is unplaced: the worker that was asked last and may have taken it
-        without our hearing of it; empty when nobody can have.
+        Worker that has it, may have it, or is being asked; empty while it is unplaced.
     attempt
         Rises whenever another worker is asked, so that no two workers ever run the same attempt.
     waiting_since_seconds
