@@ -14,7 +14,7 @@ from hyperscale.swim import SwimConfig
     ],
 )
 def test_presets_are_those_that_are_known_to_work(config: SwimConfig, expected: tuple[float, ...]) -> None:
-    assert expected == (
+    assert list(expected) == [
         config.probe_interval_seconds,
         config.probe_timeout_seconds,
         config.suspicion_multiplier,
@@ -26,7 +26,7 @@ def test_presets_are_those_that_are_known_to_work(config: SwimConfig, expected: 
         config.gossip_to_dead_seconds,
         config.push_pull_interval_seconds,
         config.stream_timeout_seconds,
-    )
+    ]
     assert (config.awareness_max, config.payload_max_bytes) == (8, 1400)
 
 

@@ -74,3 +74,13 @@ class Datagram:
 
     address: NodeAddress
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRequest:
+    """Bytes to send over a new TCP connection, whose answer is one message."""
+
+    stream_id: int
+    address: NodeAddress
+    data: bytes
+    timeout_seconds: float

@@ -19,6 +19,32 @@ class RandomSource(Protocol):
         ...
 
 
+class RoundTrip(Protocol):
+    """What is expected of the round trip to a peer."""
+
+    @property
+    def upper_bound_seconds(self) -> float:
+        """Seldom exceeded."""
+        ...
+
+    @property
+    def quality(self) -> float:
+        """From 0, a guess, to 1."""
+        ...
+
+
+class Coordinates(Protocol):
+    """Where this node and its peers lie."""
+
+    def estimate(self, peer_id: str, now: float) -> RoundTrip:
+        """Return the expected round trip to a peer, known or not."""
+        ...
+
+    def forget(self, peer_id: str) -> None:
+        """Drop what is known of a peer."""
+        ...
+
+
 class Seal(Protocol):
     """Encrypts what leaves and decrypts what arrives; a keyring is one."""
 
