@@ -3,19 +3,39 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.support.graphql_shop import graphql_shop
 from tests.support.local_cluster import hyperscale
 from tests.support.recording_target import recording_target
+from tests.support.socket_servers import tcp_server, udp_server
 from tests.support.websocket_server import websocket_server
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
-def example(name: str, target: str, directory: Path) -> str:
-    """A copy of an example that runs against a target."""
+def example(name: str, target: str, directory: Path, *more: tuple[str, str]) -> str:
+    """A copy of an example that runs against a target, with any more replacements."""
+    content = (EXAMPLES / name).read_text().replace("http://127.0.0.1:8000", target)
+    for old, new in more:
+        content = content.replace(old, new)
     copy = directory / name
-    copy.write_text((EXAMPLES / name).read_text().replace("http://127.0.0.1:8000", target))
+    copy.write_text(content)
     return str(copy)
+
+
+@pytest.mark.parametrize("name", ["tcp_udp.yaml", "coded_sockets.py"])
+async def test_the_examples_of_sockets(name: str, tmp_path: Path) -> None:
+    async with tcp_server() as tcp, udp_server() as udp:
+        ports = [("127.0.0.1:7001", f"127.0.0.1:{tcp.port}"), ("127.0.0.1:7002", f"127.0.0.1:{udp.port}")]
+        outcome = await asyncio.to_thread(hyperscale, "run", example(name, "", tmp_path, *ports), "--json")
+        writes, datagrams, connections = len(tcp.lines), len(udp.datagrams), tcp.connections
+    assert outcome.code == 0, outcome
+    result = outcome.last_json
+    assert result["verdict"] == "passed"
+    assert result["metrics"]["tcp_writes"]["count"] == writes > 30
+    assert result["metrics"]["tcp_sockets"]["count"] == connections
+    assert result["metrics"]["udp_datagrams_sent"]["count"] == datagrams > 30
 
 
 async def test_the_coded_websocket_example(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ timeout: yes
         "timeout: must be a duration with a unit, such as '30s'",
         "workflows[0].steps[1].name: 'home' is already used by workflows[0].steps[0]",
         "workflows[0].steps[0].http.url: must not contain spaces, control or non-ASCII characters: percent-encode them",
-        "workflows[0].steps[1]: needs an action: http, graphql or websocket",
+        "workflows[0].steps[1]: needs an action: http, graphql, websocket, tcp or udp",
         "thresholds[0].expression: http_reqs has no 'p(99)', only count, rate",
     ]
 

@@ -130,3 +130,82 @@ def test_what_a_session_has_got_can_be_checked_and_extracted() -> None:
 def test_steps_without_an_action_of_their_own_have_no_checks() -> None:
     check = {"name": "c", "status": {"any_of": [200]}}
     assert "says itself what it does" in faults_of({"checks": [check]})["checks"]
+
+
+def test_whole_steps_over_sockets_are_valid() -> None:
+    actions = [
+        {"send_text": "{{uuid}}\n"},
+        {"send_binary": "AAE="},
+        {"read": {"delimiter": "\n"}},
+        {"read": {"bytes": 3}},
+        {"read": {"close": True}},
+    ]
+    for address in ("a.test:7", "tcp://a.test:7", "TLS://[::1]:65535", "10.0.0.1:1"):
+        tcp = {"address": address, "actions": actions, "timeout": "1s", "keep_open": True}
+        assert faults_of({"tcp": tcp, "checks": [{"name": "c", "body_contains": "a"}]}) == {}
+    asks = [{"send_text": "a"}, {"expect": {"datagrams": 2}}, {"expect": {"contains": "{{vu}}"}}]
+    assert faults_of({"udp": {"address": "udp://a.test:7", "actions": asks, "timeout": "1s"}}) == {}
+
+
+@pytest.mark.parametrize(
+    ("step", "path", "reason"),
+    [
+        ({}, "address", "must be tcp://host:port or tls://host:port or host:port"),
+        ({"address": "http://a.test:80"}, "address", "must be tcp://"),
+        ({"address": "a.test"}, "address", "must be tcp://"),
+        ({"address": "{{vu}}.test:7"}, "address", "without templates"),
+        ({"address": "a.test:70000"}, "address", "a port from 1 to 65535"),
+        ({"address": "a.test:7", "timeout": "11m"}, "timeout", "at most 10m"),
+        ({"address": "a.test:7", "actions": [{}]}, "actions[0]", "needs an action: send_text, send_binary or read"),
+        ({"address": "a.test:7", "actions": [{"send_text": "{{a}}"}]}, "actions[0].send_text", "no earlier step"),
+        ({"address": "a.test:7", "actions": [{"read": {}}]}, "actions[0].read", "needs one of delimiter"),
+        (
+            {"address": "a.test:7", "actions": [{"read": {"delimiter": ""}}]},
+            "actions[0].read.delimiter",
+            "not be empty",
+        ),
+        ({"address": "a.test:7", "actions": [{"read": {"bytes": 0}}]}, "actions[0].read.bytes", "1 to 1,073,741,824"),
+        (
+            {"address": "a.test:7", "actions": [{"read": {"close": True}}, {"send_text": "a"}]},
+            "actions[0].read.close",
+            "the last action",
+        ),
+        ({"address": "a.test:7", "actions": [{"send_text": "a"}] * 1001}, "actions", "at most 1000"),
+    ],
+)
+def test_faults_of_tcp(step: dict[str, Any], path: str, reason: str) -> None:
+    assert reason in faults_of({"tcp": step})[f"tcp.{path}"]
+
+
+@pytest.mark.parametrize(
+    ("step", "path", "reason"),
+    [
+        (
+            {"address": "tcp://a.test:7", "actions": [{"send_text": "a"}]},
+            "address",
+            "must be udp://host:port or host:port",
+        ),
+        ({"address": "a.test:7"}, "actions", "1 to 1000 actions are required"),
+        ({"address": "a.test:7", "actions": [{}]}, "actions[0]", "needs an action: send_text, send_binary or expect"),
+        ({"address": "a.test:7", "actions": [{"send_text": ""}]}, "actions[0].send_text", "1 to 65,507 bytes"),
+        ({"address": "a.test:7", "actions": [{"send_text": "ü" * 40_000}]}, "actions[0].send_text", "not 80,000"),
+        ({"address": "a.test:7", "actions": [{"expect": {}}]}, "actions[0].expect", "needs one of datagrams, contains"),
+        (
+            {"address": "a.test:7", "actions": [{"expect": {"datagrams": 0}}]},
+            "actions[0].expect.datagrams",
+            "must be 1 to",
+        ),
+    ],
+)
+def test_faults_of_udp(step: dict[str, Any], path: str, reason: str) -> None:
+    assert reason in faults_of({"udp": step})[f"udp.{path}"]
+
+
+@pytest.mark.parametrize("action", ["tcp", "udp"])
+def test_what_a_socket_does_not_have_cannot_be_looked_at(action: str) -> None:
+    step = {
+        action: {"address": "a.test:7", "actions": [{"send_text": "a"}]},
+        "checks": [{"name": "a", "status": {"any_of": [200]}}, {"name": "b", "header": {"name": "x"}}],
+        "extract": [{"variable": "c", "header": "x"}, {"variable": "d", "status": True}],
+    }
+    assert set(faults_of(step)) == {"checks[0].status", "checks[1].header", "extract[0].header", "extract[1].status"}

@@ -22,6 +22,7 @@ from hyperscale.workload.language.profiles import (
     RampStage,
     SharedIterations,
 )
+from hyperscale.workload.language.sockets import TcpClient, TcpConnection, UdpClient, UdpSocket
 from hyperscale.workload.language.steps import step
 from hyperscale.workload.language.websocket import WebSocket, WebSocketClient
 from hyperscale.workload.language.workflow import Job, Workflow, depends
@@ -44,6 +45,10 @@ __all__ = [
     "RampingVus",
     "RequestError",
     "SharedIterations",
+    "TcpClient",
+    "TcpConnection",
+    "UdpClient",
+    "UdpSocket",
     "VariableError",
     "WebSocket",
     "WebSocketClient",

@@ -16,6 +16,7 @@ JOB_TIMEOUT_SECONDS: Final = 3600.0
 GRACEFUL_STOP_SECONDS: Final = 30.0
 TIME_UNIT_NS: Final = 1_000_000_000
 REQUEST_TIMEOUT_SECONDS: Final = 60.0
+DATAGRAM_TIMEOUT_SECONDS: Final = 5.0
 MAX_DURATION_SECONDS: Final = 600.0
 DATACENTER_WEIGHT: Final = 1
 MAX_REDIRECTS: Final = 10
@@ -84,9 +85,14 @@ def request_timeout_seconds(http: workflow_pb2.HttpRequest) -> float:
     return seconds_of(http.timeout) if http.HasField("timeout") else REQUEST_TIMEOUT_SECONDS
 
 
-def session_timeout_seconds(session: workflow_pb2.WebSocketSession) -> float:
-    """Longest time for a WebSocket, from connecting to closed."""
+def session_timeout_seconds(session: workflow_pb2.WebSocketSession | workflow_pb2.TcpSession) -> float:
+    """Longest time for a WebSocket or TCP session, from connecting to its end."""
     return seconds_of(session.timeout) if session.HasField("timeout") else REQUEST_TIMEOUT_SECONDS
+
+
+def exchange_timeout_seconds(exchange: workflow_pb2.UdpExchange) -> float:
+    """Longest time for a UDP step."""
+    return seconds_of(exchange.timeout) if exchange.HasField("timeout") else DATAGRAM_TIMEOUT_SECONDS
 
 
 def connect_timeout_seconds(http: workflow_pb2.HttpRequest) -> float:

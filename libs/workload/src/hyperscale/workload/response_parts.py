@@ -17,10 +17,13 @@ class ResponseParts:
 
 
 HTTP_RESPONSE: Final = ResponseParts(range(100, 600), has_headers=True)
+_BODY_ONLY: Final = ResponseParts(None, has_headers=False)
 
 RESPONSES: Final[Mapping[str, ResponseParts]] = {
     "http": HTTP_RESPONSE,
     "graphql": HTTP_RESPONSE,
     "websocket": HTTP_RESPONSE,
+    "tcp": _BODY_ONLY,
+    "udp": _BODY_ONLY,
 }
 """By action of a step. What the status, the headers and the body are, the action's message says."""

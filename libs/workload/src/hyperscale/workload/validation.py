@@ -38,6 +38,7 @@ from hyperscale.workload.limits import (
 from hyperscale.workload.load_validation import LoadJudge
 from hyperscale.workload.metric_selector import MetricSelectorError, selection_faults
 from hyperscale.workload.script_validation import ScriptJudge
+from hyperscale.workload.socket_validation import SocketJudge
 from hyperscale.workload.templates import IDENTIFIER, IDENTIFIER_RULE
 from hyperscale.workload.thresholds import ThresholdSyntaxError, parse_threshold
 from hyperscale.workload.timestamps import seconds_of
@@ -201,8 +202,12 @@ class _Judge:
                 GraphqlJudge(self._faults, http_judge).judge(f"{path}.graphql", step.graphql)
             case "websocket":
                 WebSocketJudge(self._faults, http_judge).judge(f"{path}.websocket", step.websocket)
+            case "tcp":
+                SocketJudge(self._faults).judge_tcp(f"{path}.tcp", step.tcp)
+            case "udp":
+                SocketJudge(self._faults).judge_udp(f"{path}.udp", step.udp)
             case _ if not has_class:
-                self._faults.add(path, "needs an action: http, graphql or websocket")
+                self._faults.add(path, "needs an action: http, graphql, websocket, tcp or udp")
 
     def _thresholds(self, submission: job_pb2.JobSubmission) -> None:
         for index, threshold in enumerate(at_most(self._faults, "thresholds", submission.thresholds, MAX_THRESHOLDS)):

@@ -6,17 +6,14 @@ import re
 from typing import Final
 
 from hyperscale.v1 import workflow_pb2
+from hyperscale.workload.expectation_validation import judge_expectation
 from hyperscale.workload.faults import FaultCollector
 from hyperscale.workload.http_validation import HttpJudge
 from hyperscale.workload.limits import (
-    MAX_EXPECTED_MESSAGES,
-    MAX_EXPECTED_TEXT_LENGTH,
     MAX_SESSION_ACTIONS,
     MAX_SUBPROTOCOLS,
     at_most,
-    check_length,
 )
-from hyperscale.workload.patterns import PatternError, compile_regex
 from hyperscale.workload.urls import FIELD_NAME, is_path
 
 _SCHEME: Final = re.compile(r"ws(s?)://", re.IGNORECASE)
@@ -61,27 +58,6 @@ class WebSocketJudge:
     def _action(self, path: str, action: workflow_pb2.WebSocketAction) -> None:
         match action.WhichOneof("action"):
             case "expect":
-                self._expectation(f"{path}.expect", action.expect)
+                judge_expectation(self._faults, f"{path}.expect", action.expect)
             case None:
                 self._faults.add(path, "needs an action: send_text, send_binary or expect")
-
-    def _expectation(self, path: str, expectation: workflow_pb2.WebSocketExpectation) -> None:
-        match expectation.WhichOneof("until"):
-            case "messages":
-                if not 1 <= expectation.messages <= MAX_EXPECTED_MESSAGES:
-                    limits = f"1 to {MAX_EXPECTED_MESSAGES:,}"
-                    self._faults.add(f"{path}.messages", f"must be {limits}, not {expectation.messages:,}")
-            case "contains":
-                if not expectation.contains:
-                    self._faults.add(f"{path}.contains", "must not be empty: every message contains nothing")
-                check_length(self._faults, f"{path}.contains", expectation.contains, MAX_EXPECTED_TEXT_LENGTH)
-            case "matches":
-                self._pattern(f"{path}.matches", expectation.matches)
-            case None:
-                self._faults.add(path, "needs one of messages, contains or matches")
-
-    def _pattern(self, path: str, pattern: str) -> None:
-        try:
-            compile_regex(pattern)
-        except PatternError as error:
-            self._faults.add(path, str(error))

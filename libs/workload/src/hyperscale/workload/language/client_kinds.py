@@ -8,4 +8,6 @@ from enum import Enum
 class ClientKind(Enum):
     """What a client speaks; the value is the action of the declared steps that it runs."""
 
+    TCP = "tcp"
+    UDP = "udp"
     WEBSOCKET = "websocket"

@@ -11,6 +11,7 @@ from hyperscale.workload.language.client_kinds import ClientKind
 from hyperscale.workload.language.errors import ContextError, WorkflowDefinitionError
 from hyperscale.workload.language.http import HttpClient
 from hyperscale.workload.language.profiles import Profile
+from hyperscale.workload.language.sockets import TcpClient, UdpClient
 from hyperscale.workload.language.websocket import WebSocketClient
 
 _DEPENDENCIES: Final = "hyperscale_depends_on"
@@ -92,6 +93,18 @@ class Workflow:
     def ws(self) -> WebSocketClient:
         """WebSockets, each session measured as a call of the current step."""
         client: WebSocketClient = self._surroundings.client(ClientKind.WEBSOCKET)
+        return client
+
+    @property
+    def tcp(self) -> TcpClient:
+        """TCP connections, each use measured as a call of the current step."""
+        client: TcpClient = self._surroundings.client(ClientKind.TCP)
+        return client
+
+    @property
+    def udp(self) -> UdpClient:
+        """UDP sockets, each use measured as a call of the current step."""
+        client: UdpClient = self._surroundings.client(ClientKind.UDP)
         return client
 
     @property

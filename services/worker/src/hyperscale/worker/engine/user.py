@@ -12,12 +12,13 @@ that parses arguments, no container or closure made, no property, no second read
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.worker.engine.admission import IterationStock, Seat
 from hyperscale.worker.engine.browsing import Browsing, RedirectError
+from hyperscale.worker.engine.commons import Commons
 from hyperscale.worker.engine.connection import HttpConnection
 from hyperscale.worker.engine.dialogue import Dialogue
 from hyperscale.worker.engine.models.http import Answer, ConnectPhases
@@ -35,6 +36,7 @@ class RunParts:
     plan: Plan
     recorder: Recorder
     connectors: OriginConnectors
+    commons: Commons = field(default_factory=Commons)
 
 
 class VirtualUser:

@@ -10,13 +10,29 @@ from hyperscale.worker.engine.connection import HttpConnection
 from hyperscale.workload.language.client_kinds import ClientKind
 
 
+def _tcp() -> ClientFactory:
+    from hyperscale.worker.engine.clients.tcp import UserTcp  # noqa: PLC0415 - as for the others
+
+    return UserTcp
+
+
+def _udp() -> ClientFactory:
+    from hyperscale.worker.engine.clients.udp import UserUdp  # noqa: PLC0415 - as for the others
+
+    return UserUdp
+
+
 def _websocket() -> ClientFactory:
     from hyperscale.worker.engine.clients.websocket import UserWebSockets  # noqa: PLC0415 - the library is loaded by runs that need it
 
     return UserWebSockets
 
 
-_FACTORIES: Final[Mapping[ClientKind, Callable[[], ClientFactory]]] = {ClientKind.WEBSOCKET: _websocket}
+_FACTORIES: Final[Mapping[ClientKind, Callable[[], ClientFactory]]] = {
+    ClientKind.TCP: _tcp,
+    ClientKind.UDP: _udp,
+    ClientKind.WEBSOCKET: _websocket,
+}
 """Each imports its library when a user first needs it: other runs do not pay for it."""
 
 _OTHER_ACTIONS: Final[Mapping[str, ClientKind]] = {}

@@ -20,6 +20,7 @@ What came back is handed to the step's checks and extractions as a `CallReply`, 
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
@@ -57,6 +58,7 @@ class CallError(RequestError):
         self.reply = reply
 
 
+_OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM})
 _CLASSES: Final = (
     (asyncio.CancelledError, pb.ERROR_CLASS_CANCELLED),
     (TimeoutError, pb.ERROR_CLASS_TIMEOUT),
@@ -73,6 +75,8 @@ def error_class_of(error: BaseException) -> pb.ErrorClass.ValueType:
     """What went wrong, as far as the kind of an exception tells."""
     if isinstance(error, CallError):
         return error.failure
+    if isinstance(error, OSError) and error.errno in _OUT_OF_RESOURCES:
+        return pb.ERROR_CLASS_LOCAL
     found = (error_class for kind, error_class in _CLASSES if isinstance(error, kind))
     return next(found, pb.ERROR_CLASS_EXCEPTION)
 
@@ -201,7 +205,7 @@ class ClientContext:
     target: str
     """Base URL of the job; empty when there is none."""
     http_options: workflow_pb2.HttpOptions
-    """Its proxy, certificates and server name hold for every protocol over TCP or TLS."""
+    """Its certificates and server name hold for every protocol over TLS."""
     parts: RunParts
     """What all users of the run share."""
 

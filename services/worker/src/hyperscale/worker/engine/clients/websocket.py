@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -23,12 +23,12 @@ from websockets.typing import Subprotocol
 
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.v1 import workflow_pb2
+from hyperscale.worker.engine.clients.expectations import Awaited, compile_expectation
 from hyperscale.worker.engine.clients.protocol import Call, CallError, ClientContext, error_class_of
 from hyperscale.worker.engine.connection import HttpConnection
 from hyperscale.worker.engine.models.reply import CallReply
 from hyperscale.workload.defaults import REQUEST_TIMEOUT_SECONDS, session_timeout_seconds
 from hyperscale.workload.language.websocket import WebSocketOptions
-from hyperscale.workload.patterns import compile_regex
 from hyperscale.workload.urls import websocket_url
 
 _PROTOCOL: Final = "ws"
@@ -36,16 +36,6 @@ _MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 _MS_PER_SECOND: Final = 1000.0
 _OWN_COMPLAINTS: Final = frozenset({1002, 1007, 1009})
 """Codes with which our side closes what it cannot take: bad frames, bad text, too long."""
-
-Matches = Callable[[bytes], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class _Awaited:
-    """Messages to wait for: so many that match."""
-
-    count: int
-    matches: Matches
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +54,7 @@ class _Session:
 
     step: workflow_pb2.Step
     handshake: _Handshake
-    actions: tuple[str | bytes | _Awaited, ...]
+    actions: tuple[str | bytes | Awaited, ...]
 
 
 class UserWebSockets:
@@ -204,8 +194,8 @@ class OpenWebSocket:
         self._call.received(len(message))
 
 
-async def _act(opened: OpenWebSocket, action: str | bytes | _Awaited) -> None:
-    if not isinstance(action, _Awaited):
+async def _act(opened: OpenWebSocket, action: str | bytes | Awaited) -> None:
+    if not isinstance(action, Awaited):
         await opened.send(action)
         return
     missing = action.count
@@ -227,26 +217,14 @@ def _compile(step: workflow_pb2.Step, target: str) -> _Session:
     )
 
 
-def _compile_action(action: workflow_pb2.WebSocketAction) -> str | bytes | _Awaited:
+def _compile_action(action: workflow_pb2.WebSocketAction) -> str | bytes | Awaited:
     match action.WhichOneof("action"):
         case "send_text":
             return action.send_text
         case "send_binary":
             return action.send_binary
         case _:
-            return _awaited(action.expect)
-
-
-def _awaited(expectation: workflow_pb2.WebSocketExpectation) -> _Awaited:
-    match expectation.WhichOneof("until"):
-        case "contains":
-            text = expectation.contains.encode()
-            return _Awaited(1, lambda message: text in message)
-        case "matches":
-            regex = compile_regex(expectation.matches)
-            return _Awaited(1, lambda message: regex.search(message) is not None)
-        case _:
-            return _Awaited(expectation.messages, lambda _: True)
+            return compile_expectation(action.expect)
 
 
 def _class_of(error: Exception) -> pb.ErrorClass.ValueType:
