@@ -90,9 +90,9 @@ async def test_targets_can_ask_for_a_certificate() -> None:
     clients.configure_trust(known.server)
     shown = clients.issue_cert("user@shop.test")
     options = HttpOptions(
-        ca_certificates=known.pem,
-        client_certificate="".join(pem.bytes().decode() for pem in shown.cert_chain_pems),
-        client_key=shown.private_key_pem.bytes().decode(),
+        ca_certificates=f"# Főtanúsítvány\n{known.pem}",
+        client_certificate="# ügyfél\n".join(["", *(pem.bytes().decode() for pem in shown.cert_chain_pems)]),
+        client_key=f"# kulcs: ű\n{shown.private_key_pem.bytes().decode()}",
     )
     async with web(lambda _: response(), tls=known.server, name="localhost") as server:
         outcome = await run_against(server.url, options)
@@ -141,6 +141,18 @@ async def test_proxies_carry_plain_and_secure_requests(credentials: str) -> None
     assert secure.targets == {"/end": 4}
     assert all("proxy-authorization" not in asked.fields for asked in secure.asked)
     assert sorted(line.split(" ")[0] for line in proxy.lines) == ["CONNECT"] * 2 + ["GET"] * 2
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+async def test_data_is_what_the_target_gets_and_gives_whatever_is_said_to_a_proxy(*, is_tls: bool) -> None:
+    known = trust("localhost")
+    tls = known.server if is_tls else None
+    async with forward_proxy("user:pass") as proxy, web(lambda _: response(), tls=tls, name="localhost") as server:
+        direct = await run_against(server.url, HttpOptions(ca_certificates=known.pem))
+        relayed = await run_against(server.url, HttpOptions(ca_certificates=known.pem, proxy=proxy.url))
+    sizes = [[(step.bytes_sent, step.bytes_received) for step in run.last.totals.steps] for run in (direct, relayed)]
+    assert sizes[0] == sizes[1]
+    assert all(size > 0 for sent_and_received in sizes[0] for size in sent_and_received)
 
 
 async def test_a_proxy_that_fails_is_told_from_a_target_that_fails() -> None:

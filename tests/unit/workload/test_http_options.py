@@ -10,6 +10,7 @@ from hyperscale.v1.workflow_pb2 import HttpOptions, HttpRequest
 from hyperscale.workload import defaults
 from hyperscale.workload.documents import DocumentFormat
 from hyperscale.workload.jobfile import JobFileError, parse_job
+from hyperscale.workload.pem import pem_blocks
 from hyperscale.workload.validation import validate_submission
 
 AUTHORITY = trustme.CA()
@@ -71,7 +72,7 @@ def test_defaults() -> None:
         ({"insecure_skip_verify": 1}, "insecure_skip_verify"),
         ({"ca_certificates": "/etc/ssl/ca.pem"}, "ca_certificates"),
         ({"ca_certificates": KEY}, "ca_certificates"),
-        ({"ca_certificates": f"# Főtanúsítvány\n{CA}"}, "ca_certificates"),
+        ({"ca_certificates": "-----BEGIN CERTIFICATE-----\n" * 1000}, "ca_certificates"),
         ({"ca_certificates": CA * 1000}, "ca_certificates"),
         ({"client_certificate": CERTIFICATE}, "client_key"),
         ({"client_key": KEY}, "client_key"),
@@ -133,3 +134,14 @@ def test_http2_is_accepted_where_it_can() -> None:
     assert (
         validate_submission(parsed({"max_connections_per_origin": 5}, version="http_1_1", headers={"TE": "gzip"})) == []
     )
+
+
+def test_comments_around_certificates_are_nobodys_business() -> None:
+    options: dict[str, object] = {
+        "ca_certificates": f"# Főtanúsítvány\n{CA}\n# vége",
+        "client_certificate": f"Subject: CN=Zoë\n{CERTIFICATE}",
+        "client_key": f"clé privée\n{KEY}",
+    }
+    assert validate_submission(parsed(options)) == []
+    assert pem_blocks(f"Zoë\n{CA}\nŐ\n{KEY}") == f"{CA.strip()}\n{KEY.strip()}\n"
+    assert pem_blocks("-----BEGIN A-----\nx\n-----END B-----") == ""

@@ -17,6 +17,7 @@ from hyperscale.workload.limits import (
     check_duration,
     check_length,
 )
+from hyperscale.workload.pem import pem_blocks
 
 MIN_DNS_TTL_SECONDS: Final = 1.0
 _MAX_PROXY_LENGTH: Final = 2048
@@ -49,11 +50,8 @@ class HttpOptionsJudge:
         check_length(self._faults, path, pem, MAX_CERTIFICATES_LENGTH)
         if not pem or len(pem) > MAX_CERTIFICATES_LENGTH:
             return
-        if not pem.isascii():
-            self._faults.add(path, "must be ASCII; leave out comments in other characters")
-            return
         try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem_blocks(pem))
         except (ssl.SSLError, ValueError):
             self._faults.add(path, "must be certificates in PEM form (-----BEGIN CERTIFICATE-----)")
 
@@ -61,7 +59,7 @@ class HttpOptionsJudge:
         check_length(self._faults, f"{path}.client_key", options.client_key, MAX_KEY_LENGTH)
         if bool(options.client_key) != bool(options.client_certificate):
             self._faults.add(f"{path}.client_key", "and client_certificate need each other")
-        elif options.client_key and not _PRIVATE_KEY.search(options.client_key):
+        elif options.client_key and not _PRIVATE_KEY.search(pem_blocks(options.client_key)):
             self._faults.add(f"{path}.client_key", "must be a private key in PEM form that is not encrypted")
 
     def _dns_ttl(self, path: str, options: workflow_pb2.HttpOptions) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 
 from hyperscale.v1 import workflow_pb2
 from hyperscale.worker.engine.errors import PlanError
+from hyperscale.workload.pem import pem_blocks
 
 _HTTP1: Final = "http/1.1"
 _HTTP2: Final = "h2"
@@ -42,7 +43,7 @@ def _context(options: workflow_pb2.HttpOptions, protocols: list[str]) -> ssl.SSL
     context.set_alpn_protocols(protocols)
     try:
         if options.ca_certificates:
-            context.load_verify_locations(cadata=options.ca_certificates)
+            context.load_verify_locations(cadata=pem_blocks(options.ca_certificates))
         if options.client_certificate:
             _load_client_certificate(context, options)
     except (ssl.SSLError, ValueError) as error:
@@ -58,6 +59,6 @@ def _load_client_certificate(context: ssl.SSLContext, options: workflow_pb2.Http
     with tempfile.TemporaryDirectory(prefix="hyperscale-") as directory:
         path = os.path.join(directory, "client.pem")
         with open(path, "w", encoding="ascii") as file:
-            file.write(f"{options.client_key}\n{options.client_certificate}\n")
+            file.write(pem_blocks(options.client_key) + pem_blocks(options.client_certificate))
         # An encrypted key would make the library ask at the terminal.
         context.load_cert_chain(path, password="")
