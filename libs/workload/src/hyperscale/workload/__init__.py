@@ -11,6 +11,7 @@ from hyperscale.workload.language.errors import (
     WorkflowDefinitionError,
 )
 from hyperscale.workload.language.feeds import Feed, FeedMode, FeedPace
+from hyperscale.workload.language.grpc import GrpcClient, GrpcResponse, GrpcStream
 from hyperscale.workload.language.http import HttpClient, HttpResponse
 from hyperscale.workload.language.metrics import Metric
 from hyperscale.workload.language.profiles import (
@@ -34,6 +35,9 @@ __all__ = [
     "Feed",
     "FeedMode",
     "FeedPace",
+    "GrpcClient",
+    "GrpcResponse",
+    "GrpcStream",
     "HttpClient",
     "HttpResponse",
     "Job",

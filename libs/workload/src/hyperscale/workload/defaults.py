@@ -95,6 +95,11 @@ def exchange_timeout_seconds(exchange: workflow_pb2.UdpExchange) -> float:
     return seconds_of(exchange.timeout) if exchange.HasField("timeout") else DATAGRAM_TIMEOUT_SECONDS
 
 
+def call_timeout_seconds(call: workflow_pb2.GrpcCall) -> float:
+    """Longest time for a gRPC call, connecting included."""
+    return seconds_of(call.timeout) if call.HasField("timeout") else REQUEST_TIMEOUT_SECONDS
+
+
 def connect_timeout_seconds(http: workflow_pb2.HttpRequest) -> float:
     """Longest time for connecting."""
     return _phase_seconds(http.connect_timeout if http.HasField("connect_timeout") else None, http)

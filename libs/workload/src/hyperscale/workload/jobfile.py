@@ -10,6 +10,7 @@ from typing import Final
 
 from hyperscale.v1.job_pb2 import JobSubmission, SourceBundle
 from hyperscale.v1.protocol import MAX_SUBMISSION_BYTES
+from hyperscale.workload.attachments import attach_files
 from hyperscale.workload.documents import DocumentError, DocumentFormat, read_document
 from hyperscale.workload.faults import Fault, FaultCollector
 from hyperscale.workload.mapping import merge_into_message
@@ -55,11 +56,15 @@ def load_job_file(path: Path, overrides: JobOverrides = _NO_OVERRIDES) -> JobSub
     document_format = _FORMATS.get(path.suffix.lower())
     if document_format is None:
         raise JobFileError([Fault("", f"{path}: a job file ends in {', '.join(_FORMATS)}, a job in Python in .py")])
-    return parse_job(_read_text(path), document_format, overrides)
+    return job_of_document(_document(_read_text(path), document_format), overrides, directory=path.parent)
 
 
 def parse_job(text: str, document_format: DocumentFormat, overrides: JobOverrides = _NO_OVERRIDES) -> JobSubmission:
-    """Read and judge the text of a job file, as `load_job_file` does."""
+    """Read and judge the text of a job file, as `load_job_file` does; it cannot name files."""
+    return job_of_document(_document(text, document_format), overrides)
+
+
+def _document(text: str, document_format: DocumentFormat) -> object:
     size_bytes = len(text.encode(errors="surrogatepass"))
     if size_bytes > MAX_SUBMISSION_BYTES:
         raise JobFileError([_too_large(size_bytes)])
@@ -67,11 +72,14 @@ def parse_job(text: str, document_format: DocumentFormat, overrides: JobOverride
         data = read_document(text, document_format)
     except DocumentError as error:
         raise JobFileError(error.faults) from error
-    return job_of_document({} if data is None else data, overrides)
+    return {} if data is None else data
 
 
 def job_of_document(
-    document: object, overrides: JobOverrides = _NO_OVERRIDES, bundle: SourceBundle | None = None
+    document: object,
+    overrides: JobOverrides = _NO_OVERRIDES,
+    bundle: SourceBundle | None = None,
+    directory: Path | None = None,
 ) -> JobSubmission:
     """Judge the document of a job file as `load_job_file` does.
 
@@ -79,9 +87,13 @@ def job_of_document(
     ----------
     bundle
         Source of its coded workflows.
+    directory
+        Where the names of files in it begin; None: it cannot name any.
     """
     submission = JobSubmission(bundle=bundle)
     structural = FaultCollector()
+    if directory is not None:
+        attach_files(document, directory, structural)
     merge_into_message(document, submission, structural)
     if overrides.target is not None:
         submission.target = overrides.target

@@ -22,6 +22,7 @@ _BODY_ONLY: Final = ResponseParts(None, has_headers=False)
 RESPONSES: Final[Mapping[str, ResponseParts]] = {
     "http": HTTP_RESPONSE,
     "graphql": HTTP_RESPONSE,
+    "grpc": ResponseParts(range(17), has_headers=True),
     "websocket": HTTP_RESPONSE,
     "tcp": _BODY_ONLY,
     "udp": _BODY_ONLY,

@@ -40,6 +40,7 @@ _KINDS: Final[Mapping[str, Mapping[str, PlaceKind]]] = {
         "query": PlaceKind.TEXT,
         "variables": PlaceKind.JSON,
     },
+    "GrpcCall": {"request": PlaceKind.JSON, "metadata": PlaceKind.HEADER},
     "TcpAction": {"send_text": PlaceKind.TEXT},
     "UdpAction": {"send_text": PlaceKind.TEXT},
     "UdpExpectation": {"contains": PlaceKind.TEXT},

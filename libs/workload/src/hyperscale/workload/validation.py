@@ -15,6 +15,7 @@ from hyperscale.workload.defaults import distribution_of
 from hyperscale.workload.faults import Fault, FaultCollector
 from hyperscale.workload.graph import WorkflowGraph
 from hyperscale.workload.graphql_validation import GraphqlJudge
+from hyperscale.workload.grpc_validation import GrpcJudge
 from hyperscale.workload.http_options_validation import HttpOptionsJudge
 from hyperscale.workload.http_validation import HttpJudge
 from hyperscale.workload.limits import (
@@ -64,6 +65,14 @@ class _Place:
 
     bundled_target: bool = False
     is_divided: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _ActionJudges:
+    """Judges of the actions of one workflow."""
+
+    http: HttpJudge
+    grpc: GrpcJudge
 
 
 _SUBMITTED: Final = _Place()
@@ -164,22 +173,25 @@ class _Judge:
             shares_connections=bool(submission.http_options.max_connections_per_origin),
         )
         for index, workflow in enumerate(workflows):
-            self._workflow(f"workflows[{index}]", workflow, http_judge)
+            path = f"workflows[{index}]"
+            self._workflow(
+                path, workflow, _ActionJudges(http_judge, GrpcJudge(self._faults, submission, path, workflow))
+            )
         self._faults.extend(WorkflowGraph(workflows).faults())
 
-    def _workflow(self, path: str, workflow: workflow_pb2.Workflow, http_judge: HttpJudge) -> None:
+    def _workflow(self, path: str, workflow: workflow_pb2.Workflow, judges: _ActionJudges) -> None:
         at_most(self._faults, f"{path}.depends_on", workflow.depends_on, MAX_DEPENDENCIES)
         self._known_enum(f"{path}.priority", workflow.priority, workflow_pb2.Priority.values())
         LoadJudge(self._faults, is_divided=self._place.is_divided).judge(path, workflow)
         if workflow.HasField("graceful_stop"):
             self._zero_or_duration(f"{path}.graceful_stop", workflow.graceful_stop, MAX_GRACEFUL_STOP_SECONDS)
-        self._steps(path, workflow, http_judge)
+        self._steps(path, workflow, judges)
         if workflow.HasField("data_share") and not self._place.is_divided:
             self._faults.add(f"{path}.data_share", "is set by the suite")
         ScriptJudge(self._faults, self._variables).judge(path, workflow)
         CodeJudge(self._faults).judge_workflow(path, workflow)
 
-    def _steps(self, path: str, workflow: workflow_pb2.Workflow, http_judge: HttpJudge) -> None:
+    def _steps(self, path: str, workflow: workflow_pb2.Workflow, judges: _ActionJudges) -> None:
         if not workflow.steps:
             self._faults.add(f"{path}.steps", f"1 to {MAX_STEPS} steps are required")
         steps = at_most(self._faults, f"{path}.steps", workflow.steps, MAX_STEPS)
@@ -187,27 +199,29 @@ class _Judge:
         actions: set[str | None] = {step.WhichOneof("action") for step in steps}
         for index, step in enumerate(steps):
             self._place_in_workflow(f"{path}.steps[{index}]", step, actions)
-            self._action(f"{path}.steps[{index}]", step, http_judge, has_class=bool(workflow.class_name))
+            self._action(f"{path}.steps[{index}]", step, judges, has_class=bool(workflow.class_name))
 
     def _place_in_workflow(self, path: str, step: workflow_pb2.Step, actions: set[str | None]) -> None:
         action = step.WhichOneof("action")
         if action is not None and action not in _CALLED_BACK_ONLY and actions & _CALLED_BACK_ONLY:
             self._faults.add(f"{path}.{action}", "must be in a workflow without http and graphql steps")
 
-    def _action(self, path: str, step: workflow_pb2.Step, http_judge: HttpJudge, *, has_class: bool) -> None:
+    def _action(self, path: str, step: workflow_pb2.Step, judges: _ActionJudges, *, has_class: bool) -> None:
         match step.WhichOneof("action"):
             case "http":
-                http_judge.judge(f"{path}.http", step.http)
+                judges.http.judge(f"{path}.http", step.http)
             case "graphql":
-                GraphqlJudge(self._faults, http_judge).judge(f"{path}.graphql", step.graphql)
+                GraphqlJudge(self._faults, judges.http).judge(f"{path}.graphql", step.graphql)
             case "websocket":
-                WebSocketJudge(self._faults, http_judge).judge(f"{path}.websocket", step.websocket)
+                WebSocketJudge(self._faults, judges.http).judge(f"{path}.websocket", step.websocket)
             case "tcp":
                 SocketJudge(self._faults).judge_tcp(f"{path}.tcp", step.tcp)
             case "udp":
                 SocketJudge(self._faults).judge_udp(f"{path}.udp", step.udp)
+            case "grpc":
+                judges.grpc.judge(f"{path}.grpc", step.grpc)
             case _ if not has_class:
-                self._faults.add(path, "needs an action: http, graphql, websocket, tcp or udp")
+                self._faults.add(path, "needs an action: http, graphql, websocket, grpc, tcp or udp")
 
     def _thresholds(self, submission: job_pb2.JobSubmission) -> None:
         for index, threshold in enumerate(at_most(self._faults, "thresholds", submission.thresholds, MAX_THRESHOLDS)):

@@ -43,7 +43,7 @@ def load_coded_job(path: Path, overrides: JobOverrides) -> JobSubmission:
     faults = read_feed_files(document, path.parent)
     if faults:
         raise JobFileError(faults)
-    submission = job_of_document(document, overrides, bundle)
+    submission = job_of_document(document, overrides, bundle, path.parent)
     faults = missing_variables(bundle, submission.variables)
     if faults:
         raise JobFileError(faults)

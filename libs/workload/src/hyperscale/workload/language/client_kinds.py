@@ -8,6 +8,7 @@ from enum import Enum
 class ClientKind(Enum):
     """What a client speaks; the value is the action of the declared steps that it runs."""
 
+    GRPC = "grpc"
     TCP = "tcp"
     UDP = "udp"
     WEBSOCKET = "websocket"

@@ -68,6 +68,8 @@ def _workflow(workflow_class: type[Workflow]) -> dict[str, Any]:
         document["depends_on"] = list(dependencies_of(workflow_class))
     if workflow_class.graceful_stop:
         document["graceful_stop"] = workflow_class.graceful_stop
+    if workflow_class.descriptor_set:
+        document["descriptor_set"] = workflow_class.descriptor_set
     if workflow_class.think_time:
         document["think_time"] = {"constant": workflow_class.think_time}
     return document

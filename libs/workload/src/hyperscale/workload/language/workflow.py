@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 from hyperscale.workload.language.client_kinds import ClientKind
 from hyperscale.workload.language.errors import ContextError, WorkflowDefinitionError
+from hyperscale.workload.language.grpc import GrpcClient
 from hyperscale.workload.language.http import HttpClient
 from hyperscale.workload.language.profiles import Profile
 from hyperscale.workload.language.sockets import TcpClient, UdpClient
@@ -77,6 +78,8 @@ class Workflow:
     """Longest wait for iterations under way once the load's time is up; default 30s."""
     timeout_seconds: ClassVar[float] = 60.0
     """Longest time for one run of a step."""
+    descriptor_set: ClassVar[str] = ""
+    """File that describes the methods of `grpc` calls, beside the workflow's own: a FileDescriptorSet with all imports."""
 
     _surroundings: Surroundings
 
@@ -88,6 +91,12 @@ class Workflow:
     def http(self) -> HttpClient:
         """HTTP requests, each measured as one of the current step."""
         return self._surroundings.http
+
+    @property
+    def grpc(self) -> GrpcClient:
+        """GRPC calls, each measured as one of the current step."""
+        client: GrpcClient = self._surroundings.client(ClientKind.GRPC)
+        return client
 
     @property
     def ws(self) -> WebSocketClient:

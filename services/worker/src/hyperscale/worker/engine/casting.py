@@ -7,7 +7,7 @@ from typing import Protocol
 
 from hyperscale.v1 import engine_pb2
 from hyperscale.worker.engine.admission import IterationStock, Seat
-from hyperscale.worker.engine.clients import UserClients
+from hyperscale.worker.engine.clients import UserClients, load_client
 from hyperscale.worker.engine.clients.protocol import ClientContext, Measurement
 from hyperscale.worker.engine.coded import CodedCasting
 from hyperscale.worker.engine.coroutine_user import CoroutineUser, DeclaredScript
@@ -17,7 +17,6 @@ from hyperscale.worker.engine.plan import runs_on_callbacks
 from hyperscale.worker.engine.population import User, UserMaker
 from hyperscale.worker.engine.step_templates import StepTemplate
 from hyperscale.worker.engine.user import RunParts, VirtualUser
-from hyperscale.workload.templates import TemplateSyntaxError
 
 
 class Casting(Protocol):
@@ -57,8 +56,10 @@ class DeclaredCasting:
         self._start = start
         self._dialogues = Dialogues(start)
         try:
+            for action in {step.WhichOneof("action") or "" for step in start.workflow.steps}:
+                load_client(action)
             self._steps = [StepTemplate(step) for step in start.workflow.steps]
-        except TemplateSyntaxError as error:
+        except ValueError as error:
             raise PlanError(f"workflow {start.workflow.name!r}: {error}") from error
 
     def user_maker(self, parts: RunParts, tasks: asyncio.TaskGroup) -> UserMaker:

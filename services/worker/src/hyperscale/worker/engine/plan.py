@@ -64,6 +64,7 @@ def compile_plan(workflow: workflow_pb2.Workflow, target: str) -> Plan:
         client_steps=() if called_back else tuple(step.name for step in workflow.steps),
         think_time=pause_of(workflow.think_time),
         step_think_times=tuple(pause_of(step.think_time) for step in requests),
+        descriptor_set=workflow.descriptor_set,
         warm_up_seconds=defaults.warm_up_seconds(workflow),
     )
 

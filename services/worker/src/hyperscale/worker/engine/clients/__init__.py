@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from hyperscale.worker.engine.clients.protocol import ClientContext, ClientFactory, ProtocolClient
 from hyperscale.worker.engine.connection import HttpConnection
 from hyperscale.workload.language.client_kinds import ClientKind
+
+
+def _grpc() -> ClientFactory:
+    # Failures of calls are counted; the library would write a line for each as well.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from hyperscale.worker.engine.clients.grpc import UserGrpc  # noqa: PLC0415 - the library is loaded by runs that need it
+
+    return UserGrpc
 
 
 def _tcp() -> ClientFactory:
@@ -29,6 +38,7 @@ def _websocket() -> ClientFactory:
 
 
 _FACTORIES: Final[Mapping[ClientKind, Callable[[], ClientFactory]]] = {
+    ClientKind.GRPC: _grpc,
     ClientKind.TCP: _tcp,
     ClientKind.UDP: _udp,
     ClientKind.WEBSOCKET: _websocket,
@@ -37,6 +47,11 @@ _FACTORIES: Final[Mapping[ClientKind, Callable[[], ClientFactory]]] = {
 
 _OTHER_ACTIONS: Final[Mapping[str, ClientKind]] = {}
 """Actions that are run by a client that does not have their name."""
+
+
+def load_client(action: str) -> None:
+    """Import the library for an action, so that no user waits for that. Raises ValueError for one that no client runs."""
+    _FACTORIES[_OTHER_ACTIONS.get(action) or ClientKind(action)]()
 
 
 class UserClients:

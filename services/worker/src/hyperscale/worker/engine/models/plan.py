@@ -67,5 +67,7 @@ class Plan:
     """After each iteration."""
     step_think_times: tuple[Pause | None, ...] = ()
     """After each step of `steps`."""
+    descriptor_set: bytes = b""
+    """What describes the methods of gRPC calls; empty: their servers are asked."""
     warm_up_seconds: float = 0.0
     """Time from the start whose measurements are left out."""
