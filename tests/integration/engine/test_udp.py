@@ -1,7 +1,11 @@
 """UDP steps against a server that counts what it gets."""
 
+import asyncio
+import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from time import perf_counter
 
 from google.protobuf.json_format import ParseDict
 
@@ -73,6 +77,28 @@ async def test_the_end_of_the_run_interrupts() -> None:
             graceful_stop="0s",
         )
     assert failures_over("udp", outcome) == {"CANCELLED": 3}
+    assert outcome.elapsed_seconds < 3
+
+
+def flood(server: socket.socket) -> None:
+    """Send without a pause to whoever has asked first, for a second."""
+    _, client = server.recvfrom(100)
+    until = perf_counter() + 1
+    while perf_counter() < until:
+        with suppress(ConnectionRefusedError):
+            server.sendto(b"x", client)
+
+
+async def test_a_flood_costs_a_step_its_time_and_no_more() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        flooding = asyncio.create_task(asyncio.to_thread(flood, server))
+        actions = [{"send_text": "a"}, {"expect": {"contains": "never"}}]
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        outcome, measured = await run({"address": address, "actions": actions, "timeout": "0.4s"})
+        await flooding
+    assert failures_over("udp", outcome) == {"TIMEOUT": 1}
+    assert measured["udp_datagrams_received"]["count"] > 100
     assert outcome.elapsed_seconds < 3
 
 

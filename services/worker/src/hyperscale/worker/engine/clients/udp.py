@@ -133,6 +133,8 @@ async def _await(opened: socket.socket, awaited: Awaited, call: Call) -> bytes:
 
 
 async def _receive(opened: socket.socket, call: Call) -> bytes:
+    # A datagram that is there already is returned at once: a peer that floods us must not keep others from their turn.
+    await asyncio.sleep(0)
     datagram = await asyncio.get_running_loop().sock_recv(opened, _LARGEST_DATAGRAM_BYTES)
     call.received(len(datagram))
     call.count("udp_datagrams_received")
