@@ -8,10 +8,12 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from rich.console import Console
 
+from hyperscale.client.models.cluster import ClusterLayout
 from hyperscale.client.results import result_json
 from hyperscale.client.views.live import LiveView
 from hyperscale.client.views.numbers import bytes_text, clock_text, duration_text
 from hyperscale.client.views.progress import JobProgress, expected_seconds
+from hyperscale.client.views.request_figures import RequestFigures, figures_of
 from hyperscale.client.views.summary import summary_text
 from hyperscale.client.views.texts import TextOutput, plain_view, quiet_view
 from hyperscale.client.views.thresholds import threshold_text
@@ -164,7 +166,7 @@ def test_plain_view_writes_a_line_per_second_and_then_the_summary() -> None:
     assert lines[0] == f"job {JOB_ID}"
     assert lines[1] == "status: dc-1 running"
     assert lines[2].startswith("running 0:03/0:10")
-    assert "http_reqs 1,234" in lines[2]
+    assert "requests 1,234" in lines[2]
     assert "reset 3" in lines[2]
     assert "✗ http_req_failed: rate < 1% and 1 more" in lines[2]
     assert lines[-1].endswith("verdict: failed")
@@ -208,6 +210,41 @@ def test_who_comes_late_sees_how_long_the_load_has_lasted() -> None:
     progress.take(JobEvent(snapshot=GlobalJobStatus(status=JobStatus.JOB_STATUS_RUNNING)))
     progress.take(second_over(30.0, 5))
     assert progress.elapsed_seconds == 30.0
+
+
+def test_requests_of_every_protocol_are_shown() -> None:
+    sessions = {
+        "ws_reqs": {"count": 30.0, "rate": 10.0},
+        "ws_req_failed": {"rate": 0.1, "count": 3.0},
+        "ws_req_duration": {"avg": 5.0},
+        "cart_reqs": {"count": 1000.0, "rate": 500.0},
+    }
+    http = {
+        "http_reqs": {"count": 10.0, "rate": 5.0},
+        "http_req_failed": {"rate": 0.1, "count": 1.0},
+        "http_req_duration": {"avg": 1.0},
+    }
+    assert figures_of(sessions) == RequestFigures(30, 10, 0.1, {"avg": 5.0})
+    assert figures_of(http | sessions) == RequestFigures(40, 15, 0.1, {"avg": 5.0})
+    assert figures_of(http) == RequestFigures(10, 5, 0.1, {"avg": 1.0})
+    assert figures_of({}) == RequestFigures(0, 0, 0, {})
+
+
+def test_numbers_of_the_summary_end_where_its_columns_end() -> None:
+    lines = summary_text(JOB_ID, failed_result()).splitlines()
+    (header,) = [line for line in lines if line.startswith("HTTP")]
+    (counts,) = [line for line in lines if line.startswith("  http_reqs.")]
+    count, rate = counts.split()[1:]
+    assert counts.index(count) + len(count) == header.index("avg") + len("avg")
+    assert counts.index(rate) + len(rate) == header.index("med") + len("med")
+    assert not [line for line in lines if line.startswith("  vus.")]
+
+
+def test_a_cluster_says_what_it_is() -> None:
+    one = ClusterLayout(1, ("dc-1",), 1, 1, 2)
+    assert str(one) == "1 gate; 1 manager and 1 worker with 2 cores in dc-1"
+    several = ClusterLayout(3, ("east", "west"), 3, 2, 1)
+    assert str(several) == "3 gates; 3 managers and 2 workers with 1 core in each of east, west"
 
 
 def test_quiet_view_writes_the_summary_alone() -> None:

@@ -30,5 +30,6 @@ def validate_command(file: Path, overrides: JobOverrides, as_json: bool) -> Exit
     if as_json:
         echo_json({"valid": True, "faults": []})
     else:
-        click.echo(f"{file}: valid, {len(submission.workflows)} workflow(s)")
+        count = len(submission.workflows)
+        click.echo(f"{file}: valid, {count} workflow{'s' if count != 1 else ''}")
     return ExitCode.PASSED

@@ -37,8 +37,15 @@ class ClusterLayout:
     """Engine processes of each worker."""
 
     def __str__(self) -> str:
-        each = f"{self.managers} manager(s) and {self.workers} worker(s) with {self.cores} core(s)"
-        return f"{self.gates} gate(s); {each} in each of {', '.join(self.datacenters)}"
+        workers = f"{_several(self.workers, 'worker')} with {_several(self.cores, 'core')}"
+        place = (
+            f"in {self.datacenters[0]}" if len(self.datacenters) == 1 else f"in each of {', '.join(self.datacenters)}"
+        )
+        return f"{_several(self.gates, 'gate')}; {_several(self.managers, 'manager')} and {workers} {place}"
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count != 1 else ''}"
 
 
 @dataclass(frozen=True, slots=True)

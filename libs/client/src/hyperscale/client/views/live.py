@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +16,7 @@ from rich.text import Text
 from hyperscale.client.names import verdict_name
 from hyperscale.client.views.numbers import clock_text, count_text, share_text, trend_text, value_of
 from hyperscale.client.views.progress import JobProgress, Metrics
+from hyperscale.client.views.request_figures import figures_of
 from hyperscale.client.views.summary import summary_text
 from hyperscale.client.views.thresholds import FAILED_MARK, PASSED_MARK, threshold_text
 from hyperscale.v1.gate_service_pb2 import JobEvent
@@ -22,6 +24,7 @@ from hyperscale.v1.job_pb2 import GlobalJobResult, ThresholdResult
 
 _REFRESHES_PER_SECOND = 8
 _TREND_COLUMNS = ("avg", "med", "p(95)", "p(99)", "max")
+_TREND_HEADERS = ("duration avg", *_TREND_COLUMNS[1:])
 _MAX_THRESHOLDS = 10
 _GOOD, _BAD = "green", "red"
 
@@ -108,29 +111,30 @@ def _bar(progress: JobProgress) -> Table:
     elapsed, expected = progress.elapsed_seconds, progress.expected_seconds
     row = Table.grid(padding=(0, 1))
     bar = ProgressBar(total=expected, completed=min(elapsed, expected or 0.0), width=40, pulse=expected is None)
-    remaining = f"{clock_text(max(0.0, expected - elapsed))} left" if expected is not None else ""
-    row.add_row(bar, Text(clock_text(elapsed)), Text(remaining, style="dim"))
+    remaining = f"{clock_text(ceil(max(0.0, expected - elapsed)))} left" if expected is not None else ""
+    now = f"{figures_of(progress.second).rate:,.0f} requests/s now" if progress.second else ""
+    row.add_row(bar, Text(clock_text(elapsed)), Text(remaining, style="dim"), Text(now))
     return row
 
 
 def _table(progress: JobProgress) -> Table:
     table = Table(box=None, pad_edge=False)
-    for header in ("", "status", "vus", "req/s", "requests", "failed", *_TREND_COLUMNS):
+    for header in ("", "status", "vus", "requests", "per second", "failed", *_TREND_HEADERS):
         table.add_column(header, justify="left" if header in {"", "status"} else "right")
-    second_rate = value_of(progress.second, "http_reqs", "rate")
-    table.add_row("total", progress.status, *_cells(progress.totals, second_rate))
+    table.add_row("total", progress.status, *_cells(progress.totals))
     for name in sorted(progress.datacenter_status.keys() | progress.datacenter_metrics.keys()):
         metrics = progress.datacenter_metrics.get(name, {})
-        rate = value_of(metrics, "http_reqs", "rate")
-        table.add_row(f"  {name}", progress.datacenter_status.get(name, ""), *_cells(metrics, rate))
+        table.add_row(f"  {name}", progress.datacenter_status.get(name, ""), *_cells(metrics))
     return table
 
 
-def _cells(metrics: Metrics, rate: float) -> list[str]:
+def _cells(metrics: Metrics) -> list[str]:
+    """What was measured since the start."""
+    figures = figures_of(metrics)
     return [
         count_text(value_of(metrics, "vus", "value")),
-        f"{rate:,.0f}",
-        count_text(value_of(metrics, "http_reqs", "count")),
-        share_text(value_of(metrics, "http_req_failed", "rate")),
-        *(trend_text(metrics, "http_req_duration", column) for column in _TREND_COLUMNS),
+        count_text(figures.count),
+        f"{figures.rate:,.0f}",
+        share_text(figures.failed_share),
+        *(trend_text(figures.durations_ms, column) for column in _TREND_COLUMNS),
     ]

@@ -54,7 +54,7 @@ def value_of(metrics: Mapping[str, Mapping[str, float]], metric: str, key: str) 
     return metrics.get(metric, {}).get(key, 0.0)
 
 
-def trend_text(metrics: Mapping[str, Mapping[str, float]], metric: str, key: str) -> str:
-    """A duration, or ``-`` when the metric has no sample."""
-    value = metrics.get(metric, {}).get(key)
+def trend_text(durations_ms: Mapping[str, float], key: str) -> str:
+    """One of the durations, or ``-`` when there is no sample."""
+    value = durations_ms.get(key)
     return duration_text(value) if value is not None else "-"

@@ -23,6 +23,8 @@ from hyperscale.workload.metric_catalogue import (
 from hyperscale.workload.saturation import SATURATED_METRIC, GeneratorState, generator_state
 
 _DURATION: Final = "http_req_duration"
+_USERS_NOW: Final = "vus"
+"""Of a job that has ended there are none; how many there were at most is another metric."""
 _COLUMNS: Final = ("avg", "min", "med", "max", "p(90)", "p(95)", "p(99)")
 _LABEL_WIDTH: Final = 32
 
@@ -60,7 +62,7 @@ def _entries(result: GlobalJobResult) -> dict[str, MetricEntry]:
     unknown = {name: unknown_metric(values.values) for name, values in sorted(result.metrics.items())}
     entries = {**METRICS, **open_metrics(result)}
     entries |= {name: entry for name, entry in unknown.items() if name not in entries}
-    return {name: entry for name, entry in entries.items() if name in result.metrics}
+    return {name: entry for name, entry in entries.items() if name in result.metrics and name != _USERS_NOW}
 
 
 def _heading(title: str, has_trend: bool) -> str:
@@ -119,8 +121,9 @@ def _checks(result: GlobalJobResult) -> Iterator[str]:
                 yield f"    {mark} {step.step_name}: {check.name}{counts}"
 
 
-def _row(label: str, *cells: str) -> str:
-    return _label(label) + "  ".join(f"{cell:>13}" for cell in cells)
+def _row(label: str, first: str, second: str = "") -> str:
+    """Cells that end where columns of durations end."""
+    return f"{_label(label)}{first:>11}{second:>22}".rstrip()
 
 
 def _label(label: str) -> str:

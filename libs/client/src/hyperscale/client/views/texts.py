@@ -11,6 +11,7 @@ from typing import Any, Protocol, Self
 from hyperscale.client.results import event_json, result_json
 from hyperscale.client.views.numbers import clock_text, count_text, share_text, trend_text, value_of
 from hyperscale.client.views.progress import JobProgress
+from hyperscale.client.views.request_figures import figures_of
 from hyperscale.client.views.summary import summary_text
 from hyperscale.client.views.thresholds import FAILED_MARK
 from hyperscale.v1.gate_service_pb2 import JobEvent
@@ -159,15 +160,16 @@ def _summary_below(job_id: str, result: GlobalJobResult) -> str:
 def progress_line(progress: JobProgress) -> str:
     """The state of a run in one line."""
     second, totals = progress.second, progress.totals
+    now, since_start = figures_of(second), figures_of(totals)
     clock = clock_text(round(progress.measured_seconds))
     expected = f"/{clock_text(progress.expected_seconds)}" if progress.expected_seconds is not None else ""
     parts = [
         f"{progress.status} {clock}{expected}",
         f"vus {count_text(value_of(second or totals, 'vus', 'value'))}",
-        f"http_reqs {count_text(value_of(totals, 'http_reqs', 'count'))}",
-        f"{value_of(second, 'http_reqs', 'rate'):,.0f}/s",
-        f"p(95) {trend_text(second, 'http_req_duration', 'p(95)')}",
-        f"failed {share_text(value_of(totals, 'http_req_failed', 'rate'))}",
+        f"requests {count_text(since_start.count)}",
+        f"{now.rate:,.0f}/s",
+        f"p(95) {trend_text(now.durations_ms, 'p(95)')}",
+        f"failed {share_text(since_start.failed_share)}",
         *_missed(progress),
         *progress.error_texts,
     ]
