@@ -4,14 +4,15 @@ import asyncio
 
 import pytest
 
-from hyperscale.gate.events import JobEventLog, stored_events
+from hyperscale.gate.events import EventHistory, JobEventLog, stored_events
+from hyperscale.gate.models.orders import EventBounds
 from hyperscale.runtime.clock import SystemClock
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.v1 import gate_service_pb2, job_pb2
 
 
 def make_log(capacity: int = 200) -> JobEventLog:
-    return JobEventLog("job", capacity, SystemClock())
+    return JobEventLog("job", EventBounds(capacity, 1_000_000), SystemClock())
 
 
 def push(log: JobEventLog, count: int) -> None:
@@ -55,6 +56,18 @@ async def test_events_that_are_gone_are_replaced_by_a_snapshot() -> None:
     assert (await anext(watch)).sequence == 501
     kept = [event async for event in log.watch(301, snapshot)]
     assert [event.sequence for event in kept] == list(range(302, 502))
+
+
+def test_history_is_bounded_by_size_as_well_and_keeps_the_newest() -> None:
+    history = EventHistory(EventBounds(count=200, size_bytes=10_000))
+    for sequence in range(1, 1001):
+        history.append(gate_service_pb2.JobEvent(sequence=sequence, job_id="x" * 990))
+        assert history.size_bytes <= 10_000
+    assert (len(history), history.at(-1).sequence, history.at(0).sequence) == (10, 1000, 991)
+    history.append(gate_service_pb2.JobEvent(sequence=1001, job_id="x" * 20_000))
+    assert (len(history), history.at(-1).sequence) == (1, 1001)
+    history.append(gate_service_pb2.JobEvent(sequence=1002))
+    assert (len(history), history.size_bytes < 10) == (1, True)
 
 
 async def test_a_slow_watcher_gets_a_snapshot_and_goes_on_from_there() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hyperscale.gate.models.orders import JobLimits
+from hyperscale.gate.models.orders import EventBounds, JobLimits
 from hyperscale.runtime.config import NodeConfig
 
 _HOUR_SECONDS = 3600.0
@@ -63,6 +63,13 @@ class GateConfig(NodeConfig):
         le=100_000,
         description="Events kept per unfinished job; a watcher further behind gets a snapshot.",
     )
+    event_history_bytes: int = Field(
+        default=4 * 1024 * 1024,
+        ge=64 * 1024,
+        le=1024 * 1024 * 1024,
+        description="Size of the events kept per unfinished job, whatever their number. A second of a job with a dozen "
+        "steps is some ten kilobytes.",
+    )
     cancel_delivery_seconds: float = Field(
         default=_HOUR_SECONDS,
         gt=0,
@@ -82,7 +89,7 @@ class GateConfig(NodeConfig):
     def job_limits(self) -> JobLimits:
         """What concerns one running job."""
         return JobLimits(
-            event_history=self.event_history,
+            events=EventBounds(self.event_history, self.event_history_bytes),
             window_tolerance_seconds=self.window_tolerance_seconds,
             dispatch_deadline_seconds=self.dispatch_deadline_seconds,
             stop_grace_seconds=self.stop_grace_seconds,

@@ -1,6 +1,6 @@
 """What happened to a job, for those who watch it.
 
-Laws: sequences rise by one; the newest events are kept up to the capacity; the result is the last event. Watchers read
+Laws: sequences rise by one; the newest events are kept, up to a number and a size; the result is the last event. Watchers read
 from the one log by position, so that a slow one costs no memory: when the log has moved on without it, it gets a
 snapshot and goes on from there.
 """
@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import TypeAlias
 
+from hyperscale.gate.models.orders import EventBounds
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.errors import HyperscaleError
 from hyperscale.v1 import gate_service_pb2, job_pb2
@@ -22,19 +23,46 @@ Snapshot: TypeAlias = Callable[[], job_pb2.GlobalJobStatus]
 _WAKE_SECONDS = 30.0
 
 
+class EventHistory:
+    """The newest events. They are kept as they are sent: a message takes ten times the memory of its bytes."""
+
+    def __init__(self, bounds: EventBounds) -> None:
+        self._bounds = bounds
+        self._events: deque[bytes] = deque()
+        self._size_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all events kept."""
+        return self._size_bytes
+
+    def append(self, event: gate_service_pb2.JobEvent) -> None:
+        """Keep an event; the oldest make room."""
+        encoded = event.SerializeToString()
+        self._events.append(encoded)
+        self._size_bytes += len(encoded)
+        while len(self._events) > 1 and self._is_too_much:
+            self._size_bytes -= len(self._events.popleft())
+
+    def at(self, index: int) -> gate_service_pb2.JobEvent:
+        """An event by its place among those kept; negative from the newest."""
+        return gate_service_pb2.JobEvent.FromString(self._events[index])
+
+    @property
+    def _is_too_much(self) -> bool:
+        return len(self._events) > self._bounds.count or self._size_bytes > self._bounds.size_bytes
+
+
 class JobEventLog:
-    """The newest events of one job.
+    """The newest events of one job."""
 
-    Parameters
-    ----------
-    capacity
-        Events kept.
-    """
-
-    def __init__(self, job_id: str, capacity: int, clock: Clock) -> None:
+    def __init__(self, job_id: str, bounds: EventBounds, clock: Clock) -> None:
         self._job_id = job_id
         self._clock = clock
-        self._events: deque[gate_service_pb2.JobEvent] = deque(maxlen=capacity)
+        self._events = EventHistory(bounds)
         self._last_sequence = 0
         self._has_result = False
         self._closed_by: HyperscaleError | None = None
@@ -89,12 +117,12 @@ class JobEventLog:
         if self._closed_by is not None and not self._has_result:
             raise self._closed_by
         if self._has_result and position >= self._last_sequence:
-            return self._events[-1]
+            return self._events.at(-1)
         if position == self._last_sequence:
             return None
         first = self._last_sequence - len(self._events) + 1
         if first - 1 <= position < self._last_sequence:
-            return self._events[position + 1 - first]
+            return self._events.at(position + 1 - first)
         return self._snapshot_event(snapshot)
 
     def _snapshot_event(self, snapshot: Snapshot) -> gate_service_pb2.JobEvent:

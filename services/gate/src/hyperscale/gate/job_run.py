@@ -61,7 +61,7 @@ class JobRun:
         self._is_abandoned = False
         self._changed = asyncio.Event()
         self.durable = asyncio.Lock()
-        self.events = JobEventLog(record.job_id, limits.event_history, clock)
+        self.events = JobEventLog(record.job_id, limits.events, clock)
 
     @property
     def job_id(self) -> str:

@@ -49,13 +49,21 @@ class CancelNotice:
 
 
 @dataclass(frozen=True, slots=True)
+class EventBounds:
+    """How much of what happened to a job is kept: the newest events, as long as both bounds are kept; always the last."""
+
+    count: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class JobLimits:
     """How much the gate keeps of, and how long it waits for, a running job.
 
     Attributes
     ----------
-    event_history
-        Events kept for watchers.
+    events
+        What is kept for watchers.
     window_tolerance_seconds
         How long a second of the run waits for datacenters that have not reported it.
     dispatch_deadline_seconds
@@ -64,7 +72,7 @@ class JobLimits:
         How long a stopped datacenter may take, beyond the graceful stop of its workflows, to report its end.
     """
 
-    event_history: int
+    events: EventBounds
     window_tolerance_seconds: float
     dispatch_deadline_seconds: float
     stop_grace_seconds: float
