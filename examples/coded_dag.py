@@ -1,6 +1,8 @@
 """One workflow prepares what two others need, and a last one looks at what they did.
 
-hyperscale run examples/coded_dag.py
+    hyperscale run examples/coded_dag.py
+
+Each workflow starts as soon as those it depends on are done.
 """
 
 from hyperscale.workload import Job, SharedIterations, Workflow, depends, step

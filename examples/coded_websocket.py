@@ -1,6 +1,6 @@
 """Users who join a chat, say something, wait until they hear it and leave.
 
-hyperscale run examples/coded_websocket.py
+    hyperscale run examples/coded_websocket.py --target http://127.0.0.1:8000
 
 Name a target that sends back what it gets.
 """

@@ -49,9 +49,10 @@ async def test_the_coded_websocket_example(tmp_path: Path) -> None:
     assert metrics["ws_msgs_sent"]["count"] == metrics["chat_messages"]["count"] == received
 
 
-def test_the_graphql_example(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["graphql.yaml", "coded_graphql.py"])
+def test_the_graphql_examples(name: str) -> None:
     with recording_target(graphql_shop()) as target:
-        outcome = hyperscale("run", example("graphql.yaml", target.url, tmp_path))
+        outcome = hyperscale("run", str(EXAMPLES / name), "--target", target.url)
         seen = len(target.seen)
     assert outcome.code == 0, outcome
     assert "verdict: passed" in outcome.out

@@ -239,5 +239,35 @@ def test_a_feed_that_cannot_be_one_is_refused_where_it_is_written() -> None:
         describe_job(module_of(Twice))
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "meant"),
+    [
+        ("duraton", "5s", "duration"),
+        ("vu", 5, "vus"),
+        ("profle", public.ConstantVus(1, "1s"), "profile"),
+        ("thinktime", "1s", "think_time"),
+        ("gracefull_stop", "1s", "graceful_stop"),
+        ("timeout_second", 5, "timeout_seconds"),
+    ],
+)
+def test_a_misspelt_attribute_is_noticed_where_the_class_is_defined(name: str, value: object, meant: str) -> None:
+    with pytest.raises(WorkflowDefinitionError, match=f"Shop.{name} means nothing; did you mean '{meant}'"):
+        type("Shop", (Workflow,), {name: value})
+
+
+def test_attributes_of_ones_own_are_no_misspelt_ones() -> None:
+    class Shop(Workflow):
+        durations = ("1s", "2s")
+        location = "here"
+        count = 0
+        user = "alice"
+        items = Metric.counter("items")
+
+        def profiles(self) -> None:
+            """No setting."""
+
+    assert Shop.count == 0
+
+
 def test_a_job_brings_its_variables() -> None:
     assert describe_job(module_of(OneStep, Job(variables={"host": "a"})))["variables"] == {"host": "a"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from hyperscale.workload.language.sockets import TcpClient, UdpClient
 from hyperscale.workload.language.websocket import WebSocketClient
 
 _DEPENDENCIES: Final = "hyperscale_depends_on"
+_LIKE_A_SETTING: Final = 0.75
+"""How alike a name must be to count as misspelt: `duraton` is (0.93), `location` is not (0.63)."""
 
 WorkflowT = TypeVar("WorkflowT", bound="Workflow")
 
@@ -82,6 +85,16 @@ class Workflow:
     """File that describes the methods of `grpc` calls, beside the workflow's own: a FileDescriptorSet with all imports."""
 
     _surroundings: Surroundings
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Raises WorkflowDefinitionError for an attribute that looks like a misspelt one of these."""
+        super().__init_subclass__(**arguments)
+        for name, value in vars(cls).items():
+            meant = _misspelt(name, value)
+            if meant:
+                raise WorkflowDefinitionError(
+                    f"{cls.__name__}.{name} means nothing; did you mean {meant!r}? (If it is your own, name it otherwise.)"
+                )
 
     def enter(self, surroundings: Surroundings) -> None:
         """Called by the engine, once, before anything else."""
@@ -165,6 +178,25 @@ class Workflow:
         if text is None:
             raise ContextError(f"no workflow that this one depends on has provided {name!r}")
         return json.loads(text)
+
+
+def _misspelt(name: str, value: object) -> str:
+    """The setting that is likely meant by an attribute which is none, but has a name and a value like one; else empty."""
+    settings = {
+        setting: default
+        for setting, default in vars(Workflow).items()
+        if not setting.startswith("_") and not callable(default) and not isinstance(default, property)
+    }
+    if name in settings:
+        return ""
+    like = [setting for setting, default in settings.items() if _is_of_one_kind(value, default)]
+    return next(iter(difflib.get_close_matches(name, like, n=1, cutoff=_LIKE_A_SETTING)), "")
+
+
+def _is_of_one_kind(value: object, default: object) -> bool:
+    if default is None:
+        return isinstance(value, Profile)
+    return isinstance(value, (int, float) if isinstance(default, int | float) else type(default))
 
 
 def depends(*workflows: str | type[Workflow]) -> Callable[[type[WorkflowT]], type[WorkflowT]]:
