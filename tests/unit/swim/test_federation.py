@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -21,7 +21,7 @@ from hyperscale.v1.swim_pb2 import SwimCrossAck, SwimCrossNack, SwimCrossProbe, 
 MANAGERS = [NodeAddress(f"m{n}", 7000) for n in range(3)]
 
 
-@dataclass
+@dataclass(slots=True)
 class Site:
     """A datacenter with three managers on a virtual clock, behind a link."""
 
@@ -31,14 +31,14 @@ class Site:
     incarnations: dict[str, int] = field(default_factory=dict)
     names_leader: bool = True
     is_cut: bool = False
+    now: float = 100.0
+    prober: FederationProber = field(default_factory=lambda: FederationProber(FederationConfig()))
+    changes: list[tuple[float, ReachabilityChanged]] = field(default_factory=list)
+    _order: Iterator[int] = field(default_factory=itertools.count)
+    _queue: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.now = 100.0
-        self.prober = FederationProber(FederationConfig())
         self.prober.watch("east", MANAGERS, self.now)
-        self.changes: list[tuple[float, ReachabilityChanged]] = []
-        self._order = itertools.count()
-        self._queue: list[tuple[float, int, Callable[[], None]]] = []
 
     def state(self) -> Reachability:
         view = self.prober.view("east")
