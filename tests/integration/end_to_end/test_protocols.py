@@ -9,6 +9,7 @@ from tests.support.graphql_shop import graphql_shop
 from tests.support.local_cluster import hyperscale
 from tests.support.recording_target import recording_target
 from tests.support.socket_servers import tcp_server, udp_server
+from tests.support.target import bundled_target
 from tests.support.websocket_server import websocket_server
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -71,3 +72,20 @@ async def test_the_websocket_example(tmp_path: Path) -> None:
     assert result["metrics"]["ws_sessions"]["count"] == sessions > 10
     assert result["metrics"]["ws_msgs_sent"]["count"] == received
     assert result["metrics"]["ws_msgs_received"]["count"] == sent
+
+
+@pytest.mark.parametrize("name", ["grpc.yaml", "coded_grpc.py"])
+def test_the_grpc_examples(name: str) -> None:
+    outcome = hyperscale("run", str(EXAMPLES / name), "--json")
+    assert outcome.code == 0, outcome
+    result = outcome.last_json
+    assert result["verdict"] == "passed"
+    assert result["metrics"]["grpc_reqs"]["count"] > result["metrics"]["grpc_streams"]["count"] > 30
+    assert result["errors"] == {}
+
+
+def test_calls_of_examples_are_counted_by_the_target() -> None:
+    with bundled_target() as target:
+        outcome = hyperscale("run", str(EXAMPLES / "coded_grpc.py"), "--target", target.url, "--json")
+        assert outcome.code == 0, outcome
+        assert target.requests() == outcome.last_json["metrics"]["grpc_reqs"]["count"]

@@ -11,6 +11,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from hyperscale.client.target.grpc_relay import GrpcRelay
 from hyperscale.client.target.server import RequestCounter, TargetConnection
 
 # The faster loop where it is installed; the target works on either.
@@ -31,7 +32,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="hyperscale target",
-        description="A small HTTP server to try load tests on; prints one JSON line when it listens.",
+        description="A small server to try load tests on, HTTP and gRPC; prints one JSON line when it listens.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port; 0 takes a free one (default %(default)s)")
@@ -41,14 +42,20 @@ def _arguments() -> argparse.Namespace:
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        await _serve_in(tasks, arguments)
+
+
+async def _serve_in(tasks: asyncio.TaskGroup, arguments: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     counter = RequestCounter()
+    relay = GrpcRelay(counter, tasks)
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ended.set)
     try:
         server = await loop.create_server(
-            partial(TargetConnection, counter), arguments.host, arguments.port, backlog=_BACKLOG
+            partial(TargetConnection, counter, relay.take), arguments.host, arguments.port, backlog=_BACKLOG
         )
     except OSError as error:
         sys.exit(f"error: cannot listen on {arguments.host}:{arguments.port}: {error.strerror or error}")

@@ -1,10 +1,11 @@
-"""Serves the routes over HTTP/1.1 and counts requests."""
+"""Serves the routes over HTTP/1.1 and counts requests; a connection that speaks HTTP/2 is handed over."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -14,6 +15,7 @@ from hyperscale.client.target.routes import STATS_PATH, Reply, Request, reply_to
 
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 _MAX_QUEUED_REQUESTS: Final = 64
+_HTTP2_PREFACE: Final = b"PRI * HTTP/2.0"
 _BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -31,6 +33,10 @@ class RequestCounter:
         return reply_to(request)
 
 
+TakeOver = Callable[[asyncio.Transport, bytes], None]
+"""Takes a connection over, with what it has sent so far."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Answer:
     data: bytes
@@ -41,8 +47,10 @@ class _Answer:
 class TargetConnection(asyncio.Protocol):
     """One connection; pipelined requests are answered in order."""
 
-    def __init__(self, counter: RequestCounter) -> None:
+    def __init__(self, counter: RequestCounter, take_over: TakeOver) -> None:
+        """`take_over`: for connections that speak HTTP/2."""
         self._counter = counter
+        self._take_over = take_over
         self._parser = HttpRequestParser(self)
         self._answers: deque[_Answer] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -61,6 +69,9 @@ class TargetConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
+        if data.startswith(_HTTP2_PREFACE):
+            self._take_over(self._transport, data)
+            return
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
