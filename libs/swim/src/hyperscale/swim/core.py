@@ -238,6 +238,11 @@ class Swim:
         return None if record is None else record.view()
 
     @property
+    def config(self) -> SwimConfig:
+        """The numbers this node runs with."""
+        return self._config
+
+    @property
     def incarnation(self) -> int:
         """Present incarnation of this node."""
         return self._shared.local.incarnation
