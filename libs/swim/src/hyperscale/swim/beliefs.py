@@ -200,6 +200,8 @@ class Beliefs:
     def _removed(self, record: MemberRecord) -> None:
         self._drop_timers(record)
         self._confirmations.settle(record.node_id)
+        if self._shared.coordinates is not None:
+            self._shared.coordinates.forget(record.node_id)
         self._shared.journal.emit(MemberForgotten(record.view()))
 
     def _accuse(self, record: MemberRecord, incarnation: int, accuser_id: str, now: float) -> None:

@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 from hyperscale.swim.awareness import Awareness
 from hyperscale.swim.beliefs import Beliefs
 from hyperscale.swim.config import SwimConfig
+from hyperscale.swim.coordinates import Coordinate, NetworkCoordinates
 from hyperscale.swim.dissemination import Dissemination
 from hyperscale.swim.events import Event
 from hyperscale.swim.gossip import Gossip
@@ -18,18 +19,19 @@ from hyperscale.swim.local import LocalNode
 from hyperscale.swim.members import MemberRecord, MemberTable
 from hyperscale.swim.models import Datagram, Identity, Member, NodeAddress, StreamRequest
 from hyperscale.swim.outbox import DatagramOutbox
-from hyperscale.swim.ports import Coordinates, RandomSource, Seal
+from hyperscale.swim.ports import RandomSource
 from hyperscale.swim.probe import Prober
 from hyperscale.swim.push_pull import PushPull
 from hyperscale.swim.reception import Reception, Unreadable
 from hyperscale.swim.refusals import RefusalReason
 from hyperscale.swim.relay import Relays
+from hyperscale.swim.seal import Seal
 from hyperscale.swim.shared import Shared
 from hyperscale.swim.streams import Streams
 from hyperscale.swim.timeouts import Timeouts
 from hyperscale.swim.timers import TimerKind, Timers
 from hyperscale.swim.timing_wheel import TimingWheel
-from hyperscale.swim.wire import encode_ack, encode_gossip
+from hyperscale.swim.wire import encode_ack, encode_gossip, read_coordinate
 from hyperscale.v1.swim_pb2 import SwimEnvelope
 
 _GOSSIP: Final = encode_gossip()
@@ -62,7 +64,7 @@ class Swim:
         *,
         incarnation: int = 0,
         keyring: Seal | None = None,
-        coordinates: Coordinates | None = None,
+        coordinates: NetworkCoordinates | None = None,
     ) -> None:
         self._config = config
         shared = _assemble(
@@ -125,7 +127,7 @@ class Swim:
             self._push_pull.merge(envelope, sender, source, now)
             return self._streams.seal(answer)
         if envelope.HasField("ping"):
-            ack = encode_ack(envelope.ping.sequence, "", None)
+            ack = encode_ack(envelope.ping.sequence, "", self._position())
             return self._streams.seal(prefix() + ack + self._hearsay.correction(sender, envelope.sender))
         self._shared.journal.refuse(RefusalReason.MALFORMED, source, now, "no body that belongs into a stream")
         return b""
@@ -228,12 +230,12 @@ class Swim:
 
     def members(self) -> list[Member]:
         """Return all members, this node first."""
-        return [self._shared.local.view(), *(record.view() for record in self._shared.table)]
+        return [self._own_view(), *(record.view() for record in self._shared.table)]
 
     def member(self, node_id: str) -> Member | None:
         """Return one member."""
         if node_id == self._shared.local.node_id:
-            return self._shared.local.view()
+            return self._own_view()
         record = self._shared.table.get(node_id)
         return None if record is None else record.view()
 
@@ -275,7 +277,7 @@ class Swim:
         first = self._hearsay.correction(sender, envelope.sender)
         if ping.metadata_version < shared.local.metadata_version:
             first += shared.local.update()
-        shared.outbox.send(source, encode_ack(ping.sequence, "", None), first)
+        shared.outbox.send(source, encode_ack(ping.sequence, "", self._position()), first)
 
     def _read_ping_request(self, envelope: SwimEnvelope, sender: MemberRecord, source: NodeAddress, now: float) -> None:
         self._relays.start(envelope.ping_request, self._prober.next_sequence(), source, now)
@@ -283,7 +285,9 @@ class Swim:
 
     def _read_ack(self, envelope: SwimEnvelope, sender: MemberRecord, source: NodeAddress, now: float) -> None:
         ack = envelope.ack
-        self._prober.acknowledge(ack.sequence, sender, ack.target_id, source, now)
+        rtt = self._prober.acknowledge(ack.sequence, sender, ack.target_id, source, now)
+        if rtt is not None and ack.HasField("coordinate"):
+            self._locate(sender, read_coordinate(ack.coordinate), rtt, source, now)
         if not ack.target_id:
             self._relays.acknowledge(ack.sequence, sender)
             self._joining.acknowledge(ack.sequence, sender, now)
@@ -295,6 +299,25 @@ class Swim:
         first = self._hearsay.correction(sender, envelope.sender)
         if first:
             self._shared.outbox.send(source, _GOSSIP, first)
+
+    def _locate(
+        self, sender: MemberRecord, said: Coordinate, rtt_seconds: float, source: NodeAddress, now: float
+    ) -> None:
+        coordinates = self._shared.coordinates
+        if coordinates is None:
+            return
+        fault = coordinates.observe(sender.node_id, said, rtt_seconds, now)
+        if fault is None:
+            sender.coordinate = said
+        else:
+            self._shared.journal.refuse(RefusalReason.BAD_COORDINATE, source, now, fault)
+
+    def _position(self) -> Coordinate | None:
+        coordinates = self._shared.coordinates
+        return None if coordinates is None else coordinates.coordinate
+
+    def _own_view(self) -> Member:
+        return self._shared.local.view(self._position())
 
     def _answer_stranger(self, envelope: SwimEnvelope) -> bytes:
         """Tell a sender with the id of a known member what is known, so that it can rise above it."""
@@ -343,7 +366,7 @@ def _assemble(
     *,
     incarnation: int,
     keyring: Seal | None,
-    coordinates: Coordinates | None,
+    coordinates: NetworkCoordinates | None,
 ) -> Shared:
     journal = Journal(config.events_max)
     local = LocalNode(identity, incarnation, now)
@@ -363,4 +386,5 @@ def _assemble(
         gossip=Gossip(config, rng, table, timers=timers, news=news, outbox=outbox, journal=journal),
         awareness=awareness,
         timeouts=Timeouts(config, awareness, coordinates),
+        coordinates=coordinates,
     )

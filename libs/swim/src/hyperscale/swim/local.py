@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hyperscale.swim.coordinates import Coordinate
 from hyperscale.swim.models import METADATA_MAX_BYTES, Identity, Member, MemberState
 from hyperscale.swim.wire import encode_envelope, encode_member, encode_sender
 
@@ -87,10 +88,16 @@ class LocalNode:
             self._update = encode_member(self.identity, self._state, self._incarnation, metadata)
         return self._update
 
-    def view(self) -> Member:
+    def view(self, coordinate: Coordinate | None) -> Member:
         """Return the node as a row of the table."""
         return Member(
-            self.identity, self._state, self._incarnation, self._metadata, self._metadata_version, self._since
+            self.identity,
+            self._state,
+            self._incarnation,
+            self._metadata,
+            self._metadata_version,
+            coordinate,
+            self._since,
         )
 
     def _changed(self) -> None:

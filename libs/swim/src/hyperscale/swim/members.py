@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hyperscale.swim.coordinates import Coordinate
 from hyperscale.swim.models import Identity, Member, MemberState, NodeAddress, Role
 from hyperscale.swim.ports import RandomSource
 from hyperscale.swim.random_set import RandomSet, Rotation
@@ -35,6 +36,8 @@ class MemberRecord:
     since: float
     metadata: bytes = b""
     metadata_version: int = 0
+    coordinate: Coordinate | None = None
+    """Where the member was when it last answered a probe of this node."""
     load: float = 1.0
     """Factor by which the member asks for longer timeouts."""
     encoded: bytes | None = None
@@ -75,7 +78,15 @@ class MemberRecord:
 
     def view(self) -> Member:
         """Return the row as a value."""
-        return Member(self.identity, self.state, self.incarnation, self.metadata, self.metadata_version, self.since)
+        return Member(
+            self.identity,
+            self.state,
+            self.incarnation,
+            self.metadata,
+            self.metadata_version,
+            self.coordinate,
+            self.since,
+        )
 
 
 class MemberTable:

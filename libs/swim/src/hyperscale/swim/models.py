@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from hyperscale.swim.coordinates import Coordinate
+
 METADATA_MAX_BYTES = 512
 """Most that a member can say of itself."""
 
@@ -64,6 +66,8 @@ class Member:
     incarnation: int
     metadata: bytes
     metadata_version: int
+    coordinate: Coordinate | None
+    """Where it was when it last answered a probe of this node; none before."""
     since: float
     """Reading of the caller's clock when the state began, in seconds."""
 

@@ -8,7 +8,7 @@ from hyperscale.swim.journal import Traffic
 from hyperscale.swim.local import LocalNode
 from hyperscale.swim.members import MemberTable
 from hyperscale.swim.models import Datagram, NodeAddress
-from hyperscale.swim.ports import Seal
+from hyperscale.swim.seal import Seal
 
 
 class DatagramOutbox:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hyperscale.swim.models import Identity, NodeAddress
-from hyperscale.swim.ports import Seal
 from hyperscale.swim.refusals import RefusalReason
+from hyperscale.swim.seal import Seal
 from hyperscale.swim.wire import REFUSALS, decode, encode_envelope, encode_refusal, envelope_fault
 from hyperscale.v1.swim_pb2 import SwimEnvelope, SwimRefusalReason
 

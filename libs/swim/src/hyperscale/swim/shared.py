@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hyperscale.swim.awareness import Awareness
 from hyperscale.swim.config import SwimConfig
+from hyperscale.swim.coordinates import NetworkCoordinates
 from hyperscale.swim.gossip import Gossip
 from hyperscale.swim.journal import Journal
 from hyperscale.swim.local import LocalNode
@@ -30,3 +31,4 @@ class Shared:
     gossip: Gossip
     awareness: Awareness
     timeouts: Timeouts
+    coordinates: NetworkCoordinates | None

@@ -8,7 +8,7 @@ from hyperscale.swim.config import SwimConfig
 from hyperscale.swim.local import LocalNode
 from hyperscale.swim.members import MemberRecord, MemberTable
 from hyperscale.swim.models import MemberState, NodeAddress, StreamRequest
-from hyperscale.swim.ports import Seal
+from hyperscale.swim.seal import Seal
 from hyperscale.swim.timers import TimerKind, Timers
 from hyperscale.swim.wire import encode_ping, encode_push_pull
 

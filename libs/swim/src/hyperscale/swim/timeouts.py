@@ -6,9 +6,9 @@ import math
 
 from hyperscale.swim.awareness import Awareness
 from hyperscale.swim.config import SwimConfig
+from hyperscale.swim.coordinates import NetworkCoordinates
 from hyperscale.swim.local import LOAD_MAX
 from hyperscale.swim.members import MemberRecord
-from hyperscale.swim.ports import Coordinates
 from hyperscale.swim.suspicion import suspicion_min_seconds
 
 _NEAR_SECONDS = 0.01
@@ -29,7 +29,7 @@ def push_pull_seconds(base_seconds: float, members: int) -> float:
 class Timeouts:
     """Applies to one peer what is known of it and of this node."""
 
-    def __init__(self, config: SwimConfig, awareness: Awareness, coordinates: Coordinates | None) -> None:
+    def __init__(self, config: SwimConfig, awareness: Awareness, coordinates: NetworkCoordinates | None) -> None:
         self._config = config
         self._awareness = awareness
         self._coordinates = coordinates

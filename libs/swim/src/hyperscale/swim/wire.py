@@ -6,6 +6,7 @@ from typing import Final
 
 from google.protobuf.message import DecodeError
 
+from hyperscale.swim.coordinates import Coordinate
 from hyperscale.swim.models import METADATA_MAX_BYTES, Identity, MemberState, NodeAddress, Role
 from hyperscale.swim.refusals import RefusalReason
 from hyperscale.v1 import node_pb2, swim_pb2
@@ -118,10 +119,25 @@ def encode_ping_request(sequence: int, target_id: str, nack_after_seconds: float
     return swim_pb2.SwimEnvelope(ping_request=request).SerializeToString()
 
 
-def encode_ack(sequence: int, target_id: str, coordinate: swim_pb2.SwimCoordinate | None) -> bytes:
+def encode_ack(sequence: int, target_id: str, coordinate: Coordinate | None) -> bytes:
     """Return the body of an ack; without a target it is for the sender itself."""
-    ack = swim_pb2.SwimAck(sequence=sequence, target_id=target_id, coordinate=coordinate)
+    position = None if coordinate is None else _coordinate_message(coordinate)
+    ack = swim_pb2.SwimAck(sequence=sequence, target_id=target_id, coordinate=position)
     return swim_pb2.SwimEnvelope(ack=ack).SerializeToString()
+
+
+def _coordinate_message(coordinate: Coordinate) -> swim_pb2.SwimCoordinate:
+    return swim_pb2.SwimCoordinate(
+        vector=coordinate.vector,
+        height_seconds=coordinate.height_seconds,
+        error=coordinate.error,
+        adjustment_seconds=coordinate.adjustment_seconds,
+    )
+
+
+def read_coordinate(said: swim_pb2.SwimCoordinate) -> Coordinate:
+    """Return where a node says it is, not yet checked."""
+    return Coordinate(tuple(said.vector), said.height_seconds, said.error, said.adjustment_seconds)
 
 
 def encode_nack(sequence: int) -> bytes:
