@@ -40,7 +40,7 @@ FAST = replace(
 KEY = b"k" * 32
 
 
-@dataclass
+@dataclass(slots=True)
 class Running:
     shell: SwimShell
     address: NodeAddress

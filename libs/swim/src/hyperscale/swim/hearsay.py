@@ -5,7 +5,7 @@ from __future__ import annotations
 from hyperscale.swim.beliefs import Beliefs
 from hyperscale.swim.events import AccusationRefuted
 from hyperscale.swim.local import LOAD_MAX
-from hyperscale.swim.members import GONE, MemberRecord
+from hyperscale.swim.members import GONE, MemberRecord, supersedes
 from hyperscale.swim.models import MemberState, NodeAddress
 from hyperscale.swim.refusals import RefusalReason
 from hyperscale.swim.shared import Shared
@@ -187,11 +187,9 @@ class Hearsay:
 
 def _is_old(update: SwimUpdate, record: MemberRecord) -> bool:
     """Whether the update changes nothing about a known member's state. Hearsay does not confirm an unconfirmed one."""
-    if update.incarnation != record.incarnation:
-        return update.incarnation < record.incarnation
-    if record.state is MemberState.UNCONFIRMED:
+    if record.state is MemberState.UNCONFIRMED and update.incarnation == record.incarnation:
         return update.state in (SWIM_STATE_ALIVE, SWIM_STATE_SUSPECT)
-    return update.state <= record.state
+    return not supersedes(update.incarnation, update.state, record.incarnation, record.state)
 
 
 def _is_at(sender: SwimSender, record: MemberRecord) -> bool:

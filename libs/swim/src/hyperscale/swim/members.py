@@ -16,7 +16,7 @@ PRESENT = frozenset({MemberState.ALIVE, MemberState.SUSPECT})
 GONE = frozenset({MemberState.DEAD, MemberState.LEFT})
 
 
-def supersedes(incarnation: int, state: MemberState, known_incarnation: int, known_state: MemberState) -> bool:
+def supersedes(incarnation: int, state: int, known_incarnation: int, known_state: MemberState) -> bool:
     """Return whether a belief replaces the known one: the higher incarnation wins, with equal ones the higher state.
 
     The rule is a total order, so that all nodes end with the same belief in whatever order they hear.

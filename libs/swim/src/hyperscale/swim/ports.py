@@ -12,6 +12,6 @@ class RandomSource(Protocol):
         """Return a number of [0, 1)."""
         ...
 
-    def gauss(self, mu: float, sigma: float) -> float:
+    def gauss(self, mean: float, sigma: float, /) -> float:
         """Return a normally distributed number."""
         ...
