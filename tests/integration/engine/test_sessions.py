@@ -106,3 +106,13 @@ async def test_users_end_when_a_unique_feed_is_used_up() -> None:
     assert closed.last.totals.iterations == opened.last.totals.iterations == 5
     assert opened.last.totals.dropped_iterations == 15
     assert closed.elapsed_seconds < 5
+
+
+async def test_users_pause_after_what_fails_at_once_but_not_after_answers() -> None:
+    steps = [talk("refused")]
+    steps[0]["websocket"]["url"] = "/refuse"  # type: ignore[index]
+    async with websocket_server() as server:
+        refused = await run({"per_vu_iterations": {"vus": 1, "iterations": 8}, "steps": steps}, server.port)
+    unreachable = await run({"per_vu_iterations": {"vus": 1, "iterations": 8}, "steps": steps}, 1)
+    assert calls(refused.last.totals.steps[0]) == (8, {"ERROR_CLASS_STATUS": 8})
+    assert max(refused.elapsed_seconds, 1) < unreachable.elapsed_seconds

@@ -42,7 +42,10 @@ class Script(Protocol):
         """Get ready for an iteration; whether there is one: a feed may have no row left for the user."""
 
     async def iterate(self) -> bool:
-        """Run one iteration; whether its calls got through, as far as it made any. Raises nothing but cancellation."""
+        """Run one iteration; whether peers have set its pace, as far as it made calls: otherwise the user pauses.
+
+        Raises nothing but cancellation.
+        """
 
     async def close(self) -> None:
         """Close what is open; called once, also after an interruption."""
@@ -191,7 +194,7 @@ class DeclaredScript:
         await self._clients.close()
 
     async def _run(self, template: StepTemplate) -> tuple[bool, bool]:
-        """Whether the iteration goes on, and whether the step's calls got through."""
+        """Whether the iteration goes on, and whether the peer sets its pace."""
         step = self._dialogue.filled_step(template)
         self.measurement.step_name = step.name
         client = self._clients.of_action(step.WhichOneof("action") or "")
@@ -201,7 +204,7 @@ class DeclaredScript:
             if finding.rejection is not None:
                 client.reject(finding.rejection)
         except CallError as error:
-            goes_on, got_through = self._failed(step.name, error.reply), False
+            goes_on, got_through = self._failed(step.name, error.reply), error.took_its_time
         think_time = pause_of(step.think_time)
         if think_time is not None:
             await asyncio.sleep(think_time.draw_seconds())

@@ -57,6 +57,11 @@ class CallError(RequestError):
         self.failure = failure
         self.reply = reply
 
+    @property
+    def took_its_time(self) -> bool:
+        """Whether an answer, or the time limit, has set the pace: users need no pause after it."""
+        return self.reply is not None or self.failure == pb.ERROR_CLASS_TIMEOUT
+
 
 _OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM})
 _CLASSES: Final = (
