@@ -17,7 +17,7 @@ from websockets.typing import Subprotocol
 class WebSocketServer:
     """What came in. Path decides what a client gets: ``/echo`` its messages, ``/chat`` a greeting and then its messages,
     ``/drop`` a reset after its first message, ``/silent`` nothing, ``/leave`` a goodbye after its first message,
-    ``/refuse`` status 403.
+    ``/refuse`` status 403, ``/flood`` messages without end after its first one, ``/huge`` one of 17 MiB.
     """
 
     port: int = 0
@@ -50,6 +50,11 @@ class WebSocketServer:
                 connection.transport.abort()
             case "/leave":
                 await connection.close()
+            case "/flood":
+                while True:
+                    await self._send(connection, "x")
+            case "/huge":
+                await self._send(connection, "x" * 17 * 1024 * 1024)
             case "/silent":
                 await asyncio.sleep(0)
             case _:

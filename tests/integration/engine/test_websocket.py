@@ -86,10 +86,17 @@ async def test_both_sides_count_the_same() -> None:
 
 @pytest.mark.parametrize(
     ("path", "failure", "opened"),
-    [("/refuse", "STATUS", 0), ("/drop", "RESET", 1), ("/leave", "RESET", 1), ("/silent", "TIMEOUT", 1)],
+    [
+        ("/refuse", "STATUS", 0),
+        ("/drop", "RESET", 1),
+        ("/leave", "RESET", 1),
+        ("/silent", "TIMEOUT", 1),
+        ("/flood", "TIMEOUT", 1),
+        ("/huge", "PROTOCOL", 1),
+    ],
 )
 async def test_sessions_that_go_wrong_say_how(path: str, failure: str, opened: int) -> None:
-    load = workflow({"send_text": "a"}, {"expect": {"messages": 1}}, url=path, iterations=2, timeout="0.5s")
+    load = workflow({"send_text": "a"}, {"expect": {"contains": "never"}}, url=path, iterations=2, timeout="0.5s")
     async with websocket_server() as server:
         outcome = await run(load, server.port)
         assert server.sessions == 2 * opened
