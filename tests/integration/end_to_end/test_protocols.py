@@ -1,13 +1,16 @@
 """The examples of other protocols through the whole suite, each against a real server."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
 
+from tests.integration.engine.http2_servers import Reply, http2_web, site
+from tests.integration.engine.web_servers import Asked
 from tests.support.graphql_shop import graphql_shop
 from tests.support.local_cluster import hyperscale
-from tests.support.recording_target import recording_target
+from tests.support.recording_target import Reaction, SeenRequest, recording_target
 from tests.support.socket_servers import tcp_server, udp_server
 from tests.support.target import bundled_target
 from tests.support.websocket_server import websocket_server
@@ -89,3 +92,43 @@ def test_calls_of_examples_are_counted_by_the_target() -> None:
         outcome = hyperscale("run", str(EXAMPLES / "coded_grpc.py"), "--target", target.url, "--json")
         assert outcome.code == 0, outcome
         assert target.requests() == outcome.last_json["metrics"]["grpc_reqs"]["count"]
+
+
+async def test_the_http2_example(tmp_path: Path) -> None:
+    async with http2_web(site(_shop)) as server:
+        job_file = example("http2.yaml", server.url, tmp_path)
+        outcome = await asyncio.to_thread(hyperscale, "run", job_file, "--json")
+        asked = len(server.asked)
+    assert outcome.code == 0, outcome
+    assert outcome.last_json["metrics"]["http_reqs"]["count"] == asked > 10
+
+
+def _shop(asked: Asked) -> Reply:
+    is_known = asked.fields.get("authorization") == "Bearer t"
+    match asked.target.split("/")[1]:
+        case "login":
+            return Reply(body=b'{"token": "t"}')
+        case "articles" if is_known:
+            return Reply(body=b'{"price": 1, "number": 7}')
+        case "orders" if is_known and asked.body == b'{"article":7}':
+            return Reply(201)
+        case _:
+            return Reply(400)
+
+
+async def test_the_example_of_mixed_protocols(tmp_path: Path) -> None:
+    def react(request: SeenRequest) -> Reaction:
+        if request.path == "/login":
+            return Reaction({"token": f"t-{json.loads(request.body)['user']}"})
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        return Reaction({"noted": json.loads(request.body)["heard"] == token})
+
+    async with websocket_server() as chat:
+        with recording_target(react) as target:
+            job_file = example("mixed.yaml", target.url, tmp_path, ("127.0.0.1:8001", f"127.0.0.1:{chat.port}"))
+            outcome = await asyncio.to_thread(hyperscale, "run", job_file, "--json")
+            seen = len(target.seen)
+    assert outcome.code == 0, outcome
+    metrics = outcome.last_json["metrics"]
+    assert metrics["http_reqs"]["count"] == seen > 10
+    assert metrics["ws_sessions"]["count"] == chat.sessions == seen / 2

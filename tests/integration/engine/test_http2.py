@@ -13,6 +13,8 @@ from google.protobuf.json_format import ParseDict
 
 from hyperscale.v1 import progress_pb2, workflow_pb2
 from hyperscale.v1.workflow_pb2 import HttpOptions
+from tests.integration.engine.coded_flows import coded, exceptions
+from tests.integration.engine.coded_flows import run as run_coded
 from tests.integration.engine.engine_process import (
     Outcome,
     constant_vus,
@@ -242,3 +244,45 @@ async def test_time_limits_hold_by_phase() -> None:
 def test_a_run_without_http2_loads_no_library_for_it() -> None:
     code = "import sys, hyperscale.worker.engine.session; sys.exit('h2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+CODED = """
+class Flow(Workflow):
+    @step()
+    async def shop(self) -> None:
+        self.check("is old", (await self.http.get(self.variables["old"])).text() == "ok")
+        login = await self.http.post("/login", json={"user": "ann"}, http_version="2")
+        self.check("is home", login.json() == {"token": "t1", "ok": True})
+        self.check("is JSON", login.headers["content-type"] == "application/json")
+        gone = await self.http.get("/gone", http_version="2", expected_statuses=[404])
+        self.check("is gone", gone.expected and gone.content == b"ok")
+        old = await self.http.get(self.variables["old"], http_version="1.1")
+        self.check("is old still", old.status == 200)
+"""
+
+
+async def test_code_asks_for_http2_by_request(tmp_path: Path) -> None:
+    start = coded(tmp_path, CODED, "shop", iterations=3)
+    async with http2_web(site(shop)) as server, web(lambda _: response()) as old, running_engine() as engine:
+        start.variables["old"] = old.url
+        outcome = await run_coded(engine, start, server.url)
+    assert exceptions(outcome) == {}
+    assert (outcome.failures, outcome.total) == ({}, 15)
+    checks = {check.name: (check.passes, check.fails) for check in step_of(outcome, "shop").checks}
+    assert checks == dict.fromkeys(("is old", "is home", "is JSON", "is gone", "is old still"), (3, 0))
+    assert (server.targets, server.connections) == (["/login", "/home", "/gone"] * 3, 1)
+    assert (len(old.asked), old.connections) == (6, 1)
+
+
+@pytest.mark.parametrize(
+    ("version", "limit", "told"),
+    [("3", 0, "http_version '3' is not known; there are 1.1, 2"), ("2", 4, "each user has a connection of its own")],
+)
+async def test_code_is_told_which_versions_there_are(tmp_path: Path, version: str, limit: int, told: str) -> None:
+    body = f'class Flow(Workflow):\n    @step()\n    async def s(self) -> None:\n        await self.http.get("/", http_version="{version}")\n'
+    start = coded(tmp_path, body, "s")
+    start.http_options.max_connections_per_origin = limit
+    async with running_engine() as engine:
+        outcome = await run_coded(engine, start, "http://127.0.0.1:1")
+    assert outcome.total == 0
+    assert any(told in text for text in exceptions(outcome))

@@ -77,6 +77,7 @@ def test_a_command_as_browsers_copy_it(job_file: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "fields"),
     [
+        ("--http2", {"version": "http_2"}),
         ("", {}),
         ("-I", {"method": "head"}),
         ("-XDELETE", {"method": "delete"}),
@@ -94,6 +95,13 @@ def test_a_command_as_browsers_copy_it(job_file: Path) -> None:
 def test_options_of_curl(options: str, fields: dict[str, Any], job_file: Path) -> None:
     plain = {"url": "/items?page=2", "max_redirects": 0}
     assert https_of(convert_curl(f"curl {options} '{URL}'", job_file)) == [plain | fields]
+
+
+def test_http2_without_tls_is_for_those_who_know(job_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain = URL.replace("https", "http")
+    assert https_of(convert_curl(f"curl --http2-prior-knowledge {plain}", job_file))[0]["version"] == "http_2"
+    assert "version" not in https_of(convert_curl(f"curl --http2 {plain}", job_file))[0]
+    assert "--http2-prior-knowledge is possible" in capsys.readouterr().err
 
 
 def test_options_for_the_whole_job(job_file: Path) -> None:

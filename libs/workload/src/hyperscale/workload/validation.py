@@ -50,9 +50,6 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NAME_RULE: Final = "must be 1 to 64 letters, digits, '-', '_' or '.'"
 _PRINTABLE_ASCII: Final = re.compile(r"[\x20-\x7e]*")
 
-_CALLED_BACK_ONLY: Final = frozenset({"http", "graphql"})
-"""Actions that no client runs: a workflow is made of these, or of others."""
-
 _BUNDLED_FAULT: Final = (
     f"{BUNDLED_TARGET!r} is the server that `hyperscale run` starts beside the job; "
     "name the URL of a server that the workers can reach"
@@ -196,15 +193,8 @@ class _Judge:
             self._faults.add(f"{path}.steps", f"1 to {MAX_STEPS} steps are required")
         steps = at_most(self._faults, f"{path}.steps", workflow.steps, MAX_STEPS)
         self._unique_names(f"{path}.steps", [step.name for step in steps], lambda at: f"{path}.steps[{at}].name")
-        actions: set[str | None] = {step.WhichOneof("action") for step in steps}
         for index, step in enumerate(steps):
-            self._place_in_workflow(f"{path}.steps[{index}]", step, actions)
             self._action(f"{path}.steps[{index}]", step, judges, has_class=bool(workflow.class_name))
-
-    def _place_in_workflow(self, path: str, step: workflow_pb2.Step, actions: set[str | None]) -> None:
-        action = step.WhichOneof("action")
-        if action is not None and action not in _CALLED_BACK_ONLY and actions & _CALLED_BACK_ONLY:
-            self._faults.add(f"{path}.{action}", "must be in a workflow without http and graphql steps")
 
     def _action(self, path: str, step: workflow_pb2.Step, judges: _ActionJudges, *, has_class: bool) -> None:
         match step.WhichOneof("action"):

@@ -31,6 +31,8 @@ class _CurlCall:
     data_in_query: bool = False
     follows: bool = False
     redirects: int = _CURL_REDIRECTS
+    http2_schemes: frozenset[str] = frozenset()
+    """URLs that are asked for over HTTP/2."""
     timeouts: dict[str, object] = field(default_factory=dict)
     http_options: dict[str, object] = field(default_factory=dict)
 
@@ -96,9 +98,21 @@ def _capture(call: _CurlCall) -> Capture:
     redirects = min(call.redirects, MAX_REDIRECTS) if call.follows else 0
     options = {"max_redirects": redirects, **call.timeouts}
     requests = [
-        CapturedRequest("curl", method, _with_query(url, query), tuple(headers), body, options) for url in call.urls
+        CapturedRequest("curl", method, url, tuple(headers), body, options | _version(call, url))
+        for url in (_with_query(url, query) for url in call.urls)
     ]
     return Capture(tuple(requests), call.http_options)
+
+
+def _version(call: _CurlCall, url: str) -> dict[str, object]:
+    if url.partition(":")[0].lower() in call.http2_schemes:
+        return {"version": "http_2"}
+    if call.http2_schemes:
+        call.notes.add(
+            "--http2",
+            "is left out: HTTP/1.1 connections to http:// are not upgraded; --http2-prior-knowledge is possible",
+        )
+    return {}
 
 
 def _with_query(url: str, query: str) -> str:
@@ -278,13 +292,15 @@ _LOST: Final = [
     "-K",
     "--config",
 ]
-_OTHER_HTTP: Final = "is left out: requests are made over HTTP/1.1"
+_OTHER_HTTP: Final = "is left out: requests are made over HTTP/1.1 or HTTP/2"
 _FLAGS: Final[Mapping[str, Callable[[_CurlCall], None]]] = {
     **dict.fromkeys(("-G", "--get"), _set("data_in_query", True)),
     **dict.fromkeys(("-I", "--head"), _set("method", "HEAD")),
     **dict.fromkeys(("-L", "--location"), _set("follows", True)),
     **dict.fromkeys(("-k", "--insecure"), _insecure),
-    **{name: _lost_flag(name, _OTHER_HTTP) for name in ("--http2", "--http3", "-0", "--http1.0")},
+    **{name: _lost_flag(name, _OTHER_HTTP) for name in ("--http3", "-0", "--http1.0")},
+    "--http2": _set("http2_schemes", frozenset({"https"})),
+    "--http2-prior-knowledge": _set("http2_schemes", frozenset({"http", "https"})),
     "--compressed": lambda call: call.headers.append(("Accept-Encoding", "gzip, deflate")),
     **{
         name: _lost_flag(name, "is left out: other authentication than Basic cannot be represented")

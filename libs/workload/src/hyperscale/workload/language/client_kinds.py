@@ -1,4 +1,4 @@
-"""Which clients a user can have beside that for HTTP/1.1."""
+"""Which clients a user can have."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ class ClientKind(Enum):
     """What a client speaks; the value is the action of the declared steps that it runs."""
 
     GRPC = "grpc"
+    HTTP = "http"
+    """Of declared steps; code has `Workflow.http`."""
     TCP = "tcp"
     UDP = "udp"
     WEBSOCKET = "websocket"

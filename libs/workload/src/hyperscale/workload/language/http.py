@@ -6,7 +6,7 @@ import json
 from collections.abc import Awaitable, Mapping, Sequence
 from email.message import Message
 from functools import cached_property
-from typing import Any, Protocol, TypedDict, Unpack
+from typing import Any, Literal, Protocol, TypedDict, Unpack
 
 
 class ResponseMessage(Protocol):
@@ -81,6 +81,9 @@ class RequestOptions(TypedDict, total=False):
         From the first byte sent to the last byte received, and for connecting; default 60.
     expected_statuses
         Statuses that count as success; default: 200 to 399.
+    http_version
+        ``"2"`` for HTTP/2, by ALPN with https:// and prior knowledge with http://; default ``"1.1"``. A server that
+        does not speak the one that is asked for fails the request.
     """
 
     headers: Mapping[str, str]
@@ -88,6 +91,7 @@ class RequestOptions(TypedDict, total=False):
     data: str | bytes
     timeout_seconds: float
     expected_statuses: Sequence[int]
+    http_version: Literal["1.1", "2"]
 
 
 class HttpClient(Protocol):

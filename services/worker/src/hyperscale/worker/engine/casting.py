@@ -30,7 +30,7 @@ class Casting(Protocol):
 
 
 class CallbackCasting:
-    """Declared HTTP/1.1 steps: no task per request."""
+    """Declared steps that are all HTTP: no task per request."""
 
     def __init__(self, start: engine_pb2.EngineStart) -> None:
         """Raises PlanError."""
@@ -49,7 +49,7 @@ class CallbackCasting:
 
 
 class DeclaredCasting:
-    """Declared steps of which at least one is not HTTP/1.1: each is run by the client of its protocol."""
+    """Declared steps of which at least one is not HTTP: each is run by the client of its protocol."""
 
     def __init__(self, start: engine_pb2.EngineStart) -> None:
         """Raises PlanError."""

@@ -70,7 +70,7 @@ def compile_plan(workflow: workflow_pb2.Workflow, target: str) -> Plan:
 
 
 def runs_on_callbacks(workflow: workflow_pb2.Workflow) -> bool:
-    """Whether callbacks are enough for the workflow's users: it is declared, and all of it is HTTP/1.1."""
+    """Whether callbacks are enough for the workflow's users: it is declared, and all of it is HTTP."""
     return not workflow.class_name and _CALLED_BACK.issuperset(step.WhichOneof("action") for step in workflow.steps)
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from hyperscale.worker.engine.clients.http_steps import UserHttpSteps
 from hyperscale.worker.engine.clients.protocol import ClientContext, ClientFactory, ProtocolClient
 from hyperscale.worker.engine.connection import HttpConnection
 from hyperscale.workload.language.client_kinds import ClientKind
@@ -17,6 +18,10 @@ def _grpc() -> ClientFactory:
     from hyperscale.worker.engine.clients.grpc import UserGrpc  # noqa: PLC0415 - the library is loaded by runs that need it
 
     return UserGrpc
+
+
+def _http() -> ClientFactory:
+    return UserHttpSteps
 
 
 def _tcp() -> ClientFactory:
@@ -39,13 +44,14 @@ def _websocket() -> ClientFactory:
 
 _FACTORIES: Final[Mapping[ClientKind, Callable[[], ClientFactory]]] = {
     ClientKind.GRPC: _grpc,
+    ClientKind.HTTP: _http,
     ClientKind.TCP: _tcp,
     ClientKind.UDP: _udp,
     ClientKind.WEBSOCKET: _websocket,
 }
 """Each imports its library when a user first needs it: other runs do not pay for it."""
 
-_OTHER_ACTIONS: Final[Mapping[str, ClientKind]] = {}
+_OTHER_ACTIONS: Final[Mapping[str, ClientKind]] = {"graphql": ClientKind.HTTP}
 """Actions that are run by a client that does not have their name."""
 
 

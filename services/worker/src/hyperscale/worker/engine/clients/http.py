@@ -1,4 +1,4 @@
-"""HTTP/1.1 of coroutine users: the connections of callback users, with a future per request to wait for."""
+"""HTTP of coroutine users: the connections of callback users, with a future per request to wait for."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from httptools import HttpResponseParser
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.v1 import workflow_pb2
 from hyperscale.worker.engine.browsing import Browsing, RedirectError
-from hyperscale.worker.engine.clients.protocol import Measurement
+from hyperscale.worker.engine.clients.protocol import CallError, Measurement
 from hyperscale.worker.engine.connection import HttpConnection
 from hyperscale.worker.engine.decoding import decode_body
 from hyperscale.worker.engine.models.http import Answer, ConnectPhases
 from hyperscale.worker.engine.models.plan import EncodedStep
-from hyperscale.worker.engine.models.reply import HeaderFields
+from hyperscale.worker.engine.models.reply import CallReply, HeaderFields
 from hyperscale.worker.engine.plan import encode_step
 from hyperscale.worker.engine.user import RunParts
-from hyperscale.workload.language.errors import RequestError
+from hyperscale.workload.http_validation import SHARED_HTTP_2_FAULT
 from hyperscale.workload.language.http import HttpResponse, RequestOptions
 
 _METHODS: Final = {
@@ -31,6 +31,7 @@ _METHODS: Final = {
     for name, number in workflow_pb2.HttpMethod.items()
     if number != workflow_pb2.HTTP_METHOD_UNSPECIFIED
 }
+_VERSIONS: Final = {"1.1": workflow_pb2.HTTP_VERSION_HTTP_1_1, "2": workflow_pb2.HTTP_VERSION_HTTP_2}
 _MOST_KNOWN_REQUESTS: Final = 1000
 _NANOS: Final = 1_000_000_000
 
@@ -64,12 +65,21 @@ class RequestBook:
             binary=_body(options),
             expected_statuses=options.get("expected_statuses", ()),
         )
+        if "http_version" in options:
+            http.version = self._version(options["http_version"])
         seconds = options.get("timeout_seconds")
         if seconds is not None:
             http.timeout.FromNanoseconds(int(seconds * _NANOS))
         step = workflow_pb2.Step(name=self._stage.plan.client_steps[step_index], http=http)
         encoded = encode_step(step_index, step, self._target, self._stage.connectors.index_of)
         return replace(encoded, keeps_body=True)
+
+    def _version(self, name: str) -> workflow_pb2.HttpVersion.ValueType:
+        if name not in _VERSIONS:
+            raise ValueError(f"http_version {name!r} is not known; there are {', '.join(_VERSIONS)}")
+        if name == "2" and self._stage.connectors.network.max_connections:
+            raise ValueError(f"http_version {SHARED_HTTP_2_FAULT}")
+        return _VERSIONS[name]
 
 
 def _headers(options: RequestOptions) -> Mapping[str, str]:
@@ -131,14 +141,18 @@ class UserHttp:
         """`request` with DELETE."""
         return self._send("DELETE", url, options)
 
-    async def _send(self, method: str, url: str, options: RequestOptions) -> HttpResponse:
+    def _send(self, method: str, url: str, options: RequestOptions) -> Awaitable[HttpResponse]:
         book, index = self._book, self.step_index
         request = book.encode(index, method, url, options) if options else book.plain(index, method, url)
+        return self.perform(Exchange(self, request))
+
+    async def perform(self, exchange: Exchange) -> HttpResponse:
+        """See to it that a request gets its response. Raises CallError, already counted."""
         while self._under_way is not None:
             await asyncio.wait({self._under_way.response})
-        exchange = self._under_way = Exchange(self, request, self.measurement.take_due())
+        self._under_way = exchange
         try:
-            exchange.send(request, perf_counter())
+            exchange.begin(self.measurement.take_due())
             return await exchange.response
         except asyncio.CancelledError:
             exchange.interrupt()
@@ -160,16 +174,24 @@ class UserHttp:
 class Exchange:
     """One request on its way, through redirects, to its response."""
 
-    __slots__ = ("_connection", "_due", "_first", "_request", "_user", "response")
+    __slots__ = ("_connection", "_due", "_first", "_request", "_user", "ended", "message", "response")
 
-    def __init__(self, user: UserHttp, request: EncodedStep, due: float | None) -> None:
-        """`due`: from when it counts, in the open model; None: from when it is sent."""
+    def __init__(self, user: UserHttp, request: EncodedStep) -> None:
         self.response: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
+        self.message: RawMessage | AnswerMessage | None = None
+        """What came back; None when it was not whole."""
+        self.ended = 0.0
+        """When that was whole."""
         self._user = user
         self._first = request
         self._request = request
-        self._due = due
+        self._due: float | None = None
         self._connection: HttpConnection | None = None
+
+    def begin(self, due: float | None) -> None:
+        """Send the request. `due`: from when it counts, in the open model; None: from when it is sent."""
+        self._due = due
+        self.send(self._first, perf_counter())
 
     def send(self, request: EncodedStep, now: float) -> None:
         """Send it, or what follows from a redirect, as soon as there is a connection."""
@@ -243,7 +265,8 @@ class Exchange:
             hop = user.browse().follow(answer, location, self._first)
         except RedirectError as error:
             user.parts.recorder.rejected(self._first, pb.ERROR_CLASS_REDIRECT, answer.ended)
-            self._reject(pb.ERROR_CLASS_REDIRECT, str(error))
+            reply = CallReply(answer.duration_seconds, answer.body, answer.status, answer.fields)
+            self._reject(pb.ERROR_CLASS_REDIRECT, str(error), reply)
         else:
             self.send(hop, answer.ended)
 
@@ -253,15 +276,15 @@ class Exchange:
         is_expected = status in self._first.expected_statuses
         if not is_expected:
             self._user.parts.recorder.unexpected_status(self._first, ended)
+        self.message, self.ended = message, ended
         if not self.response.done():
             self.response.set_result(HttpResponse(status, message, ended - started, expected=is_expected))
 
-    def _reject(self, error_class: pb.ErrorClass.ValueType, text: str) -> None:
+    def _reject(self, error_class: pb.ErrorClass.ValueType, text: str, reply: CallReply | None = None) -> None:
         self._connection = None
         self._arrive()
         if not self.response.done():
-            name = pb.ErrorClass.Name(error_class).removeprefix("ERROR_CLASS_").lower()
-            self.response.set_exception(RequestError(name, f"{name}: {text}"))
+            self.response.set_exception(CallError(error_class, text, reply))
 
     def _arrive(self) -> None:
         if self._user.browsing is not None:
@@ -290,7 +313,12 @@ class RawMessage:
     @cached_property
     def content(self) -> bytes:
         """The body without its content coding. Raises ValueError when it cannot be decoded."""
-        return _decoded(self.fields, b"".join(self._parsed.body))
+        return _decoded(self.fields, self.body)
+
+    @property
+    def body(self) -> bytes:
+        """As it came, content codings included."""
+        return b"".join(self._parsed.body)
 
     @cached_property
     def _parsed(self) -> _Collector:
@@ -314,6 +342,11 @@ class AnswerMessage:
     def content(self) -> bytes:
         """The body without its content coding. Raises ValueError when it cannot be decoded."""
         return _decoded(self._answer.fields, self._answer.body)
+
+    @property
+    def body(self) -> bytes:
+        """As it came, content codings included."""
+        return self._answer.body
 
 
 @dataclass(frozen=True, slots=True)
