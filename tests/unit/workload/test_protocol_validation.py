@@ -96,13 +96,13 @@ def test_faults_of_sessions(session: dict[str, Any], path: str, reason: str) -> 
     assert reason in faults_of({"websocket": session})[f"websocket.{path}"]
 
 
-def test_a_session_stands_in_a_workflow_without_requests() -> None:
-    steps = [{"name": "a", "http": {"url": "/"}}, {"name": "b", "websocket": {"url": "/"}}]
-    with pytest.raises(JobFileError) as caught:
-        parse_job(
-            json.dumps({"target": "http://a.test", "workflows": [workflow("w", steps=steps)]}), DocumentFormat.JSON
-        )
-    assert [fault.path for fault in caught.value.faults] == ["workflows[0].steps[1].websocket"]
+def test_protocols_share_a_workflow_and_its_variables() -> None:
+    login = {"name": "a", "http": {"url": "/"}, "extract": [{"variable": "token", "json_path": "$.token"}]}
+    talk = {"name": "b", "websocket": {"url": "/{{token}}"}}
+    job = parse_job(
+        json.dumps({"target": "http://a.test", "workflows": [workflow("w", steps=[login, talk])]}), DocumentFormat.JSON
+    )
+    assert [step.WhichOneof("action") for step in job.workflows[0].steps] == ["http", "websocket"]
 
 
 def test_what_a_session_has_got_can_be_checked_and_extracted() -> None:

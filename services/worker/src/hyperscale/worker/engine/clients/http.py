@@ -74,12 +74,12 @@ class RequestBook:
         encoded = encode_step(step_index, step, self._target, self._stage.connectors.index_of)
         return replace(encoded, keeps_body=True)
 
-    def _version(self, name: str) -> workflow_pb2.HttpVersion.ValueType:
-        if name not in _VERSIONS:
-            raise ValueError(f"http_version {name!r} is not known; there are {', '.join(_VERSIONS)}")
-        if name == "2" and self._stage.connectors.network.max_connections:
+    def _version(self, http_version: str) -> workflow_pb2.HttpVersion.ValueType:
+        if http_version not in _VERSIONS:
+            raise ValueError(f"http_version {http_version!r} is not known; there are {', '.join(_VERSIONS)}")
+        if http_version == "2" and self._stage.connectors.network.max_connections:
             raise ValueError(f"http_version {SHARED_HTTP_2_FAULT}")
-        return _VERSIONS[name]
+        return _VERSIONS[http_version]
 
 
 def _headers(options: RequestOptions) -> Mapping[str, str]:
