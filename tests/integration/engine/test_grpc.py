@@ -193,6 +193,23 @@ async def test_calls_that_cannot_be_made_say_why(method: str, request_: object, 
     assert metrics(outcome)["grpc_req_failed"]["rate"] == 1
 
 
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        ({"x-who": "{{'ü'}}"}, "metadata 'x-who' cannot be sent"),
+        ({"x-key-bin": "{{'no base64'}}"}, "metadata 'x-key-bin' is not base64"),
+    ],
+)
+async def test_what_came_into_the_place_of_a_template_may_be_anything(metadata: dict[str, str], reason: str) -> None:
+    async with grpc_shop() as shop:
+        outcome = await run(workflow("Place", {"count": "{{iteration}}"}, 2, metadata=metadata), shop.port)
+        assert shop.calls == 0
+        assert failures(outcome) == {"REQUEST": 2}
+        assert reason in complaints(outcome)
+        outcome = await run(workflow("Place", {"count": "{{'many'}}"}, 2), shop.port)
+    assert failures(outcome) == {"REQUEST": 2}
+
+
 async def test_a_service_that_the_server_does_not_have() -> None:
     load = workflow("Place")
     load["steps"][0]["grpc"]["method"] = "other.Service/Call"

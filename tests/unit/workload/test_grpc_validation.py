@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf import any_pb2
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from hyperscale.workload.documents import DocumentFormat
-from hyperscale.workload.grpc_methods import GrpcDescriptions, GrpcRequestError
+from hyperscale.workload.grpc_methods import GrpcDescriptions, GrpcRequestError, GrpcResponseError
 from hyperscale.workload.grpc_targets import GrpcOrigin, grpc_origin
 from hyperscale.workload.jobfile import JobFileError, load_job_file, parse_job
 from tests.support.grpc_shop import FILES, SERVICE
@@ -115,6 +117,19 @@ def test_well_known_files_need_not_be_described() -> None:
     assert method.decode(b"") == {"totalCount": 0, "items": []}
     with pytest.raises(GrpcRequestError, match="mapping"):
         method.encode("tea")
+    with pytest.raises(GrpcResponseError, match="is not a test"):
+        method.decode(b"\xff")
+
+
+def test_a_response_that_json_cannot_express() -> None:
+    file = FileDescriptorProto(name="a.proto", package="a", syntax="proto3", dependency=["google/protobuf/any.proto"])
+    message = file.message_type.add(name="M")
+    message.field.add(name="any", number=1, type=11, label=1, type_name=".google.protobuf.Any")
+    file.service.add(name="S").method.add(name="Call", input_type=".a.M", output_type=".a.M")
+    method = GrpcDescriptions([file]).method("a.S/Call")
+    packed = any_pb2.Any(type_url="type.test/unknown.Type", value=b"a").SerializeToString()
+    with pytest.raises(GrpcResponseError, match="in JSON"):
+        method.decode(b"\x0a" + bytes([len(packed)]) + packed)
 
 
 def test_a_description_is_for_grpc_steps() -> None:

@@ -22,6 +22,7 @@ from google.protobuf import (
 )
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.json_format import Error as JsonError
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
@@ -54,6 +55,10 @@ _WELL_KNOWN: Final[Mapping[str, bytes]] = {
 
 class GrpcRequestError(ValueError):
     """A call that cannot be made as it is written; the text says why."""
+
+
+class GrpcResponseError(ValueError):
+    """What came back is not the message of the method, or cannot be said in JSON; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +99,15 @@ class GrpcMethod:
         return tuple(map(self.encode, content))
 
     def decode(self, data: bytes) -> dict[str, Any]:
-        """A response as JSON content, fields without value included. Raises DecodeError when it is none."""
+        """A response as JSON content, fields without value included. Raises GrpcResponseError."""
         message = self._response()
-        message.ParseFromString(data)
-        content: dict[str, Any] = MessageToDict(
-            message, always_print_fields_with_no_presence=True, descriptor_pool=self._pool
-        )
+        try:
+            message.ParseFromString(data)
+            content: dict[str, Any] = MessageToDict(
+                message, always_print_fields_with_no_presence=True, descriptor_pool=self._pool
+            )
+        except (DecodeError, JsonError, TypeError, ValueError, RecursionError) as error:
+            raise GrpcResponseError(f"is not a {message.DESCRIPTOR.full_name} in JSON: {error}") from error
         return content
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Final, Unpack
-
-from google.protobuf.message import DecodeError
 
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.v1 import workflow_pb2
@@ -22,12 +21,13 @@ from hyperscale.worker.engine.connection import HttpConnection
 from hyperscale.worker.engine.inspection import is_inspected
 from hyperscale.worker.engine.models.reply import CallReply
 from hyperscale.workload.defaults import REQUEST_TIMEOUT_SECONDS, call_timeout_seconds
-from hyperscale.workload.grpc_methods import GrpcMethod, GrpcRequestError
+from hyperscale.workload.grpc_methods import GrpcMethod, GrpcRequestError, GrpcResponseError
 from hyperscale.workload.grpc_targets import GrpcOrigin
 from hyperscale.workload.language.grpc import GrpcMessage, GrpcOptions, GrpcResponse
 
 _PROTOCOL: Final = "grpc"
 _BINARY: Final = "-bin"
+_METADATA_NAME: Final = re.compile(r"[a-z0-9_.-]+")
 _ONLY_OK: Final = frozenset({0})
 _UNCONNECTED: Final = frozenset({pb.ERROR_CLASS_DNS, pb.ERROR_CLASS_CONNECT, pb.ERROR_CLASS_TLS})
 """Failures of a connection to the server itself."""
@@ -77,13 +77,14 @@ class _DeclaredCall:
     """The call of a step; what it sends is kept."""
 
     def __init__(self, step: workflow_pb2.Step) -> None:
+        """Raises GrpcRequestError for metadata that cannot be sent: what came into the place of a template may be anything."""
         self.step = step
         self.is_inspected = is_inspected(step)
         declared = step.grpc
         self.wish = _Wish(
             target=declared.target,
             method=declared.method,
-            metadata=tuple((name, _metadata_value(name, value)) for name, value in sorted(declared.metadata.items())),
+            metadata=_metadata({name: _declared_value(name, value) for name, value in declared.metadata.items()}),
             timeout_seconds=call_timeout_seconds(declared),
             expected_statuses=frozenset(declared.expected_statuses) or _ONLY_OK,
             encode=self._encode,
@@ -124,7 +125,10 @@ class UserGrpc:
         """Make the call of a step. Raises CallError, already counted."""
         declared = self._declared.get(step.name)
         if declared is None or declared.step is not step:
-            declared = self._declared[step.name] = _DeclaredCall(step)
+            try:
+                declared = self._declared[step.name] = _DeclaredCall(step)
+            except GrpcRequestError as error:
+                raise self._counted(self._unmade(step.grpc.method, error)) from error
         ready = await self._ready(declared.wish)
         with self._context.measurement.call(_PROTOCOL) as call, self._blaming(ready.origin):
             end = await _made(ready, call)
@@ -221,11 +225,20 @@ class UserGrpc:
         except TimeoutError:
             failure = CallError(pb.ERROR_CLASS_TIMEOUT, f"not connected within {wish.timeout_seconds:g} s")
         except GrpcRequestError as error:
-            text = f"{wish.method}: {error}"
-            self._context.parts.recorder.note_error(self._context.measurement.step_name, text)
-            failure = CallError(pb.ERROR_CLASS_REQUEST, text)
-        with self._context.measurement.call(_PROTOCOL):
+            failure = self._unmade(wish.method, error)
+        raise self._counted(failure)
+
+    def _unmade(self, method: str, error: GrpcRequestError) -> CallError:
+        """The failure of a call that cannot be made; the user of the suite is told why."""
+        text = f"{method}: {error}"
+        self._context.parts.recorder.note_error(self._context.measurement.step_name, text)
+        return CallError(pb.ERROR_CLASS_REQUEST, text)
+
+    def _counted(self, failure: CallError) -> CallError:
+        """The failure of a call that was not made, counted."""
+        with suppress(CallError), self._context.measurement.call(_PROTOCOL):
             raise failure
+        return failure
 
     @contextmanager
     def _blaming(self, origin: GrpcOrigin) -> Iterator[None]:
@@ -310,7 +323,7 @@ def _wish(method: str, options: GrpcOptions, encode: _Encode) -> _Wish:
     return _Wish(
         target=options.get("target", ""),
         method=method,
-        metadata=tuple(metadata.items()) if metadata else (),
+        metadata=_metadata(metadata) if metadata else (),
         timeout_seconds=options.get("timeout_seconds", REQUEST_TIMEOUT_SECONDS),
         expected_statuses=frozenset(options.get("expected_statuses", ())) or _ONLY_OK,
         encode=encode,
@@ -333,12 +346,32 @@ def _encoded(method: GrpcMethod, message: GrpcMessage | None) -> bytes:
 def _decoded(method: GrpcMethod, data: bytes) -> dict[str, Any]:
     try:
         return method.decode(data)
-    except DecodeError as error:
-        raise CallError(pb.ERROR_CLASS_PROTOCOL, f"what came is not the response of {method.path[1:]}") from error
+    except GrpcResponseError as error:
+        raise CallError(pb.ERROR_CLASS_PROTOCOL, f"the response of {method.path[1:]} {error}") from error
 
 
-def _metadata_value(name: str, value: str) -> str | bytes:
-    return base64.b64decode(value) if name.endswith(_BINARY) else value
+def _metadata(metadata: Mapping[str, str | bytes]) -> Metadata:
+    """Metadata that can be sent. Raises GrpcRequestError."""
+    for name, value in metadata.items():
+        is_sendable = isinstance(value, bytes) if name.endswith(_BINARY) else _is_printable(value)
+        if not (_METADATA_NAME.fullmatch(name) and is_sendable):
+            raise GrpcRequestError(
+                f"metadata {name!r} cannot be sent: a name in lower case, and printable ASCII, or bytes where it ends in '-bin'"
+            )
+    return tuple(metadata.items())
+
+
+def _is_printable(value: str | bytes) -> bool:
+    return isinstance(value, str) and value.isascii() and (value.isprintable() or not value)
+
+
+def _declared_value(name: str, value: str) -> str | bytes:
+    if not name.endswith(_BINARY):
+        return value
+    try:
+        return base64.b64decode(value, validate=True)
+    except ValueError as error:
+        raise GrpcRequestError(f"metadata {name!r} is not base64") from error
 
 
 def _text(value: str | bytes) -> bytes:
