@@ -37,7 +37,7 @@ class Run:
     @property
     def elapsed_seconds(self) -> float:
         """From the first iteration's start to the last one's end."""
-        return (self.progress.finished_at.ToNanoseconds() - self.progress.started_at.ToNanoseconds()) / 1e9
+        return self.progress.elapsed.ToTimedelta().total_seconds()
 
 
 class EngineProcess:

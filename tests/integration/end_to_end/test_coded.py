@@ -23,7 +23,6 @@ class Faulty(Workflow):
         raise LookupError("no such thing")
 """
 BLOCKING = """
-import time
 from hyperscale.workload import SharedIterations, Workflow, step
 
 class Blocking(Workflow):
@@ -31,7 +30,33 @@ class Blocking(Workflow):
 
     @step()
     async def block(self):
-        time.sleep(600)
+        while True:
+            pass
+"""
+WRONG = """
+import asyncio
+from hyperscale.workload import SharedIterations, Workflow, step
+
+class Wrong(Workflow):
+    profile = SharedIterations(vus=1, iterations=2)
+
+    @step(name="endless", timeout_seconds=0.3)
+    async def never_ends(self):
+        await asyncio.sleep(600)
+
+class Returning(Workflow):
+    profile = SharedIterations(vus=1, iterations=2)
+
+    @step()
+    async def wrong(self):
+        return 7
+
+class Providing(Workflow):
+    profile = SharedIterations(vus=1, iterations=2)
+
+    @step()
+    async def huge(self):
+        self.provide("huge", "x" * 1_100_000)
 """
 
 
@@ -72,6 +97,22 @@ def test_exceptions_are_shown_with_file_and_line(tmp_path: Path) -> None:
     assert result["errors"] == {"exception": sample["count"]}
 
 
+def test_steps_that_end_wrongly_are_counted_and_shown_with_file_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.py"
+    path.write_text(WRONG)
+    outcome = hyperscale("run", str(path), "--json")
+    assert outcome.code == 0, outcome
+    told = {sample["step"]: (sample["text"], sample["count"]) for sample in outcome.last_json["exceptions"]}
+    assert told["endless"] == ("wrong.py:10: StepTimeoutError: step 'endless' took longer than 0.3 s", 2)
+    assert told["wrong"] == (
+        "wrong.py:15: WrongReturnError: step 'wrong' returned int; a step returns None or a Metric",
+        2,
+    )
+    text, count = told["huge"]
+    assert text.startswith("wrong.py:24: ContextError: 'huge' cannot be provided")
+    assert (count, outcome.last_json["errors"]) == (2, {"exception": 6})
+
+
 def test_code_that_blocks_its_engine_ends_the_job_and_the_cluster_goes_on(
     cluster: LocalCluster, target: BundledTarget, tmp_path: Path
 ) -> None:
@@ -79,7 +120,8 @@ def test_code_that_blocks_its_engine_ends_the_job_and_the_cluster_goes_on(
     path.write_text(BLOCKING)
     outcome = cluster.command("submit", str(path), "--watch", "--json")
     assert outcome.code == 99, outcome
-    assert "did not report" in str(outcome.last_json["reasons"])
+    assert "did not report for 10 s and was killed" in str(outcome.last_json["reasons"])
+    assert "was in blocking.py:9 in block" in str(outcome.last_json["reasons"])
     again = cluster.command("submit", str(EXAMPLES / "coded_dag.py"), "--target", target.url, "--watch", "--json")
     assert again.code == 0, again
 
@@ -87,7 +129,14 @@ def test_code_that_blocks_its_engine_ends_the_job_and_the_cluster_goes_on(
 @pytest.mark.parametrize("command", ["run", "validate"])
 @pytest.mark.parametrize(
     ("code", "told"),
-    [("import nope_nowhere", "job.py:1: ModuleNotFoundError"), ("x = 1\ndef (:", "job.py:2: SyntaxError")],
+    [
+        ("import nope_nowhere", "job.py:1: ModuleNotFoundError"),
+        ("x = 1\ndef (:", "job.py:2: SyntaxError"),
+        (
+            "from hyperscale.workload import Workflow\nclass Shop(Workflow):\n    duraton = '5s'",
+            "job.py:2: WorkflowDefinitionError: Shop.duraton means nothing; did you mean 'duration'?",
+        ),
+    ],
 )
 def test_code_that_cannot_be_imported_is_told_before_anything_starts(
     tmp_path: Path, command: str, code: str, told: str

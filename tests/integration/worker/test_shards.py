@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc.aio
@@ -223,12 +224,13 @@ async def test_an_engine_that_hangs_is_killed_and_replaced(
         await _all_cores_free(manager, 1)
 
 
-async def test_an_idle_engine_that_dies_is_replaced(
-    manager: FakeManager, target: BundledTarget, tmp_path: Path
+@pytest.mark.parametrize("strike", [kill, stop])
+async def test_an_idle_engine_that_dies_or_hangs_is_replaced(
+    manager: FakeManager, target: BundledTarget, tmp_path: Path, strike: Callable[[int], None]
 ) -> None:
-    async with running_worker(manager, tmp_path, "--cores", "1") as worker:
+    async with running_worker(manager, tmp_path, "--cores", "1", "--engine-stall-seconds", "2") as worker:
         (victim,) = worker.engines
-        kill(victim)
+        strike(victim)
         await asyncio.to_thread(
             eventually, lambda: worker.engines not in ([victim], []), within_seconds=10, what="another engine"
         )

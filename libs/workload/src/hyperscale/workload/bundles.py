@@ -16,6 +16,8 @@ from typing import Final
 
 from hyperscale.v1.job_pb2 import SourceBundle
 
+DIRECTORY_PREFIX: Final = "hyperscale-bundle-"
+"""Of the directories into which bundles are unpacked to be imported."""
 MAX_BUNDLE_BYTES: Final = 4 * 1024 * 1024
 MAX_UNPACKED_BYTES: Final = 16 * 1024 * 1024
 MAX_FILES: Final = 200

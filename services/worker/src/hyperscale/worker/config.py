@@ -56,7 +56,10 @@ class WorkerConfig(NodeConfig):
         default=3.0, gt=0, le=60, description="Engines that have not stopped so long after an interruption are killed."
     )
     engine_stall_seconds: float = Field(
-        default=10.0, ge=2, le=600, description="An engine at work that does not report for so long is killed."
+        default=10.0,
+        ge=2,
+        le=600,
+        description="An engine that gives no sign of life for so long, at work or idle, is killed and replaced.",
     )
     engine_start_timeout_seconds: float = Field(
         default=30.0, gt=0, le=600, description="An engine that is not ready so long after its start is replaced."

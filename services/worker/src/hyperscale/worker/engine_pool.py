@@ -10,9 +10,10 @@ from contextlib import aclosing
 from structlog.typing import FilteringBoundLogger
 
 from hyperscale.runtime.supervisor import Supervisor
-from hyperscale.v1.engine_pb2 import EngineCommand, EngineReport
+from hyperscale.v1.engine_pb2 import EngineCommand, EnginePing, EngineReport
 from hyperscale.worker.engine_process import EngineProcess
-from hyperscale.worker.models.engines import EngineExit, EngineListener
+from hyperscale.worker.idle_watch import LOOK_SECONDS, IdleWatch
+from hyperscale.worker.models.engines import EngineExit, EngineListener, EnginePatience
 from hyperscale.worker.state import WorkerState
 
 _FIRST_DELAY_SECONDS = 0.1
@@ -44,17 +45,18 @@ class EnginePool:
 
     Parameters
     ----------
-    start_timeout_seconds
-        An engine that is not ready by then is killed and replaced.
+    patience
+        An engine that takes longer to be ready, or to answer while it works for nobody, is killed and replaced.
     """
 
     def __init__(
-        self, state: WorkerState, supervisor: Supervisor, logger: FilteringBoundLogger, start_timeout_seconds: float
+        self, state: WorkerState, supervisor: Supervisor, logger: FilteringBoundLogger, patience: EnginePatience
     ) -> None:
         self._state = state
         self._supervisor = supervisor
         self._logger = logger
-        self._start_timeout_seconds = start_timeout_seconds
+        self._patience = patience
+        self._idle_watch = IdleWatch(patience.stall_seconds)
         self._cpus = cpus_for(state.total_cores, allowed_cpus())
         self._processes: dict[int, EngineProcess] = {}
         self._listeners: dict[int, EngineListener] = {}
@@ -65,6 +67,7 @@ class EnginePool:
         self._keepers = [
             self._supervisor.start(self._keep(slot), name=f"engine-{slot}") for slot in range(self._state.total_cores)
         ]
+        self._keepers.append(self._supervisor.start(self._watch_idle(), name="idle-engines"))
 
     async def stop(self, timeout_seconds: float) -> None:
         """End every engine; those still there at the timeout are killed."""
@@ -89,12 +92,31 @@ class EnginePool:
         if process is not None:
             process.send(command)
 
-    def kill(self, slot: int) -> None:
-        """Kill the engine in a slot; it counts as gone at once, and is replaced."""
+    def kill(self, slot: int) -> str:
+        """Kill the engine in a slot; it counts as gone at once, and is replaced.
+
+        Returns the line of a workflow's code where it hung; empty when it did not.
+        """
         process = self._processes.get(slot)
-        if process is not None:
-            self._state.engine_gone(slot)
-            process.kill()
+        if process is None:
+            return ""
+        self._state.engine_gone(slot)
+        process.kill()
+        return process.whereabouts()
+
+    def look_after_idle(self, now: float) -> None:
+        """Ask engines that work for nobody whether they live, and kill those that have not answered for too long."""
+        idle = [slot for slot in self._state.ready_slots if slot not in self._listeners]
+        for slot in self._idle_watch.silent(idle, now):
+            place = self.kill(slot)
+            self._logger.warning("idle engine hangs", slot=slot, place=place)
+        for slot in idle:
+            self.send(slot, EngineCommand(ping=EnginePing()))
+
+    async def _watch_idle(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            self.look_after_idle(asyncio.get_running_loop().time())
 
     async def _keep(self, slot: int) -> None:
         clock = asyncio.get_running_loop().time
@@ -108,7 +130,7 @@ class EnginePool:
     async def _live(self, slot: int) -> None:
         """One life of the engine in a slot, from its start to its end."""
         try:
-            process = await EngineProcess.spawn(self._cpus[slot])
+            process = await EngineProcess.spawn(self._cpus[slot], self._patience.stall_seconds / 2)
         except OSError as error:
             self._supervisor.report(error, "engine-spawn", slot=slot)
             return
@@ -117,6 +139,7 @@ class EnginePool:
             await self._listen(slot, process)
         finally:
             self._state.engine_gone(slot)
+            self._idle_watch.heard(slot)
             ended = await process.ended(_EXIT_PATIENCE_SECONDS)
             del self._processes[slot]
             self._bury(slot, ended)
@@ -132,7 +155,7 @@ class EnginePool:
             process.kill()
 
     async def _await_ready(self, slot: int, process: EngineProcess, reports: AsyncIterator[EngineReport]) -> None:
-        async with asyncio.timeout(self._start_timeout_seconds):
+        async with asyncio.timeout(self._patience.start_seconds):
             first = await anext(reports, None)
         if first is None:
             return
@@ -142,6 +165,7 @@ class EnginePool:
         self._logger.info("engine ready", slot=slot, pid=process.pid)
 
     def _pass_on(self, slot: int, report: EngineReport) -> None:
+        self._idle_watch.heard(slot)
         listener = self._listeners.get(slot)
         if listener is not None:
             listener.engine_reported(slot, report)

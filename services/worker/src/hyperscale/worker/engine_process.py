@@ -6,13 +6,17 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncGenerator, Mapping
+import tempfile
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import BinaryIO
 
 from hyperscale.v1.engine_pb2 import EngineCommand, EngineReport
 from hyperscale.worker.engine.frames import FrameDecoder, encode_frame
 from hyperscale.worker.models.engines import EngineExit
+from hyperscale.worker.traces import place_in_code
 
 _READ_BYTES = 256 * 1024
+_MOST_TRACE_BYTES = 256 * 1024
 _INHERITED = (
     "HOME",
     "LANG",
@@ -39,25 +43,38 @@ class EngineProcess:
     """A running engine and the control process's end of its socket."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        trace: BinaryIO,
     ) -> None:
+        """`trace`: file in which the engine says where it hangs."""
         self._process = process
+        self._trace = trace
         self._reader = reader
         self._writer = writer
 
     @classmethod
-    async def spawn(cls, cpu: int | None) -> EngineProcess:
-        """Start an engine, on one CPU when given. It is of use once its first report says that it is ready."""
+    async def spawn(cls, cpu: int | None, trace_seconds: float) -> EngineProcess:
+        """Start an engine, on one CPU when given. It is of use once its first report says that it is ready.
+
+        `trace_seconds`: once it has hung for so long, `whereabouts` tells where.
+        """
+        trace = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the engine lives
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=ours)
         try:
             with theirs:
-                process = await _start_interpreter(theirs.fileno(), cpu)
+                options = ["--trace-fd", str(trace.fileno()), "--trace-seconds", str(trace_seconds)]
+                options += [] if cpu is None else ["--core", str(cpu)]
+                process = await _start_interpreter(theirs.fileno(), trace.fileno(), options)
         except BaseException:
             writer.close()
+            trace.close()
             raise
-        return cls(process, reader, writer)
+        return cls(process, reader, writer, trace)
 
     @property
     def pid(self) -> int:
@@ -76,6 +93,10 @@ class EngineProcess:
             for payload in decoder.feed(data):
                 yield EngineReport.FromString(payload)
 
+    def whereabouts(self) -> str:
+        """The line of a workflow's code where the engine hangs; empty when it does not, or hangs elsewhere."""
+        return place_in_code(os.pread(self._trace.fileno(), _MOST_TRACE_BYTES, 0).decode(errors="replace"))
+
     def kill(self) -> None:
         """End the process at once."""
         if self._process.returncode is None:
@@ -89,7 +110,9 @@ class EngineProcess:
                 await self._process.wait()
         except TimeoutError:
             self.kill()
-        return EngineExit(self.pid, await self._process.wait())
+        ended = EngineExit(self.pid, await self._process.wait())
+        self._trace.close()
+        return ended
 
     async def _receive(self) -> bytes:
         try:
@@ -98,15 +121,15 @@ class EngineProcess:
             return b""
 
 
-async def _start_interpreter(control_fd: int, cpu: int | None) -> asyncio.subprocess.Process:
+async def _start_interpreter(control_fd: int, trace_fd: int, options: Sequence[str]) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "hyperscale.worker.engine",
         "--fd",
         str(control_fd),
-        *([] if cpu is None else ["--core", str(cpu)]),
-        pass_fds=[control_fd],
+        *options,
+        pass_fds=[control_fd, trace_fd],
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         env=engine_environment(os.environ),

@@ -147,6 +147,10 @@ class ShardExecution:
             run.status = _FAILED
         return [EngineOrder(run.share.slot, StopStage.KILL) for run in running]
 
+    def note_place(self, slot: int, place: str) -> None:
+        """An engine that was killed had hung there."""
+        self._errors.append(f"{self._name(self._runs[slot])} was in {place}")
+
     def advance(self, now: Moment) -> list[EngineOrder]:
         """What is due: windows to close, and orders to engines."""
         self._excuse_pause(now)

@@ -24,6 +24,7 @@ from hyperscale.worker.health import Pulse
 from hyperscale.worker.leases import JobLedger
 from hyperscale.worker.lifecycle import WorkerLifecycle
 from hyperscale.worker.manager_link import LinkSurroundings
+from hyperscale.worker.models.engines import EnginePatience
 from hyperscale.worker.models.shards import CodePolicy, ExecutionSettings, StopLimits
 from hyperscale.worker.orphans import OrphanWatch
 from hyperscale.worker.registry import ManagerLinks
@@ -54,7 +55,12 @@ class _Node:
             config.cores, JobLedger(config.fence_retention_seconds, _REMEMBERED_JOBS), self._node, beats.hasten
         )
         pulse = Pulse(self._node, state)
-        engines = EnginePool(state, supervisor, logger, config.engine_start_timeout_seconds)
+        engines = EnginePool(
+            state,
+            supervisor,
+            logger,
+            EnginePatience(config.engine_start_timeout_seconds, config.engine_stall_seconds),
+        )
         surroundings = LinkSurroundings(self._channels, supervisor, clock, logger, config.outbox_capacity)
         self._managers = ManagerLinks(config.managers, pulse, surroundings, beats)
         settings = ShardSettings(_execution_settings(config), stop_limits)

@@ -109,7 +109,9 @@ class ShardRun:
 
     def _obey(self, order: EngineOrder) -> None:
         if order.stage is StopStage.KILL:
-            self._engines.kill(order.slot)
+            place = self._engines.kill(order.slot)
+            if place:
+                self._execution.note_place(order.slot, place)
             return
         is_graceful = order.stage is StopStage.GRACEFUL
         stop = EngineStop(run_id=self._execution.run_id, graceful=is_graceful)

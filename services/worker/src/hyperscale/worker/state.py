@@ -36,6 +36,11 @@ class WorkerState:
         return len(self._free_slots())
 
     @property
+    def ready_slots(self) -> list[int]:
+        """Slots of the engines that are up, at work or not."""
+        return sorted(self._ready)
+
+    @property
     def active_shards(self) -> list[str]:
         """Shards under way."""
         return self._jobs.active_shards

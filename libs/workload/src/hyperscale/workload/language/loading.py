@@ -12,7 +12,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from hyperscale.v1.job_pb2 import SourceBundle
-from hyperscale.workload.bundles import top_level_names, unpack_bundle
+from hyperscale.workload.bundles import DIRECTORY_PREFIX, top_level_names, unpack_bundle
 
 
 class UserCodeError(Exception):
@@ -24,7 +24,7 @@ class LoadedBundle:
 
     def __init__(self, bundle: SourceBundle) -> None:
         """Unpack and import. Raises BundleError, and UserCodeError when the import fails."""
-        self._directory = Path(tempfile.mkdtemp(prefix="hyperscale-bundle-")).resolve()
+        self._directory = Path(tempfile.mkdtemp(prefix=DIRECTORY_PREFIX)).resolve()
         self._hidden: dict[str, ModuleType] = {}
         try:
             unpack_bundle(bundle, self._directory)

@@ -1,4 +1,4 @@
-"""Runs one engine process: `python -m hyperscale.worker.engine --fd N [--core N]`."""
+"""Runs one engine process: `python -m hyperscale.worker.engine --fd N [--core N] [--trace-fd N --trace-seconds S]`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import NoReturn
 import uvloop
 
 from hyperscale.worker.engine.session import Session
+from hyperscale.worker.engine.watchdog import Watchdog
 
 
 def main() -> None:
@@ -25,13 +26,16 @@ def main() -> None:
     _raise_open_files_limit()
     if arguments.core is not None:
         os.sched_setaffinity(0, {arguments.core})
-    uvloop.run(_serve(socket.socket(fileno=arguments.fd)))
+    watchdog = None if arguments.trace_fd is None else Watchdog(arguments.trace_fd, arguments.trace_seconds)
+    uvloop.run(_serve(socket.socket(fileno=arguments.fd), watchdog))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m hyperscale.worker.engine", description=__doc__)
     parser.add_argument("--fd", type=int, required=True, help="number of the inherited stream socket")
     parser.add_argument("--core", type=int, help="processor core to stay on; default: wherever the system puts it")
+    parser.add_argument("--trace-fd", type=int, help="number of an inherited file that is told where the engine hangs")
+    parser.add_argument("--trace-seconds", type=float, default=5.0, help="after so long (default %(default)s)")
     return parser.parse_args()
 
 
@@ -41,10 +45,14 @@ def _raise_open_files_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _serve(control: socket.socket) -> NoReturn:
+async def _serve(control: socket.socket, watchdog: Watchdog | None) -> NoReturn:
     control.setblocking(False)
     reader, writer = await asyncio.open_connection(sock=control)
-    await Session(reader, writer).serve()
+    async with asyncio.TaskGroup() as tasks:
+        watch = None if watchdog is None else tasks.create_task(watchdog.watch(), name="watchdog")
+        await Session(reader, writer).serve()
+        if watch is not None:
+            watch.cancel()
     # Nobody is left to report to, and a name lookup that hangs in a library thread must not keep the process.
     logging.shutdown()
     os._exit(0)

@@ -42,7 +42,7 @@ class Session:
     async def serve(self) -> None:
         """Introduce the engine, then do as told; returns at the end of the stream, with the run dropped."""
         asyncio.get_running_loop().set_exception_handler(self._on_fault)
-        self._send(engine_pb2.EngineReport(ready=engine_pb2.EngineReady(pid=os.getpid())))
+        self._introduce()
         async with asyncio.TaskGroup() as tasks:
             try:
                 await self._obey_all(tasks)
@@ -51,6 +51,9 @@ class Session:
             if self._running is not None:
                 self._running.cancel()
         self._writer.close()
+
+    def _introduce(self) -> None:
+        self._send(engine_pb2.EngineReport(ready=engine_pb2.EngineReady(pid=os.getpid())))
 
     async def _obey_all(self, tasks: asyncio.TaskGroup) -> None:
         decoder = FrameDecoder()
@@ -70,6 +73,8 @@ class Session:
                 self._start(command.start, tasks)
             case "stop":
                 self._stop(command.stop)
+            case "ping":
+                self._introduce()
             case None:
                 self._fail(_NO_RUN, "an EngineCommand without content")
 

@@ -28,6 +28,22 @@ class EngineExit:
             return f"was killed by signal {-self.returncode}"
 
 
+@dataclass(frozen=True, slots=True)
+class EnginePatience:
+    """How long engines may take.
+
+    Attributes
+    ----------
+    start_seconds
+        To be ready after their start.
+    stall_seconds
+        Without a sign of life.
+    """
+
+    start_seconds: float
+    stall_seconds: float
+
+
 class EngineListener(Protocol):
     """Whoever an engine works for at the moment."""
 
