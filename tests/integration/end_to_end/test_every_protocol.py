@@ -1,4 +1,4 @@
-"""One job that speaks every protocol, each with a real server, which has to count what the result says."""
+"""One workflow that speaks every protocol, each with a real server, which has to count what the result says."""
 
 import asyncio
 import json
@@ -19,31 +19,27 @@ ITERATIONS = 30
 HELLO = [{"name": "greets", "body_contains": "hello"}]
 
 
+HEARD = {"variable": "heard", "regex": {"pattern": "hello"}}
 SAID = {"variable": "said", "regex": {"pattern": ".*"}}
 LINE = {"variable": "line", "regex": {"pattern": "(.*)\n"}}
 
 Step = dict[str, Any]
 
 
-def workflow(name: str, *steps: Step) -> dict[str, Any]:
-    return {"name": name, "shared_iterations": {"vus": 3, "iterations": ITERATIONS}, "steps": list(steps)}
-
-
-def requests(nginx: Nginx, shop: RecordingTarget) -> dict[str, Any]:
+def requests(nginx: Nginx, shop: RecordingTarget) -> list[Step]:
     order = {"url": f"{shop.url}/graphql", "query": "mutation { order(item: 1) { number } }"}
-    return workflow(
-        "requests",
-        {"name": "http-1", "http": {"url": f"{nginx.url}/a"}, "checks": HELLO},
+    return [
+        {"name": "http-1", "http": {"url": f"{nginx.url}/a"}, "checks": HELLO, "extract": [HEARD]},
         {"name": "http-2", "http": {"url": f"{nginx.http2_url}/b", "version": "http_2"}, "checks": HELLO},
         {"name": "graphql", "graphql": order, "checks": [{"name": "orders", "json": {"path": "$.data.order.number"}}]},
-    )
+    ]
 
 
-def conversations(chat_port: int, lines_port: int, datagrams_port: int, orders_port: int) -> dict[str, Any]:
-    """What is said over the first protocol is passed on to the last."""
+def conversations(chat_port: int, lines_port: int, datagrams_port: int, orders_port: int) -> list[Step]:
+    """What was heard over HTTP is passed on from one protocol to the next."""
     chat = {
         "url": f"ws://127.0.0.1:{chat_port}/echo",
-        "actions": [{"send_text": "hello {{uuid}}"}, {"expect": {"messages": 1}}],
+        "actions": [{"send_text": "{{heard}} {{uuid}}"}, {"expect": {"messages": 1}}],
     }
     tcp = {
         "address": f"tcp://127.0.0.1:{lines_port}",
@@ -58,23 +54,23 @@ def conversations(chat_port: int, lines_port: int, datagrams_port: int, orders_p
         "method": f"{SERVICE}/Place",
         "request": {"item": "{{line}}"},
     }
-    return workflow(
-        "conversations",
+    return [
         {"name": "websocket", "websocket": chat, "checks": HELLO, "extract": [SAID]},
         {"name": "tcp", "tcp": tcp, "checks": HELLO, "extract": [LINE]},
         {"name": "udp", "udp": udp, "checks": HELLO},
         {"name": "grpc", "grpc": grpc, "checks": [{"name": "is placed", "status": {"any_of": [0]}}, *HELLO]},
-    )
+    ]
 
 
 @pytest.mark.requirement("WORK.6")
-async def test_a_job_speaks_every_protocol_and_every_server_counts_the_same(tmp_path: Path) -> None:
+async def test_a_workflow_speaks_every_protocol_and_every_server_counts_the_same(tmp_path: Path) -> None:
     file = tmp_path / "job.json"
     with running_nginx() as nginx, recording_target(graphql_shop()) as shop:
         async with websocket_server() as chat, tcp_server() as lines, udp_server() as datagrams, grpc_shop() as orders:
-            workflows = [requests(nginx, shop), conversations(chat.port, lines.port, datagrams.port, orders.port)]
+            steps = requests(nginx, shop) + conversations(chat.port, lines.port, datagrams.port, orders.port)
+            load = {"name": "all", "shared_iterations": {"vus": 3, "iterations": ITERATIONS}, "steps": steps}
             thresholds = [{"metric": "checks", "expression": "rate == 100%"}]
-            file.write_text(json.dumps({"workflows": workflows, "thresholds": thresholds, "timeout": "1m"}))
+            file.write_text(json.dumps({"workflows": [load], "thresholds": thresholds, "timeout": "1m"}))
             outcome = await asyncio.to_thread(hyperscale, "run", str(file), "--json")
         assert outcome.code == 0, outcome
         metrics = outcome.last_json["metrics"]
