@@ -105,7 +105,7 @@ def test_first_interruption_cancels_and_shows_what_was_measured(
 ) -> None:
     job = write_job(tmp_path, BUNDLED, workflow(graceful_stop="0s", constant_vus=LONG))
     process, out = start_run(job, tmp_path, temporary)
-    eventually(lambda: "http_reqs" in out.read_text(), within_seconds=40, what="load")
+    eventually(lambda: "  requests " in out.read_text(), within_seconds=40, what="load")
     process.send_signal(number)
     assert process.wait(timeout=30) == 105
     assert "verdict: failed" in out.read_text()
@@ -115,7 +115,7 @@ def test_first_interruption_cancels_and_shows_what_was_measured(
 def test_second_interruption_leaves_at_once(tmp_path: Path, temporary: dict[str, str]) -> None:
     job = write_job(tmp_path, BUNDLED, workflow(graceful_stop="60s", constant_vus=LONG))
     process, out = start_run(job, tmp_path, temporary)
-    eventually(lambda: "http_reqs" in out.read_text(), within_seconds=40, what="load")
+    eventually(lambda: "  requests " in out.read_text(), within_seconds=40, what="load")
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
     started = time.monotonic()
@@ -133,7 +133,7 @@ def test_interruption_while_the_cluster_starts_leaves_nothing(tmp_path: Path, te
 def test_nodes_end_with_a_run_that_is_killed(tmp_path: Path) -> None:
     environment = {"TMPDIR": str(tmp_path)}
     process, out = start_run(write_job(tmp_path, BUNDLED, workflow(constant_vus=LONG)), tmp_path, environment)
-    eventually(lambda: "http_reqs" in out.read_text(), within_seconds=40, what="load")
+    eventually(lambda: "  requests " in out.read_text(), within_seconds=40, what="load")
     process.kill()
     process.wait(timeout=5)
     eventually(lambda: not processes_naming(f"{tmp_path}/hyperscale-run-"), within_seconds=20, what="the end of all")

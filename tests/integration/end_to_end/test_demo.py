@@ -72,7 +72,7 @@ def test_interrupt_prints_what_was_measured_and_leaves_nothing(temporary: dict[s
             env={**os.environ, **temporary},
             start_new_session=True,
         )
-        eventually(lambda: b"http_reqs" in _content(out) or b"reqs" in _content(out), within_seconds=40, what="load")
+        eventually(lambda: b"  requests " in _content(out), within_seconds=40, what="load")
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=40) == 105
         text = _content(out).decode()
