@@ -39,6 +39,7 @@ class Network:
         self.events: dict[str, list[Event]] = {}
         self.sent: Counter[str] = Counter()
         self.delivers: Callable[[str, str], bool] = lambda sender, receiver: True
+        self.delivers_datagrams: Callable[[str, str], bool] = lambda sender, receiver: True
         self._order = itertools.count()
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._wakes: dict[str, float] = {}
@@ -125,7 +126,7 @@ class Network:
     def _send(self, sender: str, address: NodeAddress, data: bytes) -> None:
         receiver = address.host.removesuffix(".test")
         source = NodeAddress(f"{sender}.test", 7000)
-        if self.delivers(sender, receiver):
+        if self.delivers(sender, receiver) and self.delivers_datagrams(sender, receiver):
             self._at(self.now + LATENCY_SECONDS, lambda: self._deliver(receiver, data, source))
 
     def _deliver(self, receiver: str, data: bytes, source: NodeAddress) -> None:

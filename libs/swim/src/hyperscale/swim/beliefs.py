@@ -117,6 +117,8 @@ class Beliefs:
         """Take a member for dead; one known by hearsay only is forgotten instead."""
         shared = self._shared
         if record.state is MemberState.UNCONFIRMED:
+            update = encode_belief(record.node_id, MemberState.DEAD, incarnation, accuser_id)
+            shared.gossip.spread_belief(record.node_id, update, now)
             self.give_up(record.node_id, incarnation, now)
             return
         was_present = record.is_present
@@ -130,8 +132,13 @@ class Beliefs:
         self._spread_accusation(record, accuser_id, now)
 
     def let_go(self, record: MemberRecord, incarnation: int, now: float) -> None:
-        """Take over that a member has left."""
+        """Take over that a member has left; one known by hearsay only is forgotten instead."""
         shared = self._shared
+        if record.state is MemberState.UNCONFIRMED:
+            update = encode_belief(record.node_id, MemberState.LEFT, incarnation, "")
+            shared.gossip.spread_belief(record.node_id, update, now)
+            self.give_up(record.node_id, incarnation, now)
+            return
         was_gone = record.state in GONE
         self._drop_timers(record)
         shared.table.change(record, MemberState.LEFT, incarnation, now)
