@@ -65,6 +65,7 @@ def test_the_coded_example_passes_and_shows_checks_and_metrics() -> None:
     outcome = hyperscale("run", str(EXAMPLES / "coded_http.py"))
     assert outcome.code == 0, outcome
     assert "✓ browse: knows the user" in outcome.out
+    assert "Shop.teardown/teardown" in outcome.out
     assert "orders" in outcome.out
     assert "✓ orders: count > 0" in outcome.out
     assert "verdict: passed" in outcome.out

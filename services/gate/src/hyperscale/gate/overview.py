@@ -8,6 +8,7 @@ from hyperscale.gate.datacenter_calls import DatacenterCaller, ManagerCalls
 from hyperscale.gate.job_desk import JobDesk
 from hyperscale.gate.job_lifecycle import TERMINAL
 from hyperscale.gate.registry import ManagerRegistry
+from hyperscale.gate.stages import dispatch_id_of, job_id_of, last_stage
 from hyperscale.gate.state import GateState
 from hyperscale.gate.store import JobStore
 from hyperscale.runtime.errors import ErrorReason, FieldViolation, HyperscaleError
@@ -72,7 +73,10 @@ class WorkflowFanOut:
         record = await self._desk.record(request.job_id)
         if record.status in TERMINAL:
             return _stored(record, request)
-        return await self._ask_all(list(record.datacenters), request)
+        stage = gate_service_pb2.WorkflowQueryRequest()
+        stage.CopyFrom(request)
+        stage.job_id = dispatch_id_of(record.job_id, last_stage(record))
+        return await self._ask_all(list(record.datacenters), stage)
 
     async def _ask_all(
         self, datacenters: list[str], request: gate_service_pb2.WorkflowQueryRequest
@@ -90,6 +94,8 @@ class WorkflowFanOut:
             status.error = error.message
             return status
         status.workflows.extend(answer.workflows)
+        for workflow in status.workflows:
+            workflow.job_id = job_id_of(workflow.job_id)
         return status
 
 

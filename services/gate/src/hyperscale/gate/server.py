@@ -21,6 +21,7 @@ from hyperscale.gate.recovery import JobRecovery
 from hyperscale.gate.registration import ManagerRegistrations
 from hyperscale.gate.registry import ManagerRegistry
 from hyperscale.gate.retention import JobRetention
+from hyperscale.gate.stage_entry import JobCourse
 from hyperscale.gate.state import GateState
 from hyperscale.gate.store import JobStore
 from hyperscale.gate.submission import DatacenterChoice, JobRuns, JobSubmissions
@@ -78,7 +79,7 @@ class JobMachinery:
             deadlines=JobDeadlines(self.registry, limits, clock),
             courier=self.courier,
             closer=self.closer,
-            store=self.store,
+            course=JobCourse(self.store, self.registry, supervisor),
             supervisor=supervisor,
             clock=clock,
         )
@@ -117,10 +118,18 @@ class GateNode:
             leases=jobs.leases,
             closer=jobs.closer,
             courier=jobs.courier,
+            runs=jobs.runs,
             supervisor=supervisor,
         )
         self.retention = JobRetention(jobs.store, config.completed_job_retention_seconds, supervisor, around.clock)
-        self.drain = GateDrain(config.node_id, jobs.state, jobs.closer, jobs.courier, supervisor)
+        self.drain = GateDrain(
+            gate_id=config.node_id,
+            state=jobs.state,
+            leases=jobs.leases,
+            closer=jobs.closer,
+            courier=jobs.courier,
+            supervisor=supervisor,
+        )
 
     def add_to(self, server: NodeServer) -> None:
         """Offer the services of a gate."""
