@@ -14,6 +14,7 @@ from hyperscale.gate.store import JobStore
 from hyperscale.runtime.errors import ErrorReason, FieldViolation, HyperscaleError
 from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.v1 import gate_service_pb2, record_pb2
+from hyperscale.v1.membership_service_pb2 import GateVitals
 
 _DEFAULT_PAGE = 100
 _MAX_PAGE = 1000
@@ -31,6 +32,10 @@ class GateViews:
     def datacenters(self) -> gate_service_pb2.DatacenterListResponse:
         """The datacenters that have registered."""
         return gate_service_pb2.DatacenterListResponse(datacenters=self._registry.datacenters())
+
+    def vitals(self) -> GateVitals:
+        """What the group of gates is told of this one."""
+        return GateVitals(node=self._lifecycle.vitals(), active_jobs=len(self._state))
 
     def ping(self, request_id: str) -> gate_service_pb2.GatePingResponse:
         """A sign of life."""

@@ -33,6 +33,8 @@ from hyperscale.runtime.coordination import Coordinator, open_coordinator
 from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.identity import NodeIdentity
 from hyperscale.runtime.lifecycle import NodeLifecycle
+from hyperscale.runtime.membership.node import NodeMembership
+from hyperscale.runtime.membership.settings import GATES_GROUP, GroupSettings
 from hyperscale.runtime.process import NodeContext
 from hyperscale.runtime.server import NodeServer
 from hyperscale.runtime.supervisor import RestartPolicy, Supervisor
@@ -172,13 +174,17 @@ async def serve_gate(context: NodeContext[GateConfig]) -> None:
     calls = GrpcManagerCalls(pool, config.call_timeout_seconds)
     around = GateSurroundings(coordinator, calls, pool, context.supervisor, SystemClock())
     gate = GateNode(config, around)
-    server = NodeServer(Endpoint(config.host, config.port), context.logger, insecure=config.insecure)
+    listening = Endpoint(config.host, config.port)
+    server = NodeServer(listening, context.logger, insecure=config.insecure)
+    group = GroupSettings.of(config, GATES_GROUP, config.gates)
+    membership = NodeMembership(gate.lifecycle, group, pool, context.supervisor, context.logger)
     gate.add_to(server)
-    endpoint = await server.start()
-    gate.lifecycle.listens_at(endpoint)
+    endpoint = await membership.listen(server, listening)
+    gate.lifecycle.listens_at(Endpoint(config.advertise_host or endpoint.host, endpoint.port))
     try:
         await gate.recover()
         gate.activate()
+        await membership.start(gate.views.vitals)
         await server.set_serving(True)
         context.announce_ready(endpoint)
         await context.drain_requested.wait()
@@ -186,6 +192,7 @@ async def serve_gate(context: NodeContext[GateConfig]) -> None:
         await server.set_serving(False)
         await gate.drain.end_jobs(context.drain_seconds_left / 2)
     finally:
+        await membership.stop()
         await server.drain(context.drain_seconds_left)
         await pool.close()
         await coordinator.close()
