@@ -56,7 +56,8 @@ def test_timeouts_follow_distance_confidence_load_and_health() -> None:
     unwell.probe_failed(2, 0)
     plain = Timeouts(config, Awareness(8), None)
     assert plain.probe_seconds(peer(), 200.0) == 0.5
-    assert plain.suspicion_seconds(peer(), 100, 200.0) == (8.0, 48.0)
+    assert plain.suspicion_seconds(100) == (8.0, 48.0)
+    assert plain.patience(peer(), 200.0) == 1.0
     assert plain.probe_seconds(peer(load=2.0), 200.0) == 1.0
     assert Timeouts(config, unwell, None).probe_seconds(peer(), 200.0) == 1.5
     near, far, unsure = known(0.001), known(0.06), NetworkCoordinates(CoordinateConfig(), random.Random(1))
@@ -64,7 +65,7 @@ def test_timeouts_follow_distance_confidence_load_and_health() -> None:
         timeouts = Timeouts(config, Awareness(8), coordinates)
         factor = timeouts.probe_seconds(peer(), 200.0) / 0.5
         assert least <= factor <= most
-        assert timeouts.suspicion_seconds(peer(), 100, 200.0)[0] / 8.0 == pytest.approx(factor)
+        assert timeouts.patience(peer(), 200.0) == pytest.approx(factor)
     fixed = Timeouts(SwimConfig(adaptive_timeouts=False), Awareness(8), far)
     assert fixed.probe_seconds(peer(load=4.0), 200.0) == 0.5
 

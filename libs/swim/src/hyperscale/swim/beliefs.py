@@ -60,6 +60,10 @@ class Beliefs:
         self.spread(record, now)
         return record
 
+    def assume(self, identity: Identity, incarnation: int, now: float) -> None:
+        """Put in a member that the owner vouches for; it is no news to anybody."""
+        self._shared.table.add(MemberRecord(identity, MemberState.ALIVE, incarnation, now), self._shared.rng)
+
     def confirm(self, record: MemberRecord, incarnation: int, now: float) -> None:
         """Take a message from an unconfirmed member as proof that it is there."""
         self._confirmations.settle(record.node_id)
@@ -104,12 +108,12 @@ class Beliefs:
             return
         shared = self._shared
         shared.table.change(record, MemberState.SUSPECT, incarnation, now)
-        minimum, maximum = shared.timeouts.suspicion_seconds(record, shared.table.size, now)
+        minimum, maximum = shared.timeouts.suspicion_seconds(shared.table.size)
         accusers = shared.table.accusers_of(record.identity.role)
         expected = expected_confirmations(shared.config.suspicion_multiplier, accusers)
-        suspicion = Suspicion(now, minimum, maximum, expected, {accuser_id})
+        suspicion = Suspicion(now, minimum, maximum, expected, {accuser_id}, shared.timeouts.patience(record, now))
         self._suspicions[record.node_id] = suspicion
-        shared.timers.schedule((TimerKind.SUSPICION, record.node_id), suspicion.deadline)
+        self._await(record.node_id, suspicion, now)
         shared.journal.emit(MemberSuspected(record.view(), accuser_id))
         self._spread_accusation(record, accuser_id, now)
 
@@ -149,10 +153,16 @@ class Beliefs:
         self._spread_accusation(record, "", now)
 
     def suspicion_ended(self, node_id: str, now: float) -> None:
-        """Declare a suspect dead that did not refute."""
-        record = self._shared.table.get(node_id)
-        if record is not None and node_id in self._suspicions:
-            self.bury(record, record.incarnation, self._shared.local.node_id, now)
+        """Declare a suspect dead that did not refute; wait on while there is reason for patience."""
+        shared = self._shared
+        record, suspicion = shared.table.get(node_id), self._suspicions.get(node_id)
+        if record is None or suspicion is None:
+            return
+        suspicion.reconsider(shared.timeouts.patience(record, now))
+        if suspicion.deadline <= now:
+            self.bury(record, record.incarnation, shared.local.node_id, now)
+        else:
+            self._await(node_id, suspicion, now)
 
     def attempt_confirmation(self, node_id: str, now: float) -> None:
         """Ask an unconfirmed member."""
@@ -217,8 +227,12 @@ class Beliefs:
         if incarnation > record.incarnation:
             self._shared.table.change(record, MemberState.SUSPECT, incarnation, now)
         if suspicion.confirm(accuser_id):
-            self._shared.timers.schedule((TimerKind.SUSPICION, record.node_id), suspicion.deadline)
+            self._await(record.node_id, suspicion, now)
             self._spread_accusation(record, accuser_id, now)
+
+    def _await(self, node_id: str, suspicion: Suspicion, now: float) -> None:
+        due = suspicion.next_look(now, self._shared.config.probe_interval_seconds)
+        self._shared.timers.schedule((TimerKind.SUSPICION, node_id), due)
 
     def _drop_timers(self, record: MemberRecord) -> None:
         node_id, timers = record.node_id, self._shared.timers

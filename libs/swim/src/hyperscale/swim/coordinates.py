@@ -21,6 +21,7 @@ RTT_MAX_SECONDS = 10.0
 """Nothing on this planet is farther away; a longer round trip was a stall, and a position beyond it is a lie."""
 _COINCIDENT_SECONDS = 1e-6
 _SMALLEST_ERROR = 1e-6
+_RECENT_SAMPLES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +47,15 @@ class CoordinateConfig:
     peers_max: int = 10_000
     """Peers remembered; the one not heard of for longest goes first."""
     ttl_seconds: float = 300.0
-    """Age at which what is known of a peer has lost all quality and is no longer used; inf: never."""
+    """Age at which what is known of a peer is no longer used. It loses quality from half of it on; inf: never."""
     samples_for_quality: int = 10
     """Samples this node needs before its estimates can have full quality; also for convergence."""
     converged_error: float = 0.2
-    """Own relative error at or below which the node counts as converged."""
+    """Relative error at or below which a node counts as converged; estimates between two such nodes have full quality."""
     sigmas: float = 2.0
     """Standard deviations between the expected round trip and its upper bound; 0: the expected value itself."""
     unknown_rtt_seconds: float = 0.01
-    """Upper bound for a peer nothing is known of, unless this node's own samples speak of longer ways."""
+    """Upper bound for a peer nothing is known of, unless more than a quarter of this node's last samples took longer."""
 
     def __post_init__(self) -> None:
         faults = [
@@ -144,22 +145,6 @@ class _Peer:
     latencies: deque[float]
 
 
-@dataclass(slots=True)
-class _Experience:
-    """Mean and deviation of the node's own samples, the latest counting most."""
-
-    mean: float = 0.0
-    variance: float = 0.0
-    samples: int = 0
-
-    def add(self, seconds: float) -> None:
-        self.samples += 1
-        gain = max(0.05, 1 / self.samples)
-        difference = seconds - self.mean
-        self.mean += gain * difference
-        self.variance = (1 - gain) * (self.variance + gain * difference * difference)
-
-
 class NetworkCoordinates:
     """A node's own coordinate, and what it knows of its peers'.
 
@@ -174,7 +159,8 @@ class NetworkCoordinates:
         self._coordinate = self._origin
         self._residuals: deque[float] = deque(maxlen=config.adjustment_window)
         self._peers: dict[str, _Peer] = {}
-        self._experience = _Experience()
+        self._samples = 0
+        self._recent: deque[float] = deque(maxlen=_RECENT_SAMPLES)
         self.refusals: Counter[CoordinateRefusal] = Counter()
         self.resets = 0
 
@@ -186,7 +172,7 @@ class NetworkCoordinates:
     @property
     def is_converged(self) -> bool:
         """Whether the node has found its place: enough samples, and a small error."""
-        enough = self._experience.samples >= self._config.samples_for_quality
+        enough = self._samples >= self._config.samples_for_quality
         return enough and self._coordinate.error <= self._config.converged_error
 
     def observe(self, peer_id: str, coordinate: Coordinate, rtt_seconds: float, now: float) -> CoordinateRefusal | None:
@@ -196,7 +182,8 @@ class NetworkCoordinates:
             self.refusals[refusal] += 1
             return refusal
         rtt = max(_COINCIDENT_SECONDS, self._filtered(peer_id, coordinate, rtt_seconds, now))
-        self._experience.add(rtt)
+        self._samples += 1
+        self._recent.append(rtt)
         self._move(coordinate, rtt)
         self._adjust(coordinate, rtt)
         self._gravitate()
@@ -230,16 +217,18 @@ class NetworkCoordinates:
     def _quality(self, peer: _Peer, now: float) -> float:
         config = self._config
         worst = max(self._coordinate.error, peer.coordinate.error)
-        certainty = max(0.0, 1.0 - worst / config.error_max)
-        evidence = min(1.0, self._experience.samples / config.samples_for_quality)
-        freshness = 1.0 if math.isinf(config.ttl_seconds) else 1.0 - max(0.0, now - peer.heard_at) / config.ttl_seconds
-        return certainty * evidence * freshness
+        certainty = (config.error_max - worst) / max(config.error_max - config.converged_error, _SMALLEST_ERROR)
+        evidence = self._samples / config.samples_for_quality
+        freshness = 2.0 if math.isinf(config.ttl_seconds) else 2.0 - 2.0 * (now - peer.heard_at) / config.ttl_seconds
+        return min(1.0, max(0.0, certainty)) * min(1.0, evidence) * min(1.0, max(0.0, freshness))
 
     def _guess(self) -> RttEstimate:
-        config, seen = self._config, self._experience
-        usual = seen.mean + config.sigmas * math.sqrt(seen.variance)
-        bound = max(config.unknown_rtt_seconds, min(usual, RTT_MAX_SECONDS))
-        return RttEstimate(seen.mean if seen.samples else config.unknown_rtt_seconds, bound, 0.0)
+        unknown = self._config.unknown_rtt_seconds
+        if not self._recent:
+            return RttEstimate(unknown, unknown, 0.0)
+        seen = sorted(self._recent)
+        # Quartiles, unlike mean and deviation, are not moved by the few samples that a stall has spoilt.
+        return RttEstimate(seen[len(seen) // 2], max(unknown, seen[len(seen) * 3 // 4]), 0.0)
 
     def _remember(self, peer_id: str, coordinate: Coordinate, now: float) -> _Peer:
         peer = self._peers.pop(peer_id, None)

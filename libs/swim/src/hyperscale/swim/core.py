@@ -226,6 +226,11 @@ class Swim:
         if identity.node_id != self._shared.local.node_id and self._shared.table.get(identity.node_id) is None:
             self._beliefs.discover(identity, 0, now)
 
+    def assume(self, identity: Identity, incarnation: int, now: float) -> None:
+        """Begin with a member that is known to be there, as from a table kept over a restart. It is suspected like any other."""
+        if identity.node_id != self._shared.local.node_id and self._shared.table.get(identity.node_id) is None:
+            self._beliefs.assume(identity, incarnation, now)
+
     # What the owner asks.
 
     def members(self) -> list[Member]:
@@ -292,8 +297,8 @@ class Swim:
             self._relays.acknowledge(ack.sequence, sender)
             self._joining.acknowledge(ack.sequence, sender, now)
 
-    def _read_nack(self, envelope: SwimEnvelope, sender: MemberRecord, _source: NodeAddress, _now: float) -> None:
-        self._prober.note_nack(envelope.nack.sequence, sender.node_id)
+    def _read_nack(self, envelope: SwimEnvelope, sender: MemberRecord, _source: NodeAddress, now: float) -> None:
+        self._prober.note_nack(envelope.nack.sequence, sender.node_id, now)
 
     def _read_gossip(self, envelope: SwimEnvelope, sender: MemberRecord, source: NodeAddress, _now: float) -> None:
         first = self._hearsay.correction(sender, envelope.sender)

@@ -108,6 +108,7 @@ class Prober:
         if probe is None:
             return
         shared = self._shared
+        shared.timers.cancel((TimerKind.PROBE_END, sequence))
         shared.journal.traffic.probes_failed += 1
         shared.awareness.probe_failed(len(probe.helpers) if shared.config.nacks else 0, len(probe.nacks))
         record = shared.table.get(probe.target_id)
@@ -129,7 +130,8 @@ class Prober:
         Returns
         -------
         float or None
-            Round trip in seconds, when the answer came directly and in time.
+            Round trip in seconds, when the answer came directly and in time. A late one says more of a stall, of the target or
+            of this node, than of the distance.
         """
         probe = self._probes.get(sequence)
         if probe is None:
@@ -139,7 +141,8 @@ class Prober:
             self._shared.journal.refuse(RefusalReason.FALSE_ACK, source, now, f"{prover.node_id!r} for {proven!r}")
             return None
         self._succeed(sequence)
-        return now - probe.sent_at if prover.node_id == proven else None
+        rtt = now - probe.sent_at
+        return rtt if prover.node_id == proven and rtt <= self._shared.config.probe_timeout_seconds else None
 
     def acknowledge_by_stream(self, sequence: int, target_id: str) -> None:
         """Take an answer to a probe that came over TCP."""
@@ -148,11 +151,15 @@ class Prober:
             self._shared.journal.traffic.probes_saved_by_stream += 1
             self._succeed(sequence)
 
-    def note_nack(self, sequence: int, helper_id: str) -> None:
+    def note_nack(self, sequence: int, helper_id: str, now: float) -> None:
         """Note that a helper got no answer either."""
         probe = self._probes.get(sequence)
-        if probe is not None and helper_id in probe.helpers:
-            probe.nacks.add(helper_id)
+        if probe is None or helper_id not in probe.helpers:
+            return
+        probe.nacks.add(helper_id)
+        if len(probe.nacks) == len(probe.helpers):
+            # Nobody is left who could still bring an answer.
+            self.end(sequence, now)
 
     def _succeed(self, sequence: int) -> None:
         del self._probes[sequence]

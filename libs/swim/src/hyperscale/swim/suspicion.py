@@ -41,6 +41,8 @@ class Suspicion:
     expected: int
     accusers: set[str] = field(default_factory=set)
     """The first, and those that confirmed; no more than make a difference."""
+    patience: float = 1.0
+    """Factor by which it takes longer: the suspect is far away or busy, or the node that waits is unwell itself."""
 
     def confirm(self, accuser_id: str) -> bool:
         """Count an accusation; false when it makes no difference."""
@@ -49,10 +51,20 @@ class Suspicion:
         self.accusers.add(accuser_id)
         return True
 
+    def reconsider(self, patience: float) -> None:
+        """Wait less long if there is less reason for patience now; never longer."""
+        self.patience = min(self.patience, patience)
+
     @property
     def deadline(self) -> float:
         """When the suspect is declared dead."""
+        return self.started + self._seconds * self.patience
+
+    def next_look(self, now: float, interval_seconds: float) -> float:
+        """When to reconsider: at the deadline without patience, from then on after each interval."""
+        return max(self.started + self._seconds, min(self.deadline, now + interval_seconds))
+
+    @property
+    def _seconds(self) -> float:
         confirmations = max(0, len(self.accusers) - 1)
-        return self.started + suspicion_seconds(
-            confirmations, self.expected, self.minimum_seconds, self.maximum_seconds
-        )
+        return suspicion_seconds(confirmations, self.expected, self.minimum_seconds, self.maximum_seconds)

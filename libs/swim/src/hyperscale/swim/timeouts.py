@@ -40,16 +40,16 @@ class Timeouts:
 
     def probe_seconds(self, peer: MemberRecord, now: float) -> float:
         """Wait for a direct answer."""
-        return self._config.probe_timeout_seconds * self._factor(peer, now)
+        return self._config.probe_timeout_seconds * self.patience(peer, now)
 
-    def suspicion_seconds(self, peer: MemberRecord, members: int, now: float) -> tuple[float, float]:
-        """Return the least and the most time a suspect has to refute."""
+    def suspicion_seconds(self, members: int) -> tuple[float, float]:
+        """Return the least and the most time a suspect has to refute, before patience."""
         config = self._config
-        base = suspicion_min_seconds(config.suspicion_multiplier, members, config.probe_interval_seconds)
-        minimum = base * self._factor(peer, now)
+        minimum = suspicion_min_seconds(config.suspicion_multiplier, members, config.probe_interval_seconds)
         return minimum, minimum * (config.suspicion_max_multiplier if config.suspicion_confirmations else 1.0)
 
-    def _factor(self, peer: MemberRecord, now: float) -> float:
+    def patience(self, peer: MemberRecord, now: float) -> float:
+        """By how much longer than usual to wait for a peer at present."""
         factor = float(self._awareness.multiplier)
         if not self._config.adaptive_timeouts:
             return factor

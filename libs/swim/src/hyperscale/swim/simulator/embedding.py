@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from hyperscale.swim.coordinates import CoordinateConfig, NetworkCoordinates
+from collections.abc import Sequence
+
+from hyperscale.swim.coordinates import Coordinate, CoordinateConfig, NetworkCoordinates
 from hyperscale.swim.ports import RandomSource
 from hyperscale.swim.simulator.topology import RttMatrix
+
+
+def relative_errors(places: Sequence[tuple[int, Coordinate]], truth: RttMatrix) -> list[float]:
+    """Of each two nodes, given with their numbers: |predicted − true round trip| / true."""
+    return [
+        abs(here.distance_to(there) - truth[i][j]) / truth[i][j] for i, here in places for j, there in places if i < j
+    ]
 
 
 class Embedding:
@@ -36,13 +45,7 @@ class Embedding:
 
     def relative_errors(self, truth: RttMatrix) -> list[float]:
         """Of each two nodes: |predicted − true| / true."""
-        places = [node.coordinate for node in self.nodes]
-        return [
-            abs(here.distance_to(there) - truth[i][j]) / truth[i][j]
-            for i, here in enumerate(places)
-            for j, there in enumerate(places)
-            if i < j
-        ]
+        return relative_errors([(number, node.coordinate) for number, node in enumerate(self.nodes)], truth)
 
     def _measured(self, rtt_seconds: float) -> float:
         if not self._jitter:
