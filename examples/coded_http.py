@@ -35,6 +35,15 @@ class Shop(Workflow):
     def __init__(self) -> None:
         self.token = ""
 
+    async def setup(self) -> None:
+        """Once, before anybody comes; what it provides, every user in every datacenter can use."""
+        response = await self.http.post("/items/4711", json={"name": "on sale"})
+        self.provide("item", response.json()["id"])
+
+    async def teardown(self) -> None:
+        """Once, after everybody has gone, whatever became of the job."""
+        await self.http.delete(f"/items/{self.use('item')}")
+
     @step()
     async def login(self) -> None:
         """Once per user."""
@@ -56,6 +65,6 @@ class Shop(Workflow):
         if random.random() > 0.2:
             return None
         count = random.randint(1, 5)
-        await self.http.put("/items/7", json={"count": count})
+        await self.http.put(f"/items/{self.use('item')}", json={"count": count})
         self.basket.add(count)
         return self.orders.add()

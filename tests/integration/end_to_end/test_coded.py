@@ -1,5 +1,6 @@
 """Jobs in Python through the whole suite, as a user runs them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,17 @@ class Blocking(Workflow):
         while True:
             pass
 """
+BUSY = """
+import time
+from hyperscale.workload import Workflow, step
+
+class Busy(Workflow):
+    duration = "3s"
+
+    @step()
+    async def compute(self):
+        time.sleep(0.2)
+"""
 WRONG = """
 import asyncio
 from hyperscale.workload import SharedIterations, Workflow, step
@@ -65,6 +77,7 @@ def test_the_coded_example_passes_and_shows_checks_and_metrics() -> None:
     outcome = hyperscale("run", str(EXAMPLES / "coded_http.py"))
     assert outcome.code == 0, outcome
     assert "✓ browse: knows the user" in outcome.out
+    assert "Shop.teardown/teardown" in outcome.out
     assert "orders" in outcome.out
     assert "✓ orders: count > 0" in outcome.out
     assert "verdict: passed" in outcome.out
@@ -111,6 +124,18 @@ def test_steps_that_end_wrongly_are_counted_and_shown_with_file_and_line(tmp_pat
     text, count = told["huge"]
     assert text.startswith("wrong.py:24: ContextError: 'huge' cannot be provided")
     assert (count, outcome.last_json["errors"]) == (2, {"exception": 6})
+
+
+@pytest.mark.requirement("WORK.8")
+def test_a_generator_that_is_kept_busy_by_its_own_code_is_called_saturated(tmp_path: Path) -> None:
+    path = tmp_path / "busy.py"
+    path.write_text(BUSY)
+    outcome = hyperscale("run", str(path), "--out", f"json={tmp_path / 'result.json'}")
+    assert outcome.code == 0, outcome
+    assert "generator: saturated" in outcome.out
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["generator"], result["metrics"]["generator_saturated"]["rate"] > 0.3) == ("saturated", True)
+    assert result["metrics"]["engine_lag_ms"]["max"] > 100
 
 
 def test_code_that_blocks_its_engine_ends_the_job_and_the_cluster_goes_on(

@@ -13,6 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from hyperscale.gate.config import GateConfig
 from hyperscale.gate.server import GateNode, GateSurroundings
+from hyperscale.gate.stages import job_id_of
 from hyperscale.gate.sync import ReportStream
 from hyperscale.runtime.channels import ChannelPool
 from hyperscale.runtime.clock import SystemClock
@@ -165,13 +166,12 @@ class GateInMemory:
             job_id=job_id,
             datacenter=datacenter,
             status=status,
-            statistics=measured(requests),
-            **{"fence_token": self.fence(job_id), **fields},
+            **{"statistics": measured(requests), "fence_token": self.fence(job_id), **fields},
         )
         self.report(datacenter, final_result=result)
 
     def fence(self, job_id: str) -> int:
-        run = self.node.jobs.state.find(job_id)
+        run = self.node.jobs.state.find(job_id_of(job_id))
         return 0 if run is None else run.lease.token
 
     def status(self, job_id: str) -> job_pb2.JobStatus.ValueType:

@@ -6,6 +6,7 @@ import pytest
 
 from hyperscale.gate.live_view import LiveMetrics, WindowView
 from hyperscale.gate.models.part import DatacenterPart
+from hyperscale.gate.stages import LOAD
 from hyperscale.gate.stats import GlobalStatistics
 from hyperscale.gate.thresholds import JobThresholds
 from hyperscale.v1 import gate_service_pb2, job_pb2, statistics_pb2
@@ -18,7 +19,7 @@ from tests.unit.gate.harness import measured
 
 def second(part: DatacenterPart, start_seconds: int, requests: int) -> gate_service_pb2.JobWindow:
     statistics = GlobalStatistics([part.datacenter], 1.0)
-    statistics.take_totals(part.datacenter, 1, measured(1000))
+    statistics.take_totals(part.datacenter, LOAD, 1, measured(1000))
     (stats,) = measured(requests)
     window = MergedWindow(start_seconds, {"shop": WorkflowStatistics.from_proto(stats)})
     spans: LoadSpans[str] = LoadSpans()
@@ -44,7 +45,7 @@ def test_what_cannot_be_reached_is_in_every_second() -> None:
     shop, admin = WorkflowStatistics("shop"), WorkflowStatistics("admin")
     for entry in (shop, shop, admin):
         entry.unreachable.note("127.0.0.1:9", statistics_pb2.ERROR_CLASS_CONNECT)
-    statistics.take_totals("east", 1, [shop.to_proto(), admin.to_proto()])
+    statistics.take_totals("east", LOAD, 1, [shop.to_proto(), admin.to_proto()])
     live = LiveMetrics(statistics, LoadSpans(), 5000)
     event = WindowView({"east": part}, live, JobThresholds([])).of(MergedWindow(1000, {}))
     assert [(entry.address, entry.count) for entry in event.unreachable] == [("127.0.0.1:9", 3)]

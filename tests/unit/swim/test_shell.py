@@ -27,7 +27,8 @@ from hyperscale.swim import (
 )
 from hyperscale.swim.keyring import DatagramSeal, Keyring, SealIdentity
 from hyperscale.swim.shell import GroupTasks, SwimShell
-from hyperscale.swim.sockets import bind
+from hyperscale.swim.sockets import BoundSockets, bind
+from hyperscale.swim.tcp import TcpStreams
 
 FAST = replace(
     SwimConfig.local(),
@@ -38,6 +39,10 @@ FAST = replace(
     join_retry_seconds=0.2,
 )
 KEY = b"k" * 32
+
+
+def streams_on(sockets: BoundSockets) -> TcpStreams:
+    return TcpStreams(sockets.streams, FAST.stream_max_bytes, FAST.stream_timeout_seconds)
 
 
 @dataclass(slots=True)
@@ -78,7 +83,14 @@ class Nodes:
         swim = Swim(who, FAST, random.Random(name), now, incarnation=1, keyring=seal)
         events: list[Event] = []
         failures: list[Exception] = []
-        shell = SwimShell(swim, sockets, self._tasks, events.append, failures.append)
+        shell = SwimShell(
+            swim,
+            sockets.datagrams,
+            streams_on(sockets),
+            tasks=self._tasks,
+            on_event=events.append,
+            report=failures.append,
+        )
         await shell.start()
         node = Running(shell, sockets.address, events, failures)
         self.running.append(node)
@@ -155,7 +167,14 @@ async def test_a_seed_that_starts_later_is_found() -> None:
         now = asyncio.get_running_loop().time()
         swim = Swim(Identity("n1", Role.GATE, address, "c", "e", "dc"), FAST, random.Random(1), now)
         async with asyncio.TaskGroup() as group:
-            shell = SwimShell(swim, late_sockets, GroupTasks(group), lambda event: None, lambda error: None)
+            shell = SwimShell(
+                swim,
+                late_sockets.datagrams,
+                streams_on(late_sockets),
+                tasks=GroupTasks(group),
+                on_event=lambda event: None,
+                report=lambda error: None,
+            )
             await shell.start()
             made.running.append(Running(shell, address))
             await until(lambda: early.sees("n1"))
@@ -218,7 +237,9 @@ async def test_what_an_owner_raises_is_reported_and_stops_nothing() -> None:
 
         now = asyncio.get_running_loop().time()
         swim = Swim(Identity("n0", Role.GATE, sockets.address, "c", "e", "dc"), FAST, random.Random(1), now)
-        shell = SwimShell(swim, sockets, GroupTasks(group), fail, reported.append)
+        shell = SwimShell(
+            swim, sockets.datagrams, streams_on(sockets), tasks=GroupTasks(group), on_event=fail, report=reported.append
+        )
         await shell.start()
         swim.receive_datagram(b"rubbish", NodeAddress("127.0.0.1", 9), now)
         shell.changed()

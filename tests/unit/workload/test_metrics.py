@@ -7,7 +7,15 @@ import pytest
 
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.workload.metric_catalogue import METRICS, Aggregation, MetricLevel, Percentile, SimpleAggregation
-from hyperscale.workload.metrics import STEP_METRICS, WORKFLOW_METRICS, MetricSource, errors_of, metrics_of, steps_of
+from hyperscale.workload.metrics import (
+    ONCE_METRICS,
+    STEP_METRICS,
+    WORKFLOW_METRICS,
+    MetricSource,
+    errors_of,
+    metrics_of,
+    steps_of,
+)
 from hyperscale.workload.metrics import to_proto as metrics_to_proto
 from hyperscale.workload.statistics import HttpPhases, WorkflowStatistics
 
@@ -70,7 +78,7 @@ def test_what_has_no_sample_is_left_out() -> None:
 
 
 def test_every_metric_says_where_its_values_come_from() -> None:
-    sources = {MetricLevel.STEP: STEP_METRICS, MetricLevel.WORKFLOW: WORKFLOW_METRICS}
+    sources = {MetricLevel.STEP: STEP_METRICS, MetricLevel.WORKFLOW: {**WORKFLOW_METRICS, **ONCE_METRICS}}
     for level, table in sources.items():
         assert set(table) == {name for name, metric in METRICS.items() if metric.level is level}
 

@@ -12,10 +12,10 @@ from argparse import ArgumentError, ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any, Final, TypeVar, get_origin
+from typing import Annotated, Any, Final, TypeVar, get_origin
 
 import yaml
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     CliSettingsSource,
@@ -28,8 +28,10 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.errors import ConfigurationError, FieldViolation
 from hyperscale.runtime.logs import LogFormat, LogLevel
+from hyperscale.runtime.membership.profile import MembershipProfile
 
 ConfigT = TypeVar("ConfigT", bound="NodeConfig")
 
@@ -44,6 +46,16 @@ _FILE_SOURCES: Final[Mapping[str, Callable[[type[BaseSettings], Path], InitSetti
 
 # An empty default, or the name of the function that computes it, tells the reader of --help nothing.
 _MUTE_DEFAULT: Final = re.compile(r" \(default(: (\(\)|\[\])?| factory: [^)]*)\)")
+
+
+def _checked_address(address: str) -> str:
+    """The address as it was given; raises ValueError unless it is host:port."""
+    Endpoint.parse(address)
+    return address
+
+
+PeerAddress = Annotated[str, AfterValidator(_checked_address)]
+"""Where another node listens."""
 
 
 def _generated_node_id() -> str:
@@ -90,6 +102,19 @@ class NodeConfig(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(default=0, ge=0, le=65535, description="TCP port to listen on; 0 lets the system choose.")
+    advertise_host: str = Field(
+        default="",
+        description="Name or address by which other nodes reach this one. Default: the address it listens on.",
+    )
+    membership_profile: MembershipProfile = Field(
+        default=MembershipProfile.LAN,
+        description="How far apart the nodes of this node's group are, which decides how patiently they watch each other.",
+    )
+    membership_keys_file: Path | None = Field(
+        default=None,
+        description="File with the keys (base64 of 16, 24 or 32 bytes, one per line) that encrypt what nodes of a group say "
+        "to each other; the first one encrypts, all decrypt. It is read again on SIGHUP.",
+    )
     insecure: bool = Field(
         default=False, description="Allow unencrypted serving on an address that other machines can reach."
     )

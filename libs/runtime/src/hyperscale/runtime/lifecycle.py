@@ -52,6 +52,10 @@ class NodeLifecycle:
         if self._state != NODE_STATE_ACTIVE:
             raise HyperscaleError(ErrorReason.DRAINING if self.is_draining else ErrorReason.SYNCING)
 
+    def vitals(self) -> NodeInfo:
+        """What the group is told of the node now, which knows the rest."""
+        return NodeInfo(state=self._state, version=self._identity.info().version)
+
     def info(self) -> NodeInfo:
         """What peers are told of the node now; raises RuntimeError before it listens."""
         info = self._identity.info()

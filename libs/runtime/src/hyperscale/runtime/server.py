@@ -63,6 +63,7 @@ class NodeServer:
         self._server = grpc.aio.server(interceptors=(self._node_interceptor, *interceptors), options=_OPTIONS)
         self._health = health.aio.HealthServicer()
         self._service_names: list[str] = []
+        self._bound: Endpoint | None = None
 
     def add(
         self, adder: Callable[[ServicerT, grpc.aio.Server], Any], servicer: ServicerT, service_full_name: str
@@ -71,15 +72,30 @@ class NodeServer:
         adder(servicer, self._server)
         self._service_names.append(service_full_name)
 
+    def bind(self, port: int) -> Endpoint:
+        """Take a port, 0 for one that the system chooses; returns the address in use.
+
+        `start` does it with the configured port unless it is done before. Raises ConfigurationError when the port is in use;
+        another one may then be tried.
+        """
+        endpoint = Endpoint(self._endpoint.host, port)
+        try:
+            taken = self._server.add_insecure_port(endpoint.address)
+        except RuntimeError as error:
+            fault = f"cannot listen on {endpoint}: is the port in use?"
+            raise ConfigurationError([FieldViolation("port", fault)]) from error
+        self._bound = Endpoint(self._endpoint.host, taken)
+        return self._bound
+
     async def start(self) -> Endpoint:
         """Listen; returns the address in use. Health says NOT_SERVING until `set_serving`."""
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*self._service_names, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         await self.set_serving(False)
-        port = self._bind()
+        endpoint = self._bound or self.bind(self._endpoint.port)
         await self._server.start()
-        return Endpoint(self._endpoint.host, port)
+        return endpoint
 
     async def set_serving(self, serving: bool) -> None:
         """Tell health checks whether to send work here; has no effect once draining."""
@@ -95,10 +111,3 @@ class NodeServer:
         await self._health.enter_graceful_shutdown()
         self._node_interceptor.close_streams()
         await self._server.stop(timeout_seconds)
-
-    def _bind(self) -> int:
-        try:
-            return self._server.add_insecure_port(self._endpoint.address)
-        except RuntimeError as error:
-            fault = f"cannot listen on {self._endpoint}: is the port in use?"
-            raise ConfigurationError([FieldViolation("port", fault)]) from error

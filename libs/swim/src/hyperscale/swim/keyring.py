@@ -105,6 +105,11 @@ class Keyring:
             raise KeyringError("the key is in use; use another one first")
         self._ciphers.pop(key, None)
 
+    def replace(self, primary: bytes, *others: bytes) -> None:
+        """Have exactly these keys from now on; raises KeyringError, and nothing changes, when they cannot be."""
+        replacement = Keyring(primary, *others)
+        self._ciphers, self._primary = replacement._ciphers, primary
+
     def encrypt(self, nonce: bytes, plain: bytes, label: bytes) -> bytes:
         """Encrypt under the primary key; the label is authenticated, not sent."""
         return self._ciphers[self._primary].encrypt(nonce, plain, label)

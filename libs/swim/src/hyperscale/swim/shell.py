@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -11,8 +13,6 @@ from hyperscale.swim.core import Swim
 from hyperscale.swim.events import Event
 from hyperscale.swim.hosts import Hosts
 from hyperscale.swim.models import NodeAddress, StreamRequest
-from hyperscale.swim.sockets import BoundSockets
-from hyperscale.swim.tcp import TcpStreams
 
 _REQUESTS_MAX = 64
 _LATEST_LEAVE_SECONDS = 60.0
@@ -37,6 +37,20 @@ class GroupTasks:
         return self._group.create_task(work, name=name)
 
 
+class StreamTransport(Protocol):
+    """Carries requests that are too large for a datagram, or must not get lost; `TcpStreams` is one."""
+
+    async def start(self, answer: Callable[[bytes, NodeAddress], bytes]) -> None:
+        """Answer who asks, with what `answer` returns; empty for no answer."""
+
+    async def stop(self) -> None:
+        """Stop answering, and end what is under way; also called without `start`."""
+
+    async def request(self, address: NodeAddress, data: bytes, timeout_seconds: float) -> bytes:
+        """Send a message to a node and return its answer, empty if it gives none; raises OSError when there is no way."""
+        ...
+
+
 @dataclass(slots=True)
 class Dropped:
     """What could not be sent, and what the network said."""
@@ -52,12 +66,14 @@ class Dropped:
 class SwimShell(asyncio.DatagramProtocol):
     """Drives one node between `start` and `stop`.
 
-    The node's times must be those of the running loop's `time()`.
+    The node's times must be those of `now`.
 
     Parameters
     ----------
-    sockets
-        What the node's address stands for; closed by `stop`.
+    datagrams
+        Bound to the node's address; closed by `stop`.
+    streams
+        The way for what goes over TCP; its owner gives it the port of the node's address.
     tasks
         Runs requests over TCP and lookups of names.
     on_event
@@ -69,20 +85,23 @@ class SwimShell(asyncio.DatagramProtocol):
     def __init__(
         self,
         swim: Swim,
-        sockets: BoundSockets,
+        datagrams: socket.socket,
+        streams: StreamTransport,
+        *,
         tasks: TaskStarter,
         on_event: Callable[[Event], None],
         report: Callable[[Exception], None],
     ) -> None:
         self._swim = swim
-        self._sockets = sockets
+        self._datagrams = datagrams
+        self._streams = streams
         self._tasks = tasks
         self._on_event = on_event
         self._report = report
-        self._hosts = Hosts(sockets.datagrams.family)
-        self._streams = TcpStreams(self._answer, swim.config.stream_max_bytes, swim.config.stream_timeout_seconds)
+        self._hosts = Hosts(datagrams.family)
         self._transport: asyncio.DatagramTransport | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._armed_for: float | None = None
         self._is_flush_due = False
         self._is_full = False
         self._requests = 0
@@ -97,14 +116,14 @@ class SwimShell(asyncio.DatagramProtocol):
     async def start(self) -> None:
         """Begin to receive and to send."""
         loop = asyncio.get_running_loop()
-        await self._streams.start(self._sockets.streams)
-        await loop.create_datagram_endpoint(lambda: self, sock=self._sockets.datagrams)
+        await self._streams.start(self._answer)
+        await loop.create_datagram_endpoint(lambda: self, sock=self._datagrams)
         self.changed()
 
     async def stop(self, *, leave: bool = True) -> None:
         """Say goodbye to the group, if wanted and if there is one, and give the port back."""
         if leave and self._transport is not None:
-            self._swim.leave(self._now())
+            self._swim.leave(self.now())
             self.changed()
             async with asyncio.timeout(_LATEST_LEAVE_SECONDS):
                 await self._left.wait()
@@ -115,7 +134,7 @@ class SwimShell(asyncio.DatagramProtocol):
         if transport is not None:
             transport.close()
         await self._streams.stop()
-        self._sockets.close()
+        self._datagrams.close()
 
     def changed(self) -> None:
         """Send, arm and tell what follows from a change, once for all changes of one turn of the loop."""
@@ -137,21 +156,23 @@ class SwimShell(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
         """Hand a datagram to the node."""
-        self._swim.receive_datagram(data, NodeAddress(addr[0], addr[1]), self._now())
+        self._swim.receive_datagram(data, NodeAddress(addr[0], addr[1]), self.now())
         self.changed()
 
     def error_received(self, exc: Exception) -> None:
         """Count what the network says: that nobody listens is noticed by the probes."""
         self.dropped.errors += 1
 
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
+    @staticmethod
+    def now() -> float:
+        """The clock of the node: finer than those of loops, some of which count milliseconds and would lose round trips."""
+        return time.monotonic()
 
     def _flush(self) -> None:
         self._is_flush_due = False
         if self._transport is None:
             return
-        now = self._now()
+        now = self.now()
         for datagram in self._swim.datagrams_to_send(now):
             self._send(datagram.address, datagram.data, now)
         for request in self._swim.streams_to_open(now):
@@ -181,13 +202,13 @@ class SwimShell(asyncio.DatagramProtocol):
             self.dropped.errors += 1
 
     async def _look_up(self, name: str) -> None:
-        for data, port in await self._hosts.look_up(name, self._now()):
+        for data, port in await self._hosts.look_up(name, self.now()):
             self._send_to(self._hosts.address_of(name) or name, port, data)
 
     def _open(self, request: StreamRequest) -> None:
         if self._requests >= _REQUESTS_MAX:
             self.dropped.streams += 1
-            self._swim.stream_failed(request.stream_id, self._now())
+            self._swim.stream_failed(request.stream_id, self.now())
             return
         self._requests += 1
         self._tasks.start(self._request(request), name="swim.stream")
@@ -195,16 +216,16 @@ class SwimShell(asyncio.DatagramProtocol):
     async def _request(self, request: StreamRequest) -> None:
         try:
             reply = await self._streams.request(request.address, request.data, request.timeout_seconds)
-            self._swim.receive_stream_reply(request.stream_id, reply, self._now())
+            self._swim.receive_stream_reply(request.stream_id, reply, self.now())
         except (OSError, ValueError):
             # ValueError: a host name that cannot be one.
-            self._swim.stream_failed(request.stream_id, self._now())
+            self._swim.stream_failed(request.stream_id, self.now())
         finally:
             self._requests -= 1
         self.changed()
 
     def _answer(self, data: bytes, source: NodeAddress) -> bytes:
-        answer = self._swim.receive_stream_request(data, source, self._now())
+        answer = self._swim.receive_stream_request(data, source, self.now())
         self.changed()
         return answer
 
@@ -217,15 +238,16 @@ class SwimShell(asyncio.DatagramProtocol):
     def _arm(self) -> None:
         deadline = self._swim.next_deadline()
         if self._timer is not None:
-            if self._timer.when() == deadline:
+            if deadline == self._armed_for:
                 return
             self._timer.cancel()
             self._timer = None
+        self._armed_for = deadline
         if deadline is not None:
-            self._timer = asyncio.get_running_loop().call_at(deadline, self._due)
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, deadline - self.now()), self._due)
 
     def _due(self) -> None:
         self._timer = None
         # The loop may be early by the resolution of its clock.
-        self._swim.handle_timer(max(self._now(), self._swim.next_deadline() or 0.0))
+        self._swim.handle_timer(max(self.now(), self._swim.next_deadline() or 0.0))
         self.changed()

@@ -34,16 +34,39 @@ async def bind(host: str, port: int) -> BoundSockets:
     OSError
         The host is no address of this machine, or the port is taken.
     """
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)
-    family, _, _, _, where = found[0]
+    family, address = await _resolved(host)
     for attempt in range(_ATTEMPTS):
         try:
-            return _bind_both(socket.AddressFamily(family), str(where[0]), port)
+            return _bind_both(family, address, port)
         except OSError:
             if port or attempt == _ATTEMPTS - 1:
                 raise
     raise OSError(f"no port of {host} is free for both UDP and TCP")
+
+
+async def bind_datagrams(host: str, port: int) -> socket.socket:
+    """Bind a UDP socket to an address of this machine; port 0 takes a free one. For nodes whose TCP port is another server's.
+
+    Raises
+    ------
+    OSError
+        The host is no address of this machine, or the port is taken.
+    """
+    family, address = await _resolved(host)
+    datagrams = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        datagrams.bind((address, port))
+        datagrams.setblocking(False)
+    except OSError:
+        datagrams.close()
+        raise
+    return datagrams
+
+
+async def _resolved(host: str) -> tuple[socket.AddressFamily, str]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, 0, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, where = found[0]
+    return socket.AddressFamily(family), str(where[0])
 
 
 def _bind_both(family: socket.AddressFamily, host: str, port: int) -> BoundSockets:

@@ -18,16 +18,15 @@ class TcpStreams:
 
     Parameters
     ----------
-    answer
-        Returns the answer to a request, empty for none.
+    listener
+        Bound to the node's address; closed by `stop`.
     message_max_bytes, timeout_seconds
         Bounds for one message and one connection.
     """
 
-    def __init__(
-        self, answer: Callable[[bytes, NodeAddress], bytes], message_max_bytes: int, timeout_seconds: float
-    ) -> None:
-        self._answer = answer
+    def __init__(self, listener: socket.socket, message_max_bytes: int, timeout_seconds: float) -> None:
+        self._listener = listener
+        self._answer: Callable[[bytes, NodeAddress], bytes] = _no_answer
         self._message_max_bytes = message_max_bytes
         self._timeout_seconds = timeout_seconds
         self._server: asyncio.Server | None = None
@@ -35,9 +34,10 @@ class TcpStreams:
         self.refused = 0
         """Connections closed at once because there were too many."""
 
-    async def start(self, listener: socket.socket) -> None:
-        """Answer who connects."""
-        self._server = await asyncio.start_server(self._serve, sock=listener)
+    async def start(self, answer: Callable[[bytes, NodeAddress], bytes]) -> None:
+        """Answer who connects, with what `answer` returns; empty for no answer."""
+        self._answer = answer
+        self._server = await asyncio.start_server(self._serve, sock=self._listener)
 
     async def stop(self) -> None:
         """Stop answering, and end what is under way."""
@@ -47,6 +47,7 @@ class TcpStreams:
             self._server.close()
             await self._server.wait_closed()
             self._server = None
+        self._listener.close()
 
     async def request(self, address: NodeAddress, data: bytes, timeout_seconds: float) -> bytes:
         """Send a message to a node and return its answer, empty if it gives none.
@@ -96,3 +97,7 @@ class TcpStreams:
     def _end(self, writer: asyncio.StreamWriter) -> None:
         self._connections.discard(writer)
         writer.close()
+
+
+def _no_answer(_data: bytes, _source: NodeAddress) -> bytes:
+    return b""

@@ -26,7 +26,7 @@ from hyperscale.workload.language.profiles import (
 from hyperscale.workload.language.sockets import TcpClient, TcpConnection, UdpClient, UdpSocket
 from hyperscale.workload.language.steps import step
 from hyperscale.workload.language.websocket import WebSocket, WebSocketClient
-from hyperscale.workload.language.workflow import Job, Workflow, depends
+from hyperscale.workload.language.workflow import Job, OnceScope, Workflow, depends
 
 __all__ = [
     "ConstantArrivalRate",
@@ -43,6 +43,7 @@ __all__ = [
     "Job",
     "Metric",
     "MetricError",
+    "OnceScope",
     "PerVuIterations",
     "RampStage",
     "RampingArrivalRate",

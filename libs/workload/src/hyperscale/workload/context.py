@@ -15,6 +15,11 @@ class ContextTooLargeError(ValueError):
     """The values are larger than a job may provide."""
 
 
+def size_of(values: Iterable[ContextValue]) -> int:
+    """Bytes of values, names included."""
+    return sum(len(value.name.encode()) + len(value.json.encode()) for value in values)
+
+
 class ProvidedValues:
     """Values by name. The outcome does not depend on the order of merging."""
 
@@ -24,7 +29,7 @@ class ProvidedValues:
     @property
     def size_bytes(self) -> int:
         """Names and values."""
-        return sum(len(value.name.encode()) + len(value.json.encode()) for value in self._values.values())
+        return size_of(self._values.values())
 
     def merge(self, values: Iterable[ContextValue]) -> None:
         """Add values; of two of a name the later one stays, at the same time that of the greater shard.

@@ -18,6 +18,7 @@ TIME_UNIT_NS: Final = 1_000_000_000
 REQUEST_TIMEOUT_SECONDS: Final = 60.0
 DATAGRAM_TIMEOUT_SECONDS: Final = 5.0
 MAX_DURATION_SECONDS: Final = 600.0
+ONCE_TIMEOUT_SECONDS: Final = 60.0
 DATACENTER_WEIGHT: Final = 1
 MAX_REDIRECTS: Final = 10
 DNS_TTL_SECONDS: Final = 60.0
@@ -72,6 +73,21 @@ def max_vus(load: ArrivalRate) -> int:
 def warm_up_seconds(workflow: workflow_pb2.Workflow) -> float:
     """Time from the start whose measurements are left out."""
     return seconds_of(workflow.warm_up)
+
+
+def once_per(workflow: workflow_pb2.Workflow) -> workflow_pb2.OnceScope.ValueType:
+    """Where setup and teardown are done: JOB or DATACENTER."""
+    return workflow.once_per or workflow_pb2.ONCE_SCOPE_JOB
+
+
+def setup_timeout_seconds(workflow: workflow_pb2.Workflow) -> float:
+    """Longest time for the setup."""
+    return seconds_of(workflow.setup_timeout) if workflow.HasField("setup_timeout") else ONCE_TIMEOUT_SECONDS
+
+
+def teardown_timeout_seconds(workflow: workflow_pb2.Workflow) -> float:
+    """Longest time for the teardown."""
+    return seconds_of(workflow.teardown_timeout) if workflow.HasField("teardown_timeout") else ONCE_TIMEOUT_SECONDS
 
 
 def method_name(http: workflow_pb2.HttpRequest) -> str:

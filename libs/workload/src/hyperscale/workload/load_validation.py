@@ -50,6 +50,10 @@ class LoadJudge:
         self._profile(path, workflow)
         self._warm_up(path, workflow)
         self._share(f"{path}.share", workflow)
+        self.judge_pauses(path, workflow)
+
+    def judge_pauses(self, path: str, workflow: workflow_pb2.Workflow) -> None:
+        """Note every fault of think times."""
         self._think_time(f"{path}.think_time", workflow.think_time)
         for index, step in enumerate(workflow.steps):
             self._think_time(f"{path}.steps[{index}].think_time", step.think_time)

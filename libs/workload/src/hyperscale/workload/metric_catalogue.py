@@ -108,6 +108,8 @@ METRICS: Final[Mapping[str, MetricEntry]] = {
     ),
     "dropped_iterations": MetricEntry(MetricKind.COUNTER, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
     "warm_up_requests": MetricEntry(MetricKind.COUNTER, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
+    "setup_requests": MetricEntry(MetricKind.COUNTER, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
+    "teardown_requests": MetricEntry(MetricKind.COUNTER, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
     "engine_lag_ms": MetricEntry(
         MetricKind.TREND, MetricLevel.WORKFLOW, MetricSection.EXECUTION, MetricUnit.MILLISECONDS
     ),

@@ -11,6 +11,7 @@ from typing import Final
 
 from hyperscale.v1 import job_pb2
 from hyperscale.workload.metric_catalogue import METRICS, MetricLevel
+from hyperscale.workload.once import SETUP_SUFFIX, TEARDOWN_SUFFIX, is_load
 
 MAX_SELECTOR_LENGTH: Final = 512
 
@@ -75,17 +76,28 @@ def selection_faults(selector: MetricSelector, submission: job_pb2.JobSubmission
     """
     if selector.metric not in METRICS and not _may_produce(submission, selector.metric):
         yield f"no metric {_shown(selector.metric)}{_suggestion(selector.metric, METRICS)}"
-    workflows = {workflow.name: workflow for workflow in submission.workflows}
-    if selector.workflow and selector.workflow not in workflows:
-        yield _unknown(MetricTag.WORKFLOW, selector.workflow, workflows)
+    steps_by_workflow = dict(_steps_by_workflow(submission))
+    if selector.workflow and selector.workflow not in steps_by_workflow:
+        yield _unknown(MetricTag.WORKFLOW, selector.workflow, steps_by_workflow)
     elif selector.step:
-        chosen = [workflows[selector.workflow]] if selector.workflow else submission.workflows
-        steps = dict.fromkeys(step.name for workflow in chosen for step in workflow.steps)
+        loads = (names for workflow, names in steps_by_workflow.items() if is_load(workflow))
+        chosen = [steps_by_workflow[selector.workflow]] if selector.workflow else loads
+        steps = dict.fromkeys(name for names in chosen for name in names)
         if selector.step not in steps:
             yield _unknown(MetricTag.STEP, selector.step, steps)
     datacenters = submission.datacenters.required
     if selector.datacenter and datacenters and selector.datacenter not in datacenters:
         yield _unknown(MetricTag.DATACENTER, selector.datacenter, datacenters)
+
+
+def _steps_by_workflow(submission: job_pb2.JobSubmission) -> Iterator[tuple[str, list[str]]]:
+    """Names of steps by workflow, setups and teardowns included."""
+    for workflow in submission.workflows:
+        yield workflow.name, [step.name for step in workflow.steps]
+        if workflow.setup:
+            yield workflow.name + SETUP_SUFFIX, [step.name for step in workflow.setup]
+        if workflow.teardown:
+            yield workflow.name + TEARDOWN_SUFFIX, [step.name for step in workflow.teardown]
 
 
 def _may_produce(submission: job_pb2.JobSubmission, metric: str) -> bool:

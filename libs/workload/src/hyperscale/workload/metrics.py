@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -17,6 +17,7 @@ from hyperscale.workload.metric_catalogue import (
     SimpleAggregation,
 )
 from hyperscale.workload.metric_selector import MetricSelector
+from hyperscale.workload.once import SETUP_SUFFIX, TEARDOWN_SUFFIX, is_load
 from hyperscale.workload.samples import Sample, Share, kind_of, sample_of, sum_of, value_of
 from hyperscale.workload.statistics import StepStatistics, WorkflowStatistics
 from hyperscale.workload.totals import TotalsByName, UnreachableAddresses
@@ -55,9 +56,14 @@ WORKFLOW_METRICS: Final[Mapping[str, Callable[[WorkflowStatistics], Sample | Non
 }
 """Where the metrics of `MetricLevel.WORKFLOW` come from; None: nothing produced the metric."""
 
+ONCE_METRICS: Final[Mapping[str, str]] = {"setup_requests": SETUP_SUFFIX, "teardown_requests": TEARDOWN_SUFFIX}
+"""Requests that are no load, by the ending of the names of the workflows that make them."""
+
 
 class MetricSource:
     """Metrics over any number of workflows, of which any aggregation can be asked.
+
+    Setups and teardowns are no load: they count in metrics of their own, and where one of them is asked for by its name.
 
     Parameters
     ----------
@@ -70,14 +76,19 @@ class MetricSource:
     """
 
     def __init__(self, workflows: Iterable[WorkflowStatistics], elapsed_seconds: float, step_name: str = "") -> None:
-        self._workflows = tuple(workflows)
+        self._all = tuple(workflows)
+        self._workflows = tuple(entry for entry in self._all if is_load(entry.workflow_name))
         self._elapsed_seconds = elapsed_seconds
         self._step_name = step_name
 
     def narrowed(self, workflow_name: str, step_name: str) -> MetricSource:
         """The part of it that was measured of a workflow, and of steps of a name; an empty name narrows nothing."""
-        chosen = (entry for entry in self._workflows if workflow_name in {"", entry.workflow_name})
-        return MetricSource(chosen, self._elapsed_seconds, step_name or self._step_name)
+        source = MetricSource(self._all, self._elapsed_seconds, step_name or self._step_name)
+        if workflow_name:
+            source._all = source._workflows = tuple(
+                entry for entry in self._all if entry.workflow_name == workflow_name
+            )
+        return source
 
     def aggregate(self, metric: str, aggregation: Aggregation) -> float | None:
         """One value of a metric; None when the metric has no sample.
@@ -119,7 +130,13 @@ class MetricSource:
             return _extracted(STEP_METRICS[metric], self._steps())
         if metric in WORKFLOW_METRICS:
             return [] if self._step_name else _extracted(WORKFLOW_METRICS[metric], self._workflows)
+        if metric in ONCE_METRICS:
+            return [] if self._step_name else self._requests_of(ONCE_METRICS[metric])
         return [metrics[metric] for metrics in self._open_metrics() if metric in metrics]
+
+    def _requests_of(self, suffix: str) -> list[Sample]:
+        once = (entry for entry in self._all if entry.workflow_name.endswith(suffix))
+        return [sum(step.total_count for step in entry.steps.values()) for entry in once]
 
     def _open_names(self) -> set[str]:
         return {name for metrics in self._open_metrics() for name in metrics}
@@ -186,13 +203,14 @@ class JobMetrics:
         return source.narrowed(selector.workflow, selector.step).aggregate(selector.metric, aggregation)
 
 
-def steps_of(workflows: Iterable[WorkflowStatistics], elapsed_seconds: float) -> list[pb.StepMetrics]:
+def steps_of(workflows: Collection[WorkflowStatistics], elapsed_seconds: float) -> list[pb.StepMetrics]:
     """Metrics of each step of each workflow, in their order; steps without any sample are left out."""
+    source = MetricSource(workflows, elapsed_seconds)
     found = (
         pb.StepMetrics(
             workflow_name=workflow.workflow_name,
             step_name=step_name,
-            metrics=to_proto(MetricSource([workflow], elapsed_seconds, step_name).values()),
+            metrics=to_proto(source.narrowed(workflow.workflow_name, step_name).values()),
         )
         for workflow in workflows
         for step_name in workflow.steps
@@ -214,10 +232,10 @@ def unreachable_of(workflows: Iterable[WorkflowStatistics]) -> list[pb.Unreachab
 
 
 def errors_of(workflows: Iterable[WorkflowStatistics]) -> list[pb.ErrorCount]:
-    """Failed requests over all workflows, by class."""
+    """Failed requests of the load of all workflows, by class."""
     failures: Counter[pb.ErrorClass.ValueType] = Counter()
     for workflow in workflows:
-        for step in workflow.steps.values():
+        for step in workflow.steps.values() if is_load(workflow.workflow_name) else ():
             failures.update(step.failures)
             for protocol in step.protocols.values():
                 failures.update(protocol.failures)

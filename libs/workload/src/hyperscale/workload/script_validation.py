@@ -20,6 +20,7 @@ from hyperscale.workload.limits import (
     check_duration,
     check_length,
 )
+from hyperscale.workload.once import extracted_by
 from hyperscale.workload.patterns import CompiledRegex, PatternError, compile_json_path, compile_regex
 from hyperscale.workload.response_parts import HTTP_RESPONSE, RESPONSES, ResponseParts
 from hyperscale.workload.template_validation import TemplateJudge
@@ -46,9 +47,9 @@ class ScriptJudge:
         self._job_variables = job_variables
 
     def judge(self, path: str, workflow: workflow_pb2.Workflow) -> None:
-        """Note every fault of the workflow that stands at `path`."""
+        """Note every fault of the workflow that stands at `path`; its setup has been there before."""
         templates = TemplateJudge(self._faults, self._feeds(f"{path}.feeds", workflow), self._job_variables)
-        variables: set[str] = set()
+        variables = extracted_by(workflow.setup)
         for index, step in enumerate(workflow.steps):
             at = f"{path}.steps[{index}]"
             action = step.WhichOneof("action")

@@ -58,6 +58,13 @@ class SlotTotals(Generic[SlotT]):
         """Take the slot's totals out of the sum; nothing happens when there are none."""
         self._slots.pop(slot, None)
 
+    def totals_of(self, slot: SlotT) -> dict[str, WorkflowStatistics]:
+        """What one slot has, by workflow name; the caller's own."""
+        entry = self._slots.get(slot)
+        merged: dict[str, WorkflowStatistics] = {}
+        merge_into(merged, entry.statistics if entry else ())
+        return merged
+
     def totals(self) -> dict[str, WorkflowStatistics]:
         """Sum over all slots, by workflow name; the caller's own."""
         merged: dict[str, WorkflowStatistics] = {}

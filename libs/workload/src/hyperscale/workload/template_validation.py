@@ -8,6 +8,7 @@ from typing import Final
 
 from google.protobuf.message import Message
 
+from hyperscale.v1 import workflow_pb2
 from hyperscale.workload.faults import FaultCollector
 from hyperscale.workload.feeds import FeedTable
 from hyperscale.workload.template_places import PlaceKind, places_of
@@ -84,6 +85,14 @@ class TemplateJudge:
         if table is None or column in table.columns:
             return None
         return f"feed {feed!r} has no column {column!r}{_there_are(table.columns)}"
+
+
+def variables_in(step: workflow_pb2.Step) -> set[str]:
+    """Names of the variables that a step's templates name. Raises TemplateSyntaxError, which validation tells of."""
+    action = step.WhichOneof("action")
+    places = places_of(getattr(step, action)) if action else ()
+    expressions = (slot.expression for place in places if has_template(place.text) for slot in slots_of(place.text))
+    return {expression.name for expression in expressions if isinstance(expression, VariableUse)}
 
 
 def missing_variable(name: str, variables: Collection[str]) -> str:

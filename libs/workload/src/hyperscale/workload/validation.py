@@ -38,6 +38,7 @@ from hyperscale.workload.limits import (
 )
 from hyperscale.workload.load_validation import LoadJudge
 from hyperscale.workload.metric_selector import MetricSelectorError, selection_faults
+from hyperscale.workload.once_validation import OnceJudge
 from hyperscale.workload.script_validation import ScriptJudge
 from hyperscale.workload.socket_validation import SocketJudge
 from hyperscale.workload.templates import IDENTIFIER, IDENTIFIER_RULE
@@ -48,6 +49,7 @@ from hyperscale.workload.websocket_validation import WebSocketJudge
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NAME_RULE: Final = "must be 1 to 64 letters, digits, '-', '_' or '.'"
+_ONCE_PATH: Final = "once"
 _PRINTABLE_ASCII: Final = re.compile(r"[\x20-\x7e]*")
 
 _BUNDLED_FAULT: Final = (
@@ -182,19 +184,41 @@ class _Judge:
         LoadJudge(self._faults, is_divided=self._place.is_divided).judge(path, workflow)
         if workflow.HasField("graceful_stop"):
             self._zero_or_duration(f"{path}.graceful_stop", workflow.graceful_stop, MAX_GRACEFUL_STOP_SECONDS)
-        self._steps(path, workflow, judges)
+        self._steps(f"{path}.steps", workflow, judges)
+        self._once(path, workflow, judges)
         if workflow.HasField("data_share") and not self._place.is_divided:
             self._faults.add(f"{path}.data_share", "is set by the suite")
         ScriptJudge(self._faults, self._variables).judge(path, workflow)
         CodeJudge(self._faults).judge_workflow(path, workflow)
 
+    def _once(self, path: str, workflow: workflow_pb2.Workflow, judges: _ActionJudges) -> None:
+        OnceJudge(self._faults, is_divided=self._place.is_divided).judge(path, workflow)
+        code = workflow.class_name
+        if workflow.setup:
+            setup = workflow_pb2.Workflow(steps=workflow.setup, class_name=code)
+            self._once_steps(f"{path}.setup", setup, judges)
+        if workflow.teardown:
+            teardown = workflow_pb2.Workflow(steps=workflow.teardown, setup=workflow.setup, class_name=code)
+            self._once_steps(f"{path}.teardown", teardown, judges)
+
+    def _once_steps(self, path: str, once: workflow_pb2.Workflow, judges: _ActionJudges) -> None:
+        """Judge steps that stand at `path` as if they were those of a workflow."""
+        self._steps(path, once, judges)
+        faults = FaultCollector()
+        ScriptJudge(faults, self._variables).judge(_ONCE_PATH, once)
+        CodeJudge(faults).judge_workflow(_ONCE_PATH, once)
+        LoadJudge(faults, is_divided=self._place.is_divided).judge_pauses(_ONCE_PATH, once)
+        steps = f"{_ONCE_PATH}.steps"
+        self._faults.extend(Fault(fault.path.replace(steps, path, 1), fault.message) for fault in faults.faults())
+
     def _steps(self, path: str, workflow: workflow_pb2.Workflow, judges: _ActionJudges) -> None:
+        """Judge the steps of a workflow, which stand at `path`."""
         if not workflow.steps:
-            self._faults.add(f"{path}.steps", f"1 to {MAX_STEPS} steps are required")
-        steps = at_most(self._faults, f"{path}.steps", workflow.steps, MAX_STEPS)
-        self._unique_names(f"{path}.steps", [step.name for step in steps], lambda at: f"{path}.steps[{at}].name")
+            self._faults.add(path, f"1 to {MAX_STEPS} steps are required")
+        steps = at_most(self._faults, path, workflow.steps, MAX_STEPS)
+        self._unique_names(path, [step.name for step in steps], lambda at: f"{path}[{at}].name")
         for index, step in enumerate(steps):
-            self._action(f"{path}.steps[{index}]", step, judges, has_class=bool(workflow.class_name))
+            self._action(f"{path}[{index}]", step, judges, has_class=bool(workflow.class_name))
 
     def _action(self, path: str, step: workflow_pb2.Step, judges: _ActionJudges, *, has_class: bool) -> None:
         match step.WhichOneof("action"):

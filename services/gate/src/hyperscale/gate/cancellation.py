@@ -12,6 +12,7 @@ from hyperscale.gate.datacenter_calls import DatacenterCaller, ManagerCalls
 from hyperscale.gate.job_lifecycle import JobStatusValue
 from hyperscale.gate.job_run import JobRun
 from hyperscale.gate.models.orders import CancelNotice, StopCause, StopOrder
+from hyperscale.gate.stages import dispatch_id_of, last_stage
 from hyperscale.gate.store import JobStore
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.coordination import Lease
@@ -131,8 +132,9 @@ class JobCanceller:
 
 
 def notices(record: record_pb2.JobRecord, lease: Lease, reason: str) -> list[CancelNotice]:
-    """What each datacenter of a job is told when its gate ends it."""
-    return [CancelNotice(record.job_id, name, lease.token, reason) for name in record.datacenters]
+    """What each datacenter of a job is told when its gate ends it: of the stage that was begun last."""
+    dispatch_id = dispatch_id_of(record.job_id, last_stage(record))
+    return [CancelNotice(dispatch_id, name, lease.token, reason) for name in record.datacenters]
 
 
 def check_reason(reason: str) -> None:

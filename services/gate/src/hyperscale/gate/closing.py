@@ -8,6 +8,7 @@ import math
 from hyperscale.gate.job_run import JobRun
 from hyperscale.gate.leases import JobLeases
 from hyperscale.gate.results import JobEnd, merged_result, unjudged_result
+from hyperscale.gate.stage_results import datacenter_results
 from hyperscale.gate.store import JobStore
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.coordination import CoordinationUnavailableError, Lease, LeaseLostError
@@ -31,10 +32,14 @@ class JobCloser:
         async with run.durable:
             run.close_windows(math.inf, ())
             run.advance(job_pb2.JOB_STATUS_COMPLETING)
-            finals = [part.result for part in run.parts.values() if part.result is not None]
+            record = run.record
+            results = run.results
+            del record.stage_results[:]
+            record.stage_results.extend(results)
+            finals = datacenter_results(record)
             end = JobEnd(self._clock.wall(), run.elapsed_seconds)
             result = merged_result(run.submission, finals, run.stop, run.is_cancelling, end)
-            record = _ended(run.record, result)
+            record = _ended(record, result)
             record.result_sequence = run.events.last_sequence + 1
             await self._commit(record, run)
             run.committed(record)
@@ -73,4 +78,5 @@ class JobCloser:
 def _ended(record: record_pb2.JobRecord, result: job_pb2.GlobalJobResult) -> record_pb2.JobRecord:
     record.status = result.status
     record.result.CopyFrom(result)
+    del record.stage_results[:]
     return record

@@ -11,14 +11,15 @@ import asyncio
 from hyperscale.gate.cancellation import CancelCourier, notices
 from hyperscale.gate.closing import JobCloser
 from hyperscale.gate.dispatch import Dispatcher
-from hyperscale.gate.job_lifecycle import TERMINAL, JobStatusValue
+from hyperscale.gate.job_lifecycle import TERMINAL
 from hyperscale.gate.job_run import JobRun
 from hyperscale.gate.models.orders import CancelNotice, StopCause, StopOrder
+from hyperscale.gate.stage_entry import JobCourse
+from hyperscale.gate.stages import PLANS, TEARDOWN, StagePlan, last_stage, owes_teardown
 from hyperscale.gate.state import GateState
-from hyperscale.gate.store import JobStore
 from hyperscale.gate.timeouts import JobDeadlines
 from hyperscale.runtime.clock import Clock
-from hyperscale.runtime.coordination import CoordinationUnavailableError, LeaseLostError
+from hyperscale.runtime.coordination import LeaseLostError
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1 import job_pb2
@@ -36,7 +37,7 @@ class JobSteering:
         deadlines: JobDeadlines,
         courier: CancelCourier,
         closer: JobCloser,
-        store: JobStore,
+        course: JobCourse,
         supervisor: Supervisor,
         clock: Clock,
     ) -> None:
@@ -44,25 +45,52 @@ class JobSteering:
         self._deadlines = deadlines
         self._courier = courier
         self._closer = closer
-        self._store = store
+        self._course = course
         self._supervisor = supervisor
         self._clock = clock
 
     async def steer(self, run: JobRun) -> None:
-        """Take a job to its end; raises `LeaseLostError`."""
+        """Take a job to its end, stage by stage; raises `LeaseLostError`."""
         run.advance(job_pb2.JOB_STATUS_DISPATCHING)
-        dispatches = self._dispatcher.start(run)
+        if run.is_resumed:
+            await self._until_still(run)
+        for stage in PLANS:
+            plan = await self._course.enter(run, stage)
+            if plan is not None:
+                await self._run_stage(run, plan)
+            if run.is_abandoned:
+                return
+        await self._closer.close(run)
+
+    async def _run_stage(self, run: JobRun, plan: StagePlan) -> None:
+        dispatches = self._dispatcher.start(run, plan)
         try:
             await self._until_done(run, dispatches)
         finally:
             _cancel(dispatches)
-        if not run.is_abandoned:
-            await self._closer.close(run)
+        _stop_unless_completed(run, self._clock.monotonic())
+
+    async def _until_still(self, run: JobRun) -> None:
+        """See to it that of what an earlier owner had begun nothing goes on; teardowns may."""
+        reason = run.stop.reason if run.stop is not None else ""
+        begun = [notice for notice in notices(run.record, run.lease, reason) if last_stage(run.record) != TEARDOWN]
+        try:
+            async with asyncio.timeout(self._deadlines.stop_seconds(run)):
+                await asyncio.gather(*map(self._until_stopped, begun))
+        except TimeoutError as error:
+            self._supervisor.report(error, "job-resumption", job_id=run.job_id)
+
+    async def _until_stopped(self, notice: CancelNotice) -> None:
+        while True:
+            if await self._courier.tell(notice) in TERMINAL:
+                return
+            await asyncio.sleep(_REVIEW_SECONDS)
 
     async def fail(self, run: JobRun, reason: str) -> None:
         """End a job that cannot be steered any further; raises `LeaseLostError` and `CoordinationUnavailableError`."""
         record = run.record
-        await self._closer.close_unjudged(record, run.lease, reason)
+        skipped = "; its teardown was not run" if owes_teardown(record) and last_stage(record) != TEARDOWN else ""
+        await self._closer.close_unjudged(record, run.lease, reason + skipped)
         for notice in notices(record, run.lease, reason):
             _ = self._courier.tell(notice)
 
@@ -74,25 +102,14 @@ class JobSteering:
             _raise_failure(dispatches)
             self._review(run, notified)
             if shown != run.status:
-                shown = await self._show_status(run)
+                shown = await self._course.show_status(run)
             if run.is_done:
                 return
-            if run.stop is not None and not is_stopping:
+            if run.stage_stop is not None and not is_stopping:
                 is_stopping = True
                 _cancel(dispatches)
-                self._stop_parts(run, run.stop)
+                self._stop_parts(run, run.stage_stop)
             await run.wait_changed(_REVIEW_SECONDS)
-
-    async def _show_status(self, run: JobRun) -> JobStatusValue:
-        """Bring lists of jobs up to date; returns the status they show."""
-        async with run.durable:
-            record = run.record
-            record.status = run.status
-            try:
-                await self._store.note_status(record, run.lease)
-            except CoordinationUnavailableError as error:
-                self._supervisor.report(error, "job-status", job_id=run.job_id)
-            return record.status
 
     def _review(self, run: JobRun, notified: set[str]) -> None:
         running = [name for name, part in run.parts.items() if part.status == job_pb2.JOB_STATUS_RUNNING]
@@ -101,7 +118,7 @@ class JobSteering:
         run.enforce_thresholds()
         self._notify_given_up(run, notified)
         failed = [part for part in run.parts.values() if part.status == job_pb2.JOB_STATUS_FAILED]
-        if failed and run.stop is None:
+        if failed and run.stop is None and run.plan.stage != TEARDOWN:
             reason = f"datacenter {failed[0].datacenter} failed: {failed[0].reason}"
             run.order_stop(StopOrder(StopCause.DATACENTER_FAILED, reason, self._clock.monotonic()))
 
@@ -118,9 +135,10 @@ class JobSteering:
                 _ = self._supervisor.start(self._stop_part(run, name, order), name="part-stop")
 
     async def _stop_part(self, run: JobRun, datacenter: str, order: StopOrder) -> None:
+        plan = run.plan
         status = await self._courier.tell(_notice(run, datacenter, order.reason))
         # A part that was taken over reports its end itself, with its totals.
-        if status in TERMINAL and not run.parts[datacenter].is_accepted:
+        if status in TERMINAL and run.plan is plan and not run.parts[datacenter].is_accepted:
             run.end_unstarted(datacenter, order.reason)
 
 
@@ -161,7 +179,13 @@ class JobConductor:
 
 
 def _notice(run: JobRun, datacenter: str, reason: str) -> CancelNotice:
-    return CancelNotice(run.job_id, datacenter, run.lease.token, reason)
+    return CancelNotice(run.plan.dispatch_id, datacenter, run.lease.token, reason)
+
+
+def _stop_unless_completed(run: JobRun, now_seconds: float) -> None:
+    """Nothing comes after a stage that has not come to its end, but teardown."""
+    if any(part.status != job_pb2.JOB_STATUS_COMPLETED for part in run.parts.values()) and run.plan.stage != TEARDOWN:
+        run.order_stop(StopOrder(StopCause.DATACENTER_FAILED, "a datacenter has not completed its part", now_seconds))
 
 
 def _raise_failure(tasks: list[asyncio.Task[None]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from hyperscale.gate.models.orders import EventBounds, JobLimits
-from hyperscale.runtime.config import NodeConfig
+from hyperscale.runtime.config import NodeConfig, PeerAddress
 
 _HOUR_SECONDS = 3600.0
 
@@ -15,6 +15,11 @@ class GateConfig(NodeConfig):
 
     store_url: str = Field(
         description="Coordination store shared by all gates, sqlite:///absolute/path.db; memory:// forgets at exit."
+    )
+    gates: tuple[PeerAddress, ...] = Field(
+        default=(),
+        description="Addresses (host:port) of other gates, comma-separated; through one that is there this gate finds the "
+        "others.",
     )
     max_active_jobs: int = Field(
         default=1000,

@@ -7,12 +7,12 @@ from typing import Final
 
 from hyperscale.gate.datacenter_calls import DatacenterCaller, ManagerCalls
 from hyperscale.gate.job_run import JobRun
+from hyperscale.gate.stages import StagePlan
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.runtime.retry import DISPATCH, RetryPolicy, call_with_retry
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1 import dispatch_pb2, job_pb2
-from hyperscale.workload.splitting import split_submission
 from hyperscale.workload.timestamps import timestamp
 
 START_LEAD_SECONDS: Final = 0.15
@@ -63,26 +63,29 @@ class Dispatcher:
         self._gate_id = gate_id
         self._deadline_seconds = deadline_seconds
 
-    def start(self, run: JobRun) -> list[asyncio.Task[None]]:
-        """Hand each datacenter what it is to run; one task per datacenter, which may be cancelled."""
-        shares = split_submission(run.submission, list(run.parts))
-        start_at_seconds = self._clock.wall() + START_LEAD_SECONDS
+    def start(self, run: JobRun, plan: StagePlan) -> list[asyncio.Task[None]]:
+        """Hand each datacenter what it is to run in a stage; one task per datacenter, which may be cancelled."""
+        start_at = timestamp(self._clock.wall() + START_LEAD_SECONDS)
         return [
-            self._supervisor.start(self._dispatch(run, datacenter, share, start_at_seconds), name="job-dispatch")
-            for datacenter, share in shares.items()
+            self._supervisor.start(
+                self._dispatch(
+                    run,
+                    datacenter,
+                    dispatch_pb2.JobDispatch(
+                        job_id=plan.dispatch_id,
+                        fence_token=run.lease.token,
+                        gate_id=self._gate_id,
+                        submission=share,
+                        start_at=start_at,
+                        context=plan.contexts.get(datacenter, ()),
+                    ),
+                ),
+                name="job-dispatch",
+            )
+            for datacenter, share in plan.shares.items()
         ]
 
-    async def _dispatch(
-        self, run: JobRun, datacenter: str, share: job_pb2.JobSubmission, start_at_seconds: float
-    ) -> None:
-        dispatch = dispatch_pb2.JobDispatch(
-            job_id=run.job_id,
-            fence_token=run.lease.token,
-            gate_id=self._gate_id,
-            submission=share,
-            start_at=timestamp(start_at_seconds),
-        )
-
+    async def _dispatch(self, run: JobRun, datacenter: str, dispatch: dispatch_pb2.JobDispatch) -> None:
         async def attempt(_: float) -> job_pb2.JobAck:
             return await self._caller.ask(datacenter, lambda address: self._calls.submit_job(address, dispatch))
 

@@ -16,6 +16,8 @@ from hyperscale.gate.job_lifecycle import TERMINAL, TRANSITIONS, JobStatusValue
 from hyperscale.gate.live_view import LiveMetrics, WindowView, job_status, stored_job_status
 from hyperscale.gate.models.orders import JobLimits, StopOrder
 from hyperscale.gate.models.part import DatacenterPart, waiting_reason
+from hyperscale.gate.stage_results import named
+from hyperscale.gate.stages import LOAD, PLANS, TEARDOWN, StagePlan
 from hyperscale.gate.stats import GlobalStatistics
 from hyperscale.gate.thresholds import JobThresholds
 from hyperscale.runtime.clock import Clock
@@ -43,6 +45,8 @@ class JobRun:
         Held while the record of the job is being changed in the store.
     events
         For those who watch.
+    entered_at_seconds
+        Monotonic time at which the stage under way was begun.
     """
 
     def __init__(self, record: record_pb2.JobRecord, lease: Lease, limits: JobLimits, clock: Clock) -> None:
@@ -52,12 +56,18 @@ class JobRun:
         self._clock = clock
         self._accepted_at_seconds = clock.monotonic()
         self._lifecycle = Lifecycle(TRANSITIONS, f"job {record.job_id}", record.status)
+        self._plan = PLANS[LOAD](record)
         self._parts = {name: DatacenterPart(name) for name in record.datacenters}
+        self._load_parts = self._parts
+        self._shown = dict(self._parts)
+        self._is_resumed = bool(record.stages)
+        self.entered_at_seconds = self._accepted_at_seconds
         self._statistics = GlobalStatistics(record.datacenters, limits.window_tolerance_seconds)
         self._spans: LoadSpans[str] = LoadSpans()
         self._thresholds = JobThresholds(record.submission.thresholds)
         self._early_stop = EarlyStop(self._thresholds, clock)
         self._stop: StopOrder | None = None
+        self._teardown_stop: StopOrder | None = None
         self._is_abandoned = False
         self._changed = asyncio.Event()
         self.durable = asyncio.Lock()
@@ -121,9 +131,34 @@ class JobRun:
         return self._stop
 
     @property
+    def stage_stop(self) -> StopOrder | None:
+        """The order to stop that holds for the stage under way: teardowns run in spite of those before them."""
+        return self._teardown_stop if self._plan.stage == TEARDOWN else self._stop
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether another life of this gate, or another gate, had begun the job."""
+        return self._is_resumed
+
+    @property
+    def plan(self) -> StagePlan:
+        """The stage under way."""
+        return self._plan
+
+    @property
     def parts(self) -> Mapping[str, DatacenterPart]:
-        """Each datacenter's part, to read."""
+        """Each datacenter's part in the stage under way, to read."""
         return MappingProxyType(self._parts)
+
+    @property
+    def results(self) -> list[record_pb2.StageResult]:
+        """What has become of every stage so far."""
+        known = list(self._record.stage_results)
+        return known + [
+            record_pb2.StageResult(stage=self._plan.stage, result=part.result)
+            for part in self._parts.values()
+            if part.result is not None
+        ]
 
     @property
     def statistics(self) -> GlobalStatistics:
@@ -149,6 +184,17 @@ class JobRun:
             self._push_status(record.cancel_reason)
         self._wake()
 
+    def enter(self, plan: StagePlan, record: record_pb2.JobRecord) -> None:
+        """Begin a stage that is in the record; the one before is over."""
+        self.committed(record)
+        self._plan = plan
+        self._parts = {
+            name: DatacenterPart(name, started_at_seconds=self._shown[name].started_at_seconds) for name in plan.shares
+        }
+        self._shown |= self._parts
+        self._load_parts = self._parts if plan.stage == LOAD else self._load_parts
+        self.entered_at_seconds = self._clock.monotonic()
+
     def advance(self, status: JobStatusValue) -> None:
         """Change the status in memory, where the table allows it."""
         if self._lifecycle.allows(status):
@@ -161,9 +207,15 @@ class JobRun:
             self._stop = order
             self._wake()
 
+    def order_teardown_stop(self, order: StopOrder) -> None:
+        """Have the teardowns stopped; the first order counts."""
+        if self._teardown_stop is None:
+            self._teardown_stop = order
+            self._wake()
+
     def enforce_thresholds(self) -> None:
         """Have the job stopped when a threshold with abort_on_fail does not hold on what was measured so far."""
-        if self._stop is not None or self.is_done:
+        if self._stop is not None or self.is_done or self._plan.stage != LOAD:
             return
         order = self._early_stop.order(self._statistics, self._spans)
         if order is not None:
@@ -186,37 +238,38 @@ class JobRun:
 
     def take_progress(self, progress: progress_pb2.JobProgress) -> None:
         """Take a datacenter's progress over; raises ValueError."""
-        part = self._open_part(progress.datacenter, progress.fence_token)
+        part = self._open_part(progress.job_id, progress.datacenter, progress.fence_token)
         if part is None or not self._statistics.take_totals(
-            progress.datacenter, progress.progress_sequence, progress.statistics
+            progress.datacenter, self._plan.stage, progress.progress_sequence, progress.statistics
         ):
             return
         self._early_stop.measured()
         part.is_accepted = True
         part.workflows = tuple(progress.workflows)
-        if progress.HasField("started_at"):
+        if progress.HasField("started_at") and self._plan.stage == LOAD:
             part.started_at_seconds = seconds_of(progress.started_at)
             self._spans.heard(part.datacenter, seconds_of(progress.elapsed), self._clock.monotonic())
         # The end of a part is its final result, which carries the exact totals.
         if progress.status not in TERMINAL and progress.status != job_pb2.JOB_STATUS_UNSPECIFIED:
-            self._set_part_status(part, progress.status, waiting_reason(progress.workflows))
+            reason = waiting_reason(progress.workflows) or named(self._plan, part.datacenter)
+            self._set_part_status(part, progress.status, reason)
 
     def take_window(self, push: progress_pb2.WindowedStatsPush) -> None:
         """Take one second of one datacenter over; raises ValueError."""
-        if push.datacenter in self._parts:
+        if push.datacenter in self._parts and push.job_id == self.job_id:
             self._statistics.take_window(push)
             self._wake()
 
     def take_final_result(self, result: job_pb2.JobFinalResult) -> None:
         """Take a datacenter's final word over; one that cannot be used fails the part. Raises ValueError."""
-        part = self._open_part(result.datacenter, result.fence_token)
+        part = self._open_part(result.job_id, result.datacenter, result.fence_token)
         if part is None:
             return
         if result.status not in TERMINAL:
             self.give_up(part.datacenter, job_pb2.JOB_STATUS_FAILED, "the final result has no terminal status")
             return
         try:
-            self._statistics.take_final_totals(result.datacenter, result.statistics)
+            self._statistics.take_final_totals(result.datacenter, self._plan.stage, result.statistics)
         except ValueError:
             self.give_up(part.datacenter, job_pb2.JOB_STATUS_FAILED, "the final result has faulty statistics")
             raise
@@ -241,7 +294,7 @@ class JobRun:
         if not closed:
             return
         live = LiveMetrics(self._statistics, self._spans, self._clock.monotonic())
-        view = WindowView(self._parts, live, self._thresholds)
+        view = WindowView(self._load_parts, live, self._thresholds)
         for window in closed:
             self.events.append_window(view.of(window))
 
@@ -250,7 +303,7 @@ class JobRun:
         if self.is_terminal:
             return stored_job_status(self._record)
         live = LiveMetrics(self._statistics, self._spans, self._clock.monotonic())
-        return job_status(self._record, self.status, self._parts, live)
+        return job_status(self._record, self.status, self._shown, live)
 
     async def wait_changed(self, timeout_seconds: float) -> None:
         """Wait until something has changed since the last call, or for the timeout."""
@@ -261,21 +314,27 @@ class JobRun:
             return
         self._changed.clear()
 
-    def _open_part(self, datacenter: str, fence_token: int) -> DatacenterPart | None:
-        """The part a report is about, unless it has ended or the report belongs to another ownership."""
+    def _open_part(self, dispatch_id: str, datacenter: str, fence_token: int) -> DatacenterPart | None:
+        """The part a report is about, unless it has ended or the report belongs to another stage or ownership.
+
+        What an earlier owner had begun goes on under its token, or has ended under it.
+        """
         part = self._parts.get(datacenter)
-        if part is None or part.is_done or fence_token != self._lease.token:
+        is_ours = fence_token == self._lease.token or (self._is_resumed and fence_token < self._lease.token)
+        if part is None or part.is_done or not is_ours or dispatch_id != self._plan.dispatch_id:
             return None
         return part
 
     def _own_result(self, part: DatacenterPart, status: JobStatusValue, reason: str) -> job_pb2.JobFinalResult:
         result = job_pb2.JobFinalResult(
-            job_id=self.job_id,
+            job_id=self._plan.dispatch_id,
             datacenter=part.datacenter,
             status=status,
             errors=[reason],
             workflows=part.workflows,
-            statistics=[entry.to_proto() for entry in self._statistics.of(part.datacenter).values()],
+            statistics=[
+                entry.to_proto() for entry in self._statistics.of_stage(part.datacenter, self._plan.stage).values()
+            ],
             fence_token=self._lease.token,
         )
         if part.started_at_seconds is not None:
@@ -288,10 +347,11 @@ class JobRun:
         part.is_accepted = True
         part.result = result
         part.workflows = tuple(result.workflows)
-        if result.HasField("started_at"):
+        if result.HasField("started_at") and self._plan.stage == LOAD:
             part.started_at_seconds = seconds_of(result.started_at)
             self._spans.heard(part.datacenter, seconds_of(result.elapsed), self._clock.monotonic(), is_over=True)
-        self._set_part_status(part, result.status, "; ".join(result.errors))
+        reasons = [reason for reason in (named(self._plan, part.datacenter), "; ".join(result.errors)) if reason]
+        self._set_part_status(part, result.status, ": ".join(reasons))
 
     def _set_part_status(self, part: DatacenterPart, status: JobStatusValue, reason: str) -> None:
         if (part.status, part.reason) == (status, reason):
@@ -307,6 +367,8 @@ class JobRun:
 
     def _follow_parts(self) -> None:
         """RUNNING as soon as one datacenter makes load; QUEUED once all have the job and none does."""
+        if self._plan.stage != LOAD:
+            return
         statuses = {part.status for part in self._parts.values()}
         if job_pb2.JOB_STATUS_RUNNING in statuses:
             self.advance(job_pb2.JOB_STATUS_RUNNING)

@@ -8,11 +8,13 @@ from hyperscale.gate.datacenter_calls import DatacenterCaller, ManagerCalls
 from hyperscale.gate.job_desk import JobDesk
 from hyperscale.gate.job_lifecycle import TERMINAL
 from hyperscale.gate.registry import ManagerRegistry
+from hyperscale.gate.stages import dispatch_id_of, job_id_of, last_stage
 from hyperscale.gate.state import GateState
 from hyperscale.gate.store import JobStore
 from hyperscale.runtime.errors import ErrorReason, FieldViolation, HyperscaleError
 from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.v1 import gate_service_pb2, record_pb2
+from hyperscale.v1.membership_service_pb2 import GateVitals
 
 _DEFAULT_PAGE = 100
 _MAX_PAGE = 1000
@@ -30,6 +32,10 @@ class GateViews:
     def datacenters(self) -> gate_service_pb2.DatacenterListResponse:
         """The datacenters that have registered."""
         return gate_service_pb2.DatacenterListResponse(datacenters=self._registry.datacenters())
+
+    def vitals(self) -> GateVitals:
+        """What the group of gates is told of this one."""
+        return GateVitals(node=self._lifecycle.vitals(), active_jobs=len(self._state))
 
     def ping(self, request_id: str) -> gate_service_pb2.GatePingResponse:
         """A sign of life."""
@@ -72,7 +78,10 @@ class WorkflowFanOut:
         record = await self._desk.record(request.job_id)
         if record.status in TERMINAL:
             return _stored(record, request)
-        return await self._ask_all(list(record.datacenters), request)
+        stage = gate_service_pb2.WorkflowQueryRequest()
+        stage.CopyFrom(request)
+        stage.job_id = dispatch_id_of(record.job_id, last_stage(record))
+        return await self._ask_all(list(record.datacenters), stage)
 
     async def _ask_all(
         self, datacenters: list[str], request: gate_service_pb2.WorkflowQueryRequest
@@ -90,6 +99,8 @@ class WorkflowFanOut:
             status.error = error.message
             return status
         status.workflows.extend(answer.workflows)
+        for workflow in status.workflows:
+            workflow.job_id = job_id_of(workflow.job_id)
         return status
 
 

@@ -1,7 +1,7 @@
 """Jobs whose gate is gone: they end with the reason, and their datacenters are told to stop.
 
 A gate ends, at its start, the unfinished jobs of its own earlier life, and later those of any gate that has let their leases run
-out. An acknowledged cancellation still ends CANCELLED; everything else ends FAILED.
+out. An acknowledged cancellation still ends CANCELLED; everything else ends FAILED. What teardowns it owes are run before.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from hyperscale.gate.cancellation import CancelCourier, notices
 from hyperscale.gate.closing import JobCloser
 from hyperscale.gate.job_lifecycle import TERMINAL
 from hyperscale.gate.leases import JobLeases
+from hyperscale.gate.stages import SETUP, last_stage, owes_teardown
 from hyperscale.gate.state import GateState
 from hyperscale.gate.store import JobStore
+from hyperscale.gate.submission import JobRuns
 from hyperscale.runtime.coordination import CoordinationUnavailableError, Lease, LeaseLostError
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1 import job_pb2, record_pb2
@@ -38,6 +40,7 @@ class JobRecovery:
         leases: JobLeases,
         closer: JobCloser,
         courier: CancelCourier,
+        runs: JobRuns,
         supervisor: Supervisor,
     ) -> None:
         self._gate_id = gate_id
@@ -45,6 +48,7 @@ class JobRecovery:
         self._leases = leases
         self._closer = closer
         self._courier = courier
+        self._runs = runs
         self._supervisor = supervisor
 
     async def end_own(self) -> None:
@@ -80,6 +84,9 @@ class JobRecovery:
         if record is None or record.status in TERMINAL:
             await self._leases.release(lease)
             return
+        if owes_teardown(record):
+            self._runs.resume(record, lease, self._reason(record))
+            return
         try:
             await self._closer.close_unjudged(record, lease, self._reason(record))
         except (LeaseLostError, CoordinationUnavailableError) as error:
@@ -93,6 +100,7 @@ class JobRecovery:
             _ = self._courier.tell(notice)
 
     def _reason(self, record: record_pb2.JobRecord) -> str:
+        setup = "; its setup had begun, and is not run again" if last_stage(record) == SETUP else ""
         if record.gate_id == self._gate_id:
-            return f"gate {record.gate_id} restarted while the job was under way"
-        return f"gate {record.gate_id}, which owned the job, is gone"
+            return f"gate {record.gate_id} restarted while the job was under way{setup}"
+        return f"gate {record.gate_id}, which owned the job, is gone{setup}"

@@ -94,7 +94,7 @@ def unjudged_result(
 
 def _outcome(finals: Iterable[job_pb2.JobFinalResult], stop: StopOrder | None, is_cancelled: bool) -> JobStatusValue:
     statuses = {final.status for final in finals}
-    if stop is not None and stop.cause is StopCause.THRESHOLD:
+    if stop is not None and stop.cause in {StopCause.THRESHOLD, StopCause.GATE_LOST}:
         statuses.add(job_pb2.JOB_STATUS_FAILED)
     if is_cancelled:
         statuses.add(job_pb2.JOB_STATUS_CANCELLED)

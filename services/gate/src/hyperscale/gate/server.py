@@ -21,6 +21,7 @@ from hyperscale.gate.recovery import JobRecovery
 from hyperscale.gate.registration import ManagerRegistrations
 from hyperscale.gate.registry import ManagerRegistry
 from hyperscale.gate.retention import JobRetention
+from hyperscale.gate.stage_entry import JobCourse
 from hyperscale.gate.state import GateState
 from hyperscale.gate.store import JobStore
 from hyperscale.gate.submission import DatacenterChoice, JobRuns, JobSubmissions
@@ -32,6 +33,8 @@ from hyperscale.runtime.coordination import Coordinator, open_coordinator
 from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.identity import NodeIdentity
 from hyperscale.runtime.lifecycle import NodeLifecycle
+from hyperscale.runtime.membership.node import NodeMembership
+from hyperscale.runtime.membership.settings import GATES_GROUP, GroupSettings
 from hyperscale.runtime.process import NodeContext
 from hyperscale.runtime.server import NodeServer
 from hyperscale.runtime.supervisor import RestartPolicy, Supervisor
@@ -78,7 +81,7 @@ class JobMachinery:
             deadlines=JobDeadlines(self.registry, limits, clock),
             courier=self.courier,
             closer=self.closer,
-            store=self.store,
+            course=JobCourse(self.store, self.registry, supervisor),
             supervisor=supervisor,
             clock=clock,
         )
@@ -117,10 +120,18 @@ class GateNode:
             leases=jobs.leases,
             closer=jobs.closer,
             courier=jobs.courier,
+            runs=jobs.runs,
             supervisor=supervisor,
         )
         self.retention = JobRetention(jobs.store, config.completed_job_retention_seconds, supervisor, around.clock)
-        self.drain = GateDrain(config.node_id, jobs.state, jobs.closer, jobs.courier, supervisor)
+        self.drain = GateDrain(
+            gate_id=config.node_id,
+            state=jobs.state,
+            leases=jobs.leases,
+            closer=jobs.closer,
+            courier=jobs.courier,
+            supervisor=supervisor,
+        )
 
     def add_to(self, server: NodeServer) -> None:
         """Offer the services of a gate."""
@@ -163,13 +174,17 @@ async def serve_gate(context: NodeContext[GateConfig]) -> None:
     calls = GrpcManagerCalls(pool, config.call_timeout_seconds)
     around = GateSurroundings(coordinator, calls, pool, context.supervisor, SystemClock())
     gate = GateNode(config, around)
-    server = NodeServer(Endpoint(config.host, config.port), context.logger, insecure=config.insecure)
+    listening = Endpoint(config.host, config.port)
+    server = NodeServer(listening, context.logger, insecure=config.insecure)
+    group = GroupSettings.of(config, GATES_GROUP, config.gates)
+    membership = NodeMembership(gate.lifecycle, group, pool, context.supervisor, context.logger)
     gate.add_to(server)
-    endpoint = await server.start()
-    gate.lifecycle.listens_at(endpoint)
+    endpoint = await membership.listen(server, listening)
+    gate.lifecycle.listens_at(Endpoint(config.advertise_host or endpoint.host, endpoint.port))
     try:
         await gate.recover()
         gate.activate()
+        await membership.start(gate.views.vitals)
         await server.set_serving(True)
         context.announce_ready(endpoint)
         await context.drain_requested.wait()
@@ -177,6 +192,7 @@ async def serve_gate(context: NodeContext[GateConfig]) -> None:
         await server.set_serving(False)
         await gate.drain.end_jobs(context.drain_seconds_left / 2)
     finally:
+        await membership.stop()
         await server.drain(context.drain_seconds_left)
         await pool.close()
         await coordinator.close()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterable, Sequence
 
+from hyperscale.gate.stages import JobStageValue
 from hyperscale.v1 import progress_pb2, statistics_pb2
 from hyperscale.workload.slots import SlotTotals
 from hyperscale.workload.statistics import WorkflowStatistics, merge_by_workflow, merge_into
@@ -18,23 +19,27 @@ _FINAL_SEQUENCE = sys.maxsize
 
 
 class GlobalStatistics:
-    """Totals by datacenter, and the seconds that are still open.
+    """Totals by datacenter and stage, and the seconds that are still open.
 
     Every method that takes messages raises ValueError for statistics that cannot be merged, and then changes nothing.
     """
 
     def __init__(self, datacenters: Sequence[str], window_tolerance_seconds: float) -> None:
-        self._totals: dict[str, SlotTotals[str]] = {name: SlotTotals() for name in datacenters}
+        self._totals: dict[str, SlotTotals[JobStageValue]] = {name: SlotTotals() for name in datacenters}
         self._windows: WindowMerger[str] = WindowMerger(window_tolerance_seconds)
 
-    def take_totals(self, datacenter: str, sequence: int, messages: Iterable[statistics_pb2.WorkflowStats]) -> bool:
-        """Take cumulative totals over; False when newer ones are known."""
+    def take_totals(
+        self, datacenter: str, stage: JobStageValue, sequence: int, messages: Iterable[statistics_pb2.WorkflowStats]
+    ) -> bool:
+        """Take cumulative totals of a stage over; False when newer ones are known."""
         statistics = tuple(merge_by_workflow([messages]).values())
-        return self._totals[datacenter].update(datacenter, sequence, statistics)
+        return self._totals[datacenter].update(stage, sequence, statistics)
 
-    def take_final_totals(self, datacenter: str, messages: Iterable[statistics_pb2.WorkflowStats]) -> None:
-        """Take the totals of a final result over, which replace all others."""
-        self.take_totals(datacenter, _FINAL_SEQUENCE, messages)
+    def take_final_totals(
+        self, datacenter: str, stage: JobStageValue, messages: Iterable[statistics_pb2.WorkflowStats]
+    ) -> None:
+        """Take the totals of a stage's final result over, which replace all others of it."""
+        self.take_totals(datacenter, stage, _FINAL_SEQUENCE, messages)
 
     def take_window(self, push: progress_pb2.WindowedStatsPush) -> bool:
         """Take one second of one datacenter over; False when it is known already, or late."""
@@ -53,6 +58,10 @@ class GlobalStatistics:
     def of(self, datacenter: str) -> dict[str, WorkflowStatistics]:
         """Totals of one datacenter, by workflow."""
         return self._totals[datacenter].totals()
+
+    def of_stage(self, datacenter: str, stage: JobStageValue) -> dict[str, WorkflowStatistics]:
+        """Totals of a stage in one datacenter, by workflow."""
+        return self._totals[datacenter].totals_of(stage)
 
     def over_all(self) -> dict[str, WorkflowStatistics]:
         """Totals over all datacenters, by workflow."""

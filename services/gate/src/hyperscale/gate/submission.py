@@ -14,8 +14,9 @@ from itertools import count
 from hyperscale.gate.conductor import JobConductor
 from hyperscale.gate.job_run import JobRun
 from hyperscale.gate.leases import JobLeases
-from hyperscale.gate.models.orders import JobLimits
+from hyperscale.gate.models.orders import JobLimits, StopCause, StopOrder
 from hyperscale.gate.registry import ManagerRegistry
+from hyperscale.gate.stage_results import lost_results
 from hyperscale.gate.state import GateState
 from hyperscale.gate.store import JobStore
 from hyperscale.runtime.clock import Clock
@@ -68,6 +69,14 @@ class JobRuns:
     def begin(self, record: record_pb2.JobRecord, lease: Lease) -> None:
         """Start a committed job."""
         self._conductor.conduct(JobRun(record, lease, self._limits, self._clock))
+
+    def resume(self, record: record_pb2.JobRecord, lease: Lease, reason: str) -> None:
+        """Take a job whose gate is gone to its end: nothing is begun any more but its teardowns."""
+        record.fence_token = lease.token
+        record.stage_results.extend(lost_results(record, reason))
+        run = JobRun(record, lease, self._limits, self._clock)
+        run.order_stop(StopOrder(StopCause.GATE_LOST, reason, self._clock.monotonic()))
+        self._conductor.conduct(run)
 
 
 class DatacenterChoice:

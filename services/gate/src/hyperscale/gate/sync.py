@@ -10,6 +10,7 @@ from hyperscale.gate.cancellation import CancelCourier
 from hyperscale.gate.job_lifecycle import TERMINAL
 from hyperscale.gate.models.orders import CancelNotice
 from hyperscale.gate.registry import ManagerRegistry
+from hyperscale.gate.stages import job_id_of
 from hyperscale.gate.state import GateState
 from hyperscale.gate.store import JobStore
 from hyperscale.runtime.coordination import CoordinationUnavailableError
@@ -45,7 +46,7 @@ class StrayReports:
 
     async def _look_into(self, progress: progress_pb2.JobProgress) -> None:
         try:
-            record = await self._store.get(progress.job_id)
+            record = await self._store.get(job_id_of(progress.job_id))
         except CoordinationUnavailableError as error:
             self._supervisor.report(error, "stray-report", job_id=progress.job_id)
             return
@@ -87,19 +88,20 @@ class ReportIngestion:
             self._supervisor.report(error, "report", report_sequence=report.report_sequence)
 
     def _take_progress(self, progress: progress_pb2.JobProgress) -> None:
-        run = self._state.find(progress.job_id)
+        job_id = job_id_of(progress.job_id)
+        run = self._state.find(job_id)
         if run is not None:
             run.take_progress(progress)
-        elif not self._state.is_in_charge(progress.job_id):
+        elif not self._state.is_in_charge(job_id):
             self._strays.consider(progress)
 
     def _take_window(self, push: progress_pb2.WindowedStatsPush) -> None:
-        run = self._state.find(push.job_id)
+        run = self._state.find(job_id_of(push.job_id))
         if run is not None:
             run.take_window(push)
 
     def _take_final_result(self, report: progress_pb2.ManagerReport) -> None:
-        run = self._state.find(report.final_result.job_id)
+        run = self._state.find(job_id_of(report.final_result.job_id))
         if run is not None:
             run.take_final_result(report.final_result)
 

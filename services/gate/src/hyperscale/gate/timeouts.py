@@ -6,9 +6,10 @@ from hyperscale.gate.job_run import JobRun
 from hyperscale.gate.models.orders import JobLimits, StopCause, StopOrder
 from hyperscale.gate.models.part import DatacenterPart
 from hyperscale.gate.registry import ManagerRegistry
+from hyperscale.gate.stages import LOAD, TEARDOWN
 from hyperscale.runtime.clock import Clock
 from hyperscale.v1 import job_pb2
-from hyperscale.workload.defaults import graceful_stop_seconds, job_timeout_seconds
+from hyperscale.workload.defaults import graceful_stop_seconds, job_timeout_seconds, teardown_timeout_seconds
 
 
 class JobDeadlines:
@@ -26,18 +27,34 @@ class JobDeadlines:
             if not part.is_done:
                 self._enforce_part(run, part)
 
+    def stop_seconds(self, run: JobRun) -> float:
+        """How long a datacenter that was told to stop may take to end."""
+        graceful_seconds = max(map(graceful_stop_seconds, run.submission.workflows), default=0.0)
+        return self._limits.stop_grace_seconds + (graceful_seconds if run.plan.stage == LOAD else 0.0)
+
     def _enforce_timeout(self, run: JobRun) -> None:
+        if run.plan.stage == TEARDOWN:
+            self._enforce_teardown(run, self._clock.monotonic() - run.entered_at_seconds)
+            return
         timeout_seconds = job_timeout_seconds(run.submission)
         if run.stop is None and run.age_seconds > timeout_seconds:
             reason = f"the job took longer than its timeout of {timeout_seconds:g} s"
             run.order_stop(StopOrder(StopCause.TIMEOUT, reason, self._clock.monotonic()))
 
+    def _enforce_teardown(self, run: JobRun, teardown_seconds: float) -> None:
+        """Workers end a teardown by its own limit; this one is for those that never get it."""
+        own_seconds = max(map(teardown_timeout_seconds, run.submission.workflows))
+        limit_seconds = own_seconds + self._limits.dispatch_deadline_seconds
+        if run.stage_stop is None and teardown_seconds > limit_seconds:
+            reason = f"it was not done within {limit_seconds:g} s"
+            run.order_teardown_stop(StopOrder(StopCause.TIMEOUT, reason, self._clock.monotonic()))
+
     def _enforce_part(self, run: JobRun, part: DatacenterPart) -> None:
         if part.is_accepted and self._registry.is_lost(part.datacenter):
             reason = "no manager of the datacenter answers any more"
             run.give_up(part.datacenter, job_pb2.JOB_STATUS_FAILED, reason)
-        elif run.stop is not None:
-            self._enforce_stop(run, part, self._clock.monotonic() - run.stop.given_at_seconds)
+        elif run.stage_stop is not None:
+            self._enforce_stop(run, part, self._clock.monotonic() - run.stage_stop.given_at_seconds)
 
     def _enforce_stop(self, run: JobRun, part: DatacenterPart, stopping_seconds: float) -> None:
         if not part.is_accepted:
@@ -45,8 +62,7 @@ class JobDeadlines:
                 reason = "the datacenter never took the job over, and has not confirmed the cancellation"
                 run.give_up(part.datacenter, job_pb2.JOB_STATUS_CANCELLED, reason)
             return
-        graceful_seconds = max(map(graceful_stop_seconds, run.submission.workflows), default=0.0)
-        limit_seconds = self._limits.stop_grace_seconds + graceful_seconds
+        limit_seconds = self.stop_seconds(run)
         if stopping_seconds > limit_seconds:
             reason = f"the datacenter was told to stop and has not ended within {limit_seconds:g} s"
             run.give_up(part.datacenter, job_pb2.JOB_STATUS_FAILED, reason)

@@ -8,6 +8,7 @@ from typing import Final
 
 from hyperscale.runtime.errors import ErrorReason, FieldViolation, HyperscaleError
 from hyperscale.v1.dispatch_pb2 import JobDispatch
+from hyperscale.workload.context import MAX_CONTEXT_BYTES, size_of
 from hyperscale.workload.validation import validate_share
 
 _JOB_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -32,6 +33,8 @@ def _faults_of(dispatch: JobDispatch) -> Iterator[FieldViolation]:
         yield FieldViolation("job_id", _JOB_ID_FAULT)
     if not dispatch.gate_id:
         yield FieldViolation("gate_id", "is required")
+    if sum(size_of(entry.values) for entry in dispatch.context) > MAX_CONTEXT_BYTES:
+        yield FieldViolation("context", f"must have at most {MAX_CONTEXT_BYTES:,} bytes in all")
     for fault in validate_share(dispatch.submission):
         yield FieldViolation(f"submission.{fault.path}" if fault.path else "submission", fault.message)
 

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from hyperscale.manager.models.limits import ShardPatience
-from hyperscale.runtime.config import NodeConfig
-from hyperscale.runtime.endpoints import Endpoint
-
-
-def _checked_address(address: str) -> str:
-    """The address as it was given; raises ValueError unless it is host:port."""
-    Endpoint.parse(address)
-    return address
-
-
-GateAddress = Annotated[str, AfterValidator(_checked_address)]
+from hyperscale.runtime.config import NodeConfig, PeerAddress
 
 
 class ManagerConfig(NodeConfig):
@@ -32,10 +20,15 @@ class ManagerConfig(NodeConfig):
         description="Coordination store shared by the managers of the datacenter, sqlite:///absolute/path.db; memory:// "
         "forgets at exit and suits a single manager."
     )
-    gates: tuple[GateAddress, ...] = Field(
+    gates: tuple[PeerAddress, ...] = Field(
         default=(),
         description="Addresses (host:port) of the gates to register at, all of them. Empty: reports are kept, up to 1000 "
         "results, and go nowhere.",
+    )
+    managers: tuple[PeerAddress, ...] = Field(
+        default=(),
+        description="Addresses (host:port) of other managers of the datacenter; through one that is there this manager finds "
+        "the others. Managers that share workers meet without.",
     )
     leader_lease_ttl_seconds: float = Field(
         default=6.0,

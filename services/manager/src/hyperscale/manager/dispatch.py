@@ -209,7 +209,14 @@ class PlacementOutcomes:
         self._progression.refused(job, shard, f"worker {shard.worker_id} was not asked")
 
     def not_received(self, job: DatacenterJob, shard: AssignedShard) -> None:
-        """The worker had not answered, and turns out not to have it: others are asked first now."""
+        """The worker had not answered, and turns out not to have it: others are asked first now.
+
+        An earlier life of its process may have had it, though, so that nobody else is asked for what is done once.
+        """
+        if job.run_of(shard).is_once:
+            cause = f"worker {shard.worker_id} may have run shard {shard.shard_id}, and it is not run again"
+            self._progression.failed(job, shard, cause)
+            return
         self._workers.hold(shard.worker_id, self._hold_seconds)
         self._progression.refused(job, shard, f"worker {shard.worker_id} did not get shard {shard.shard_id}")
 

@@ -37,6 +37,12 @@ class ManagerHealth:
             active_jobs=len(self._state),
         )
 
+    def vitals(self) -> ManagerHeartbeat:
+        """What the group is told: the state without what it knows anyway."""
+        vitals = self.heartbeat()
+        vitals.node.CopyFrom(self._node.vitals())
+        return vitals
+
     def answer(self, request: PingRequest) -> ManagerPingResponse:
         """The answer to Ping."""
         leader = self._leadership.leader

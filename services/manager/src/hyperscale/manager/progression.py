@@ -30,6 +30,7 @@ from hyperscale.v1.job_pb2 import (
     WORKFLOW_STATUS_PENDING,
     WORKFLOW_STATUS_RUNNING,
 )
+from hyperscale.v1.workflow_pb2 import WORKFLOW_ROLE_TEARDOWN
 from hyperscale.workload.timestamps import seconds_of
 
 START_LEAD_SECONDS = 0.1
@@ -230,6 +231,9 @@ class JobProgression:
         if job.lifecycle.status == JOB_STATUS_CANCELLING or job.failing:
             return
         job.failing = True
+        if run.workflow.role == WORKFLOW_ROLE_TEARDOWN:
+            # What else is to be cleaned up has nothing to do with it.
+            return
         self.stop_shards(job, f"workflow {run.key.workflow_name} failed", self._patience.settle_seconds)
 
     def _cancel_workflows(self, job: DatacenterJob, reason: str) -> None:

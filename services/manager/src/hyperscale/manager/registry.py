@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from hyperscale.manager.models.allocation import WorkerCapacity
-from hyperscale.manager.models.worker import ConnectedWorker
+from hyperscale.manager.models.worker import ConnectedWorker, LostWorker
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.runtime.identity import NodeIdentity
+from hyperscale.swim.events import Event, MemberConfirmed, MemberDied, MemberRecovered
 from hyperscale.v1.manager_service_pb2 import WorkerStatus
 from hyperscale.v1.node_pb2 import NODE_ROLE_WORKER
 from hyperscale.v1.progress_pb2 import WorkerHeartbeat
@@ -20,7 +21,8 @@ MAX_WORKERS = 10_000
 class WorkerRegistry:
     """Workers of this datacenter.
 
-    A worker is here while it has a stream open. One whose stream has been closed for longer than the grace is lost.
+    A worker is here while it has a stream open. One whose stream has been closed for longer than the grace is lost, and one
+    that the group declares dead is at once, unless its stream speaks.
 
     Parameters
     ----------
@@ -67,6 +69,7 @@ class WorkerRegistry:
             raise HyperscaleError(ErrorReason.NOT_REGISTERED, metadata={"caller": worker_id or "the worker"})
         self._last_connection += 1
         worker.connection = self._last_connection
+        worker.heard_at_seconds = self._clock.monotonic()
         worker.away_since_seconds = None
         self._on_change()
         return self._last_connection
@@ -89,20 +92,31 @@ class WorkerRegistry:
             heartbeat.node.state,
         )
         worker.heartbeat = heartbeat
+        worker.heard_at_seconds = self._clock.monotonic()
         if has_changed:
             self._on_change()
 
-    def remove_lost(self) -> list[str]:
-        """Forget workers that have been away for longer than the grace; returns who they were."""
+    def member_changed(self, event: Event) -> None:
+        """Note what the group believes of a worker."""
+        match event:
+            case MemberDied(member, accuser_id):
+                self._believe_dead(member.identity.node_id, accuser_id or "somebody")
+            case MemberConfirmed(member) | MemberRecovered(member):
+                self._believe_dead(member.identity.node_id, None)
+
+    def remove_lost(self) -> list[LostWorker]:
+        """Forget workers that are gone; returns who they were."""
         now = self._clock.monotonic()
-        lost = [
-            worker_id
-            for worker_id, worker in self._workers.items()
-            if worker.away_since_seconds is not None and now - worker.away_since_seconds >= self._loss_grace_seconds
-        ]
-        for worker_id in lost:
-            del self._workers[worker_id]
+        losses = [worker.loss(now, self._loss_grace_seconds) for worker in self._workers.values()]
+        lost = [loss for loss in losses if loss is not None]
+        for loss in lost:
+            del self._workers[loss.worker_id]
         return lost
+
+    def is_current(self, worker_id: str, connection: int) -> bool:
+        """Whether a stream is still the one that its worker speaks on."""
+        worker = self._workers.get(worker_id)
+        return worker is not None and worker.connection == connection
 
     def note_missing(self, worker_id: str, shard_ids: Iterable[str]) -> list[str]:
         """Shards absent from a worker's last heartbeat; returns those that have been so for longer than the grace."""
@@ -163,6 +177,11 @@ class WorkerRegistry:
         worker = self._workers.get(worker_id)
         if worker is not None:
             worker.held_until_seconds = self._clock.monotonic() + seconds
+
+    def _believe_dead(self, worker_id: str, accuser_id: str | None) -> None:
+        worker = self._workers.get(worker_id)
+        if worker is not None:
+            worker.declared_dead_by = accuser_id
 
     def statuses(self) -> list[WorkerStatus]:
         """The workers that are here, as others may see them."""

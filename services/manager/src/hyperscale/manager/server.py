@@ -36,6 +36,8 @@ from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.identity import NodeIdentity
 from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.runtime.links import LinkTimings, StreamLink
+from hyperscale.runtime.membership.node import NodeMembership
+from hyperscale.runtime.membership.settings import GroupSettings, datacenter_group
 from hyperscale.runtime.outbox import Outbox
 from hyperscale.runtime.process import NodeContext
 from hyperscale.runtime.rhythm import Rhythm
@@ -126,6 +128,9 @@ class ManagerNode:
         )
         for observer in (self._stopper, self._scheduler, self._reporter, completion):
             core.events.subscribe(observer)
+        group = GroupSettings.of(config, datacenter_group(config.datacenter), config.managers)
+        self._membership = NodeMembership(core.node, group, core.channels, supervisor, context.logger)
+        self._membership.observe(core.workers)
         self._links = [self._link(address, outbox) for address, outbox in self._outboxes.items()]
         self._server = NodeServer(Endpoint(config.host, config.port), context.logger, insecure=config.insecure)
         self._add_services()
@@ -133,8 +138,11 @@ class ManagerNode:
     async def start(self) -> None:
         """Listen, then begin to act; ready once it knows who leads, and a gate, where there is one, has welcomed it."""
         core, supervisor = self._core, self._context.supervisor
-        core.node.listens_at(await self._server.start())
+        config = self._context.config
+        endpoint = await self._membership.listen(self._server, Endpoint(config.host, config.port))
+        core.node.listens_at(Endpoint(config.advertise_host or endpoint.host, endpoint.port))
         core.node.activate()
+        await self._membership.start(core.health.vitals)
         duties = LeaderDuties(
             identity=core.node.identity,
             state=core.state,
@@ -180,6 +188,7 @@ class ManagerNode:
         await departure.leave(context.drain_seconds_left / 2)
         for link in self._links:
             await link.stop()
+        await self._membership.stop()
         await self._server.drain(context.drain_seconds_left / 2)
         await core.channels.close()
 

@@ -93,18 +93,27 @@ class ProgressIngest:
             self._progression.progressed(report.job, report.shard)
 
     def _completed(self, report: _Report) -> None:
+        if self._has_provided(report):
+            self._progression.completed(report.job, report.shard)
+
+    def _has_provided(self, report: _Report) -> bool:
+        """Take over what the shard has provided, which may be of use also when it did not get to its end."""
         try:
             report.job.provide(report.shard.workflow.name, report.progress.provided)
         except ContextTooLargeError as error:
             self._progression.failed(report.job, report.shard, f"shard {report.shard.shard_id}: {error}")
-            return
-        self._progression.completed(report.job, report.shard)
+            return False
+        return True
 
     def _failed(self, report: _Report) -> None:
+        if not self._has_provided(report):
+            return
         causes = "; ".join(report.progress.errors) or "no cause given"
         self._progression.failed(report.job, report.shard, f"worker {report.shard.worker_id}: {causes}")
 
     def _cancelled(self, report: _Report) -> None:
+        if not self._has_provided(report):
+            return
         for cause in report.progress.errors:
             report.job.note_error(f"worker {report.shard.worker_id}: {cause}")
         self._progression.cancelled(report.job, report.shard)

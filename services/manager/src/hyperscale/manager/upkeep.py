@@ -7,6 +7,7 @@ import asyncio
 from structlog.typing import FilteringBoundLogger
 
 from hyperscale.manager.models.job import DatacenterJob, ShardPhase
+from hyperscale.manager.models.worker import LostWorker
 from hyperscale.manager.progression import JobProgression
 from hyperscale.manager.registry import WorkerRegistry
 from hyperscale.manager.reporting import GateReports
@@ -47,9 +48,9 @@ class Upkeep:
 
     def tick(self) -> None:
         """Do whatever is due."""
-        for worker_id in self._workers.remove_lost():
-            self._logger.warning("worker lost", worker_id=worker_id)
-            self._fail_shards_of(worker_id)
+        for loss in self._workers.remove_lost():
+            self._logger.warning("worker lost", worker_id=loss.worker_id, cause=loss.cause)
+            self._fail_shards_of(loss)
         for job in self._state.jobs():
             self._progression.give_up_overdue(job)
             self._progression.give_up_waiting(job)
@@ -64,10 +65,11 @@ class Upkeep:
         for window in windows:
             self._reports.send_window(job.dispatch.gate_id, window)
 
-    def _fail_shards_of(self, worker_id: str) -> None:
+    def _fail_shards_of(self, loss: LostWorker) -> None:
+        worker_id = loss.worker_id
         for job, shard in self._state.shards_of(worker_id):
             if shard.phase in _NOT_HEARD_OF:
                 self._progression.refused(job, shard, f"worker {worker_id} was lost")
             elif shard.is_with_worker:
-                cause = f"worker {worker_id} was lost while it ran shard {shard.shard_id}"
+                cause = f"worker {worker_id} was lost while it ran shard {shard.shard_id} ({loss.cause})"
                 self._progression.failed(job, shard, cause)

@@ -65,6 +65,7 @@ def final_result(job: DatacenterJob, datacenter: str) -> JobFinalResult:
         started_at=timestamp_or_none(job.first_load_at_seconds),
         elapsed=duration_or_none(_elapsed_seconds(job)),
         fence_token=job.dispatch.fence_token,
+        provided=job.setup_context(),
     )
 
 

@@ -32,7 +32,7 @@ class WorkerStreams:
         """Sequences of the frames that have been taken over, until the stream ends.
 
         Raises INVALID_ARGUMENT when the first frame is no heartbeat, and NOT_REGISTERED when its sender has not
-        registered here.
+        registered here, was taken for lost, or speaks on a newer stream.
         """
         first = await anext(reports, None)
         if first is None:
@@ -45,6 +45,8 @@ class WorkerStreams:
         try:
             yield self._take_one(worker_id, first)
             async for report in reports:
+                if not self._workers.is_current(worker_id, connection):
+                    raise HyperscaleError(ErrorReason.NOT_REGISTERED, metadata={"caller": worker_id})
                 yield self._take_one(worker_id, report)
         finally:
             self._workers.disconnect(worker_id, connection)

@@ -26,11 +26,8 @@ class WorkerConfig(NodeConfig):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", description="Datacenter that this worker makes load in."
     )
     managers: Annotated[tuple[str, ...], Field(min_length=1, max_length=_MAX_MANAGERS)] = Field(
-        description="Addresses (host:port) of all managers of the datacenter, comma-separated."
-    )
-    advertise_host: str = Field(
-        default="",
-        description="Name or address by which managers reach this worker. Default: the address it listens on.",
+        description="Addresses (host:port) of managers of the datacenter, comma-separated; through one that is there the "
+        "worker finds the others."
     )
     cores: int = Field(
         default_factory=_usable_cores,

@@ -22,3 +22,9 @@ class Pulse:
             available_cores=self._state.available_cores,
             active_shard_ids=self._state.active_shards,
         )
+
+    def vitals(self) -> WorkerHeartbeat:
+        """What the group is told: the state without what it knows anyway."""
+        return WorkerHeartbeat(
+            node=self._node.vitals(), total_cores=self._state.total_cores, available_cores=self._state.available_cores
+        )

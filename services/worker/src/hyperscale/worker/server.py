@@ -9,6 +9,8 @@ from hyperscale.runtime.clock import SystemClock
 from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.identity import NodeIdentity
 from hyperscale.runtime.lifecycle import NodeLifecycle
+from hyperscale.runtime.membership.node import NodeMembership
+from hyperscale.runtime.membership.settings import GroupSettings, datacenter_group
 from hyperscale.runtime.process import NodeContext
 from hyperscale.runtime.rhythm import Rhythm
 from hyperscale.runtime.server import NodeServer
@@ -65,6 +67,10 @@ class _Node:
         self._managers = ManagerLinks(config.managers, pulse, surroundings, beats)
         settings = ShardSettings(_execution_settings(config), stop_limits)
         runs = ShardRuns(state, engines, settings, supervisor=supervisor, clock=clock, logger=logger)
+        group = GroupSettings.of(config, datacenter_group(config.datacenter), config.managers)
+        self._membership = NodeMembership(self._node, group, self._channels, supervisor, logger)
+        self._membership.observe(self._managers)
+        self._pulse = pulse
         self._orphans = OrphanWatch(runs, clock, config.orphan_grace_seconds)
         self._lifecycle = WorkerLifecycle(
             self._node, state, engines, self._managers, runs, logger=logger, stop_limits=stop_limits
@@ -77,8 +83,9 @@ class _Node:
     async def run(self) -> None:
         """Serve until asked to drain, then drain."""
         context = self._context
-        endpoint = await self._server.start()
+        endpoint = await self._membership.listen(self._server, Endpoint(context.config.host, context.config.port))
         self._node.listens_at(Endpoint(context.config.advertise_host or endpoint.host, endpoint.port))
+        await self._membership.start(self._pulse.vitals)
         self._lifecycle.start()
         supervisor = context.supervisor
         _ = supervisor.start(self._managers.beat_forever, name="heartbeats", restart=RestartPolicy.ON_FAILURE)
@@ -89,6 +96,7 @@ class _Node:
         await asyncio.wait({serving})
         await self._server.set_serving(False)
         await self._lifecycle.drain(context.drain_seconds_left)
+        await self._membership.stop()
         await self._server.drain(context.drain_seconds_left)
         await self._channels.close()
 

@@ -14,6 +14,7 @@ from hyperscale.client.cluster.processes import stop_processes
 from hyperscale.client.models.cluster import ClusterLayout, ClusterState, Lifetime, LocalRole, NodeProcess, ReadyNode
 
 _HOST: Final = "127.0.0.1"
+_MEMBERSHIP: Final = ("--membership-profile", "local")
 _DRAIN_TIMEOUT_SECONDS: Final = "5"
 
 
@@ -65,7 +66,7 @@ class LocalCluster:
         NodeStartError
             A node did not become ready (within an ExceptionGroup); what was started still runs, `stop` ends it.
         """
-        gates = await self._wave(list(self._gate_plans()))
+        gates = await self._start_gates()
         gate_addresses = _addresses(gates)
         managers = await self._wave(list(self._manager_plans(gate_addresses)))
         await self._wave(list(self._worker_plans(managers)))
@@ -103,10 +104,13 @@ class LocalCluster:
         self._changed(self.state)
         return launched
 
-    def _gate_plans(self) -> Iterator[LaunchPlan]:
-        store = ("--store-url", self._store_url("gates"))
-        for number in range(1, self._layout.gates + 1):
-            yield self._node(LocalRole.GATE, f"gate-{number}", store)
+    async def _start_gates(self) -> tuple[ReadyNode, ...]:
+        """The first one by itself: it tells the others of each other."""
+        first, *others = self._layout.gates * [("--store-url", self._store_url("gates"))]
+        gates = await self._wave([self._node(LocalRole.GATE, "gate-1", first)])
+        seeds = ("--gates", _addresses(gates))
+        plans = [self._node(LocalRole.GATE, f"gate-{n}", (*store, *seeds)) for n, store in enumerate(others, 2)]
+        return gates + await self._wave(plans) if plans else gates
 
     def _manager_plans(self, gate_addresses: str) -> Iterator[LaunchPlan]:
         for datacenter in self._layout.datacenters:
@@ -124,7 +128,16 @@ class LocalCluster:
                 yield self._node(LocalRole.WORKER, f"{datacenter}-worker-{number}", arguments)
 
     def _node(self, role: LocalRole, node_id: str, arguments: tuple[str, ...]) -> LaunchPlan:
-        own = ("--node-id", node_id, "--host", _HOST, "--drain-timeout-seconds", _DRAIN_TIMEOUT_SECONDS, *arguments)
+        own = (
+            "--node-id",
+            node_id,
+            "--host",
+            _HOST,
+            "--drain-timeout-seconds",
+            _DRAIN_TIMEOUT_SECONDS,
+            *_MEMBERSHIP,
+            *arguments,
+        )
         return self._plan(role, node_id, f"hyperscale.{role}", own)
 
     def _plan(self, role: LocalRole, node_id: str, module: str, arguments: tuple[str, ...]) -> LaunchPlan:

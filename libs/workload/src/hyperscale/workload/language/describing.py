@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from hyperscale.workload.language.errors import WorkflowDefinitionError
 from hyperscale.workload.language.feeds import feeds_of
 from hyperscale.workload.language.metrics import Metric
 from hyperscale.workload.language.profiles import ConstantVus, Profile, load_document
-from hyperscale.workload.language.steps import ordered_steps
-from hyperscale.workload.language.workflow import Job, ThresholdForm, Workflow, dependencies_of
+from hyperscale.workload.language.steps import is_step, ordered_steps
+from hyperscale.workload.language.workflow import Job, OnceScope, ThresholdForm, Workflow, dependencies_of
+
+_ONCE: Final = ("setup", "teardown")
 
 
 def workflow_classes(module: ModuleType) -> list[type[Workflow]]:
@@ -66,6 +69,7 @@ def _workflow(workflow_class: type[Workflow]) -> dict[str, Any]:
         document["feeds"] = feeds
     if dependencies_of(workflow_class):
         document["depends_on"] = list(dependencies_of(workflow_class))
+    document |= _once(workflow_class)
     if workflow_class.graceful_stop:
         document["graceful_stop"] = workflow_class.graceful_stop
     if workflow_class.descriptor_set:
@@ -73,6 +77,22 @@ def _workflow(workflow_class: type[Workflow]) -> dict[str, Any]:
     if workflow_class.think_time:
         document["think_time"] = {"constant": workflow_class.think_time}
     return document
+
+
+def _once(workflow_class: type[Workflow]) -> dict[str, Any]:
+    """Setup and teardown."""
+    names = [name for name in _ONCE if getattr(workflow_class, name) is not getattr(Workflow, name)]
+    document: dict[str, Any] = {name: [{"name": name}] for name in names}
+    for name in names:
+        function = getattr(workflow_class, name)
+        if not inspect.iscoroutinefunction(function):
+            raise WorkflowDefinitionError(f"{name} of {workflow_class.__name__} must be written as `async def`")
+        if is_step(function):
+            raise WorkflowDefinitionError(f"{name} of {workflow_class.__name__} is done once, and cannot be a step too")
+        timeout = getattr(workflow_class, f"{name}_timeout")
+        document |= {f"{name}_timeout": timeout} if timeout else {}
+    scope = OnceScope(workflow_class.once_per)
+    return document | ({"once_per": scope.value} if names and scope is not OnceScope.JOB else {})
 
 
 def _profile(workflow_class: type[Workflow]) -> Profile:

@@ -51,6 +51,11 @@ def step(*after: str, name: str = "", timeout_seconds: float | None = None) -> C
     return mark
 
 
+def is_step(function: object) -> bool:
+    """Whether a function is marked as a step."""
+    return isinstance(getattr(function, _ATTRIBUTE, None), StepDefinition)
+
+
 @dataclass(frozen=True, slots=True)
 class BoundStep:
     """A step of a class."""

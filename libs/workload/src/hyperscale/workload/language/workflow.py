@@ -6,6 +6,7 @@ import difflib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 from hyperscale.workload.language.client_kinds import ClientKind
@@ -21,6 +22,16 @@ _LIKE_A_SETTING: Final = 0.75
 """How alike a name must be to count as misspelt: `duraton` is (0.93), `location` is not (0.63)."""
 
 WorkflowT = TypeVar("WorkflowT", bound="Workflow")
+_REQUIRED: Final = object()
+
+
+class OnceScope(Enum):
+    """Where `Workflow.setup` and `Workflow.teardown` are run."""
+
+    JOB = "job"
+    """In one of the datacenters; what setup provides reaches all of them."""
+    DATACENTER = "datacenter"
+    """In every datacenter; what setup provides stays there."""
 
 
 class Surroundings(Protocol):
@@ -83,6 +94,12 @@ class Workflow:
     """Longest time for one run of a step."""
     descriptor_set: ClassVar[str] = ""
     """File that describes the methods of `grpc` calls, beside the workflow's own: a FileDescriptorSet with all imports."""
+    once_per: ClassVar[OnceScope] = OnceScope.JOB
+    """Where `setup` and `teardown` are run."""
+    setup_timeout: ClassVar[str] = ""
+    """Longest time for `setup`; default 60s."""
+    teardown_timeout: ClassVar[str] = ""
+    """Longest time for `teardown`; default 60s."""
 
     _surroundings: Surroundings
 
@@ -95,6 +112,17 @@ class Workflow:
                 raise WorkflowDefinitionError(
                     f"{cls.__name__}.{name} means nothing; did you mean {meant!r}? (If it is your own, name it otherwise.)"
                 )
+
+    async def setup(self) -> None:
+        """Run once, before any load of the job, in an instance of its own; what it provides, every user can `use`.
+
+        An exception in it is the end of the job.
+        """
+
+    async def teardown(self) -> None:
+        """Run once, after all load of the job has ended, whatever became of it, when `setup` had begun; in an instance of
+        its own, which can `use` what setup has provided.
+        """
 
     def enter(self, surroundings: Surroundings) -> None:
         """Called by the engine, once, before anything else."""
@@ -166,18 +194,20 @@ class Workflow:
             raise ContextError(f"{name!r} cannot be provided, it is not JSON: {error}") from error
         self._surroundings.provide(name, text)
 
-    def use(self, name: str) -> Any:
-        """A value that a workflow this one depends on has provided.
+    def use(self, name: str, default: Any = _REQUIRED) -> Any:
+        """A value that `setup`, or a workflow this one depends on, has provided; of both, that of `setup`.
 
         Raises
         ------
         ContextError
-            Nobody has provided it.
+            Nobody has provided it, and there is no default.
         """
         text = self._surroundings.use(name)
-        if text is None:
-            raise ContextError(f"no workflow that this one depends on has provided {name!r}")
-        return json.loads(text)
+        if text is not None:
+            return json.loads(text)
+        if default is _REQUIRED:
+            raise ContextError(f"neither setup nor a workflow that this one depends on has provided {name!r}")
+        return default
 
 
 def _misspelt(name: str, value: object) -> str:

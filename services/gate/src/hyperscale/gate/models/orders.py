@@ -14,6 +14,8 @@ class StopCause(Enum):
     CANCELLED = "cancelled"
     TIMEOUT = "timeout"
     DATACENTER_FAILED = "datacenter failed"
+    GATE_LOST = "gate lost"
+    """The gate that had begun it."""
     THRESHOLD = "threshold"
     """One with `abort_on_fail` did not hold on what had been measured."""
 

@@ -12,9 +12,9 @@ from hyperscale.manager.stats import JobStatistics
 from hyperscale.manager.workflow_lifecycle import WorkflowLifecycle
 from hyperscale.runtime.transitions import Lifecycle
 from hyperscale.v1.dispatch_pb2 import JobDispatch
-from hyperscale.v1.job_pb2 import ContextValue, JobStatus
-from hyperscale.v1.workflow_pb2 import Workflow
-from hyperscale.workload.context import MAX_CONTEXT_BYTES, ContextTooLargeError, ProvidedValues
+from hyperscale.v1.job_pb2 import ContextValue, JobStatus, WorkflowContext
+from hyperscale.v1.workflow_pb2 import WORKFLOW_ROLE_SETUP, WORKFLOW_ROLE_TEARDOWN, Workflow
+from hyperscale.workload.context import MAX_CONTEXT_BYTES, ContextTooLargeError, ProvidedValues, size_of
 from hyperscale.workload.graph import WorkflowGraph
 from hyperscale.workload.spans import LoadSpans
 
@@ -121,6 +121,11 @@ class WorkflowRun:
         return [shard for shard in self.shards if not shard.has_ended]
 
     @property
+    def is_once(self) -> bool:
+        """Whether it is a setup or teardown, which no second worker may be given."""
+        return self.workflow.role in {WORKFLOW_ROLE_SETUP, WORKFLOW_ROLE_TEARDOWN}
+
+    @property
     def cores(self) -> int:
         """Cores that work on it now."""
         return sum(shard.cores for shard in self.shards if shard.is_with_worker)
@@ -165,16 +170,27 @@ class DatacenterJob:
     def provide(self, workflow_name: str, values: Iterable[ContextValue]) -> None:
         """Keep what a shard of a workflow has provided. Raises ContextTooLargeError when it is too much for the job."""
         self.workflows[workflow_name].provided.merge(values)
-        if sum(run.provided.size_bytes for run in self.workflows.values()) > MAX_CONTEXT_BYTES:
+        provided_bytes = sum(run.provided.size_bytes for run in self.workflows.values())
+        if provided_bytes + sum(size_of(entry.values) for entry in self.dispatch.context) > MAX_CONTEXT_BYTES:
             raise ContextTooLargeError(f"workflows of the job have provided more than {MAX_CONTEXT_BYTES:,} bytes")
 
     def context_for(self, workflow_name: str) -> list[ContextValue]:
-        """What the workflows that this one depends on, also indirectly, have provided."""
+        """What its setup, and the workflows that this one depends on, also indirectly, have provided; its setup wins."""
+        given = {entry.workflow_name: entry.values for entry in self.dispatch.context}
         merged = ProvidedValues()
         for name, run in self.workflows.items():
             if workflow_name in self.graph.dependents_of(name):
-                merged.merge(run.provided.values())
-        return merged.values()
+                merged.merge([*given.get(name, ()), *run.provided.values()])
+        own = given.get(workflow_name, ())
+        return list({value.name: value for value in (*merged.values(), *own)}.values())
+
+    def setup_context(self) -> list[WorkflowContext]:
+        """What the setups among the workflows have provided so far, for the gate."""
+        return [
+            WorkflowContext(workflow_name=name, values=run.provided.values())
+            for name, run in self.workflows.items()
+            if run.workflow.role == WORKFLOW_ROLE_SETUP
+        ]
 
     @property
     def job_id(self) -> str:

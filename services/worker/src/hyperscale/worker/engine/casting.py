@@ -13,6 +13,7 @@ from hyperscale.worker.engine.coded import CodedCasting
 from hyperscale.worker.engine.coroutine_user import CoroutineUser, DeclaredScript
 from hyperscale.worker.engine.dialogue import Dialogues
 from hyperscale.worker.engine.errors import PlanError
+from hyperscale.worker.engine.once import OnceCasting, is_once
 from hyperscale.worker.engine.plan import runs_on_callbacks
 from hyperscale.worker.engine.population import User, UserMaker
 from hyperscale.worker.engine.step_templates import StepTemplate
@@ -45,7 +46,8 @@ class CallbackCasting:
         return make
 
     def conclude(self, progress: engine_pb2.EngineProgress) -> None:
-        """Nothing to add."""
+        """Hand over what a setup has extracted."""
+        progress.provided.extend(self._dialogues.provided())
 
 
 class DeclaredCasting:
@@ -75,11 +77,17 @@ class DeclaredCasting:
         return make
 
     def conclude(self, progress: engine_pb2.EngineProgress) -> None:
-        """Nothing to add."""
+        """Hand over what a setup has extracted."""
+        progress.provided.extend(self._dialogues.provided())
 
 
 def casting_of(start: engine_pb2.EngineStart) -> Casting:
     """How the workflow is cast. Raises PlanError."""
+    casting = _casting_of(start)
+    return OnceCasting(start.workflow, casting) if is_once(start.workflow) else casting
+
+
+def _casting_of(start: engine_pb2.EngineStart) -> Casting:
     if start.workflow.class_name:
         return CodedCasting(start)
     return CallbackCasting(start) if runs_on_callbacks(start.workflow) else DeclaredCasting(start)

@@ -19,6 +19,7 @@ from hyperscale.worker.engine.connection import HttpConnection
 from hyperscale.worker.engine.coroutine_user import CoroutineUser
 from hyperscale.worker.engine.errors import PlanError
 from hyperscale.worker.engine.feeds import RunFeeds
+from hyperscale.worker.engine.once import is_once
 from hyperscale.worker.engine.population import User, UserMaker
 from hyperscale.worker.engine.recorder import Recorder
 from hyperscale.worker.engine.templates import FeedRow
@@ -31,7 +32,7 @@ from hyperscale.workload.language.describing import metrics_of_class
 from hyperscale.workload.language.errors import ContextError, RequestError, VariableError, WorkflowDefinitionError
 from hyperscale.workload.language.loading import LoadedBundle, UserCodeError
 from hyperscale.workload.language.metrics import CustomKind, Metric
-from hyperscale.workload.language.steps import BoundStep, ordered_steps
+from hyperscale.workload.language.steps import BoundStep, StepDefinition, ordered_steps
 from hyperscale.workload.language.workflow import Workflow
 from hyperscale.workload.statistics import WorkflowStatistics
 from hyperscale.workload.template_validation import missing_variable
@@ -102,6 +103,8 @@ class GivenData:
 
     variables: JobVariables
     feeds: RunFeeds
+    is_once: bool
+    """Whether it is a setup or teardown, which a request that nobody caught has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +206,7 @@ class CodedScript:
                         f"step {name!r} returned {type(returned).__name__}; a step returns None or a Metric"
                     )
             except RequestError as error:
-                # Counted when it failed.
-                return error.error_class == "timeout"
+                return self._is_only_late(name, error, run)
             except asyncio.CancelledError as error:
                 self._forgive_lateness()
                 self._report(name, _late(error, name, timeout_seconds), run)
@@ -217,6 +219,12 @@ class CodedScript:
             finally:
                 self._deadline = math.inf
         return True
+
+    def _is_only_late(self, step_name: str, error: RequestError, run: StepCoroutine) -> bool:
+        """Whether a request that nobody caught took its time; it was counted when it failed."""
+        if self._surroundings.given.is_once:
+            self._report(step_name, error, run)
+        return error.error_class == "timeout"
 
     def _forgive_lateness(self) -> None:
         """Go on after an interruption that was for the step alone; raise it again when it was for the user."""
@@ -251,7 +259,7 @@ class CodedCasting:
         """Load the class. Raises PlanError when that fails."""
         self._start = start
         self._context = SharedContext(start.context)
-        self._given = GivenData(JobVariables(start.variables), _feeds_of(start.workflow))
+        self._given = GivenData(JobVariables(start.variables), _feeds_of(start.workflow), is_once(start.workflow))
         name = start.workflow.class_name
         try:
             self._bundle = LoadedBundle(start.bundle)
@@ -259,7 +267,7 @@ class CodedCasting:
             raise PlanError(f"code of workflow {start.workflow.name!r}: {error}") from error
         try:
             self._class = self._load_class(name)
-            self._steps = ordered_steps(self._class)
+            self._steps = _steps_of(self._class, start.workflow)
             self._metrics = metrics_of_class(self._class)
             self._check_steps()
         except (PlanError, WorkflowDefinitionError) as error:
@@ -311,6 +319,13 @@ class CodedCasting:
             values = metric.take()
             if values:
                 _add(window, metric, values, now_seconds)
+
+
+def _steps_of(workflow_class: type[Workflow], workflow: workflow_pb2.Workflow) -> list[BoundStep]:
+    """What one iteration runs; a setup or teardown is limited in time as a whole."""
+    if not is_once(workflow):
+        return ordered_steps(workflow_class)
+    return [BoundStep(StepDefinition(step.name, (), math.inf), step.name) for step in workflow.steps]
 
 
 def _feeds_of(workflow: workflow_pb2.Workflow) -> RunFeeds:

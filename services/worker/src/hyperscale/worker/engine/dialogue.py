@@ -6,10 +6,12 @@ with any of this.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
+from time import time
 from typing import Final
 
-from hyperscale.v1 import engine_pb2, workflow_pb2
+from hyperscale.v1 import engine_pb2, job_pb2, workflow_pb2
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.worker.engine.errors import PlanError
 from hyperscale.worker.engine.feeds import RunFeeds
@@ -20,11 +22,14 @@ from hyperscale.worker.engine.recorder import Recorder
 from hyperscale.worker.engine.step_templates import StepTemplate
 from hyperscale.worker.engine.templates import FeedRow, TemplateScope
 from hyperscale.workload.feeds import FeedError
+from hyperscale.workload.json_values import json_text
+from hyperscale.workload.once import extracted_by
 from hyperscale.workload.patterns import PatternError
 from hyperscale.workload.shares import LoadPart
 from hyperscale.workload.templates import VARIABLES
 
 _MOST_NUMBERS: Final = 2**62
+_SETUP: Final = workflow_pb2.WORKFLOW_ROLE_SETUP
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,10 @@ class Dialogues:
         except (PatternError, FeedError) as error:
             raise PlanError(f"workflow {workflow.name!r}: {error}") from error
         self._variables: FeedRow = dict(start.variables)
+        self.given = {value.name: json_text(json.loads(value.json)) for value in start.context}
+        """What each iteration begins with: values that the setup has extracted, among others."""
+        self._extracted = extracted_by(workflow.steps)
+        self._setup_scopes: list[TemplateScope] | None = [] if workflow.role == _SETUP else None
         self._counter = part.items(_MOST_NUMBERS)
         self._user_numbers = part.items(_MOST_NUMBERS)
 
@@ -66,7 +75,18 @@ class Dialogues:
         """The dialogue of one more user."""
         rows: dict[str, FeedRow] = {VARIABLES: self._variables}
         scope = TemplateScope(vu=next(self._user_numbers, 0), next_counter=self._next_counter, rows=rows)
+        if self._setup_scopes is not None:
+            self._setup_scopes.append(scope)
         return Dialogue(self, scope, recorder)
+
+    def provided(self) -> list[job_pb2.ContextValue]:
+        """What a setup has extracted; nothing of other workflows."""
+        return [
+            job_pb2.ContextValue(name=name, json=json.dumps(value), at_seconds=time())
+            for scope in self._setup_scopes or ()
+            for name, value in scope.variables.items()
+            if name in self._extracted
+        ]
 
     def _next_counter(self) -> int:
         return next(self._counter)
@@ -89,6 +109,7 @@ class Dialogue:
         scope = self._scope
         scope.iteration += 1
         scope.variables.clear()
+        scope.variables.update(self._run.given)
         return self._run.feeds.deal(scope.rows)
 
     def request(self, step: EncodedStep) -> EncodedStep:

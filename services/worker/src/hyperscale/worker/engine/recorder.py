@@ -238,11 +238,11 @@ class Recorder:
         """Count an iteration that was due while all users were busy."""
         self._window(int(self._clock.now() // 1)).generator.dropped_iterations += 1
 
-    def second_watched(self, *, is_saturated: bool) -> None:
-        """Count a second of the engine."""
+    def watched(self, seconds: int, *, is_saturated: bool) -> None:
+        """Count seconds of the engine."""
         generator = self._window(int(self._clock.now() // 1)).generator
-        generator.seconds += 1
-        generator.saturated_seconds += is_saturated
+        generator.seconds += seconds
+        generator.saturated_seconds += seconds if is_saturated else 0
 
     def end_warm_up(self) -> None:
         """Forget all that was measured, except how many requests there were."""

@@ -9,7 +9,7 @@ from typing import Final
 from hyperscale.worker.engine.recorder import Recorder
 
 _TICK_SECONDS: Final = 0.05
-_TICKS_PER_JUDGEMENT: Final = 20
+_JUDGEMENT_SECONDS: Final = 1.0
 SATURATED_FROM_CPU_SHARE: Final = 0.95
 SATURATED_FROM_LAG_SECONDS: Final = 0.1
 
@@ -21,12 +21,15 @@ class Vitals:
         self._recorder = recorder
 
     async def watch(self) -> None:
-        """Watch until cancelled; a judgement covers a second."""
+        """Watch until cancelled; a judgement covers a second, or as many as the engine stood still."""
         while True:
-            wall, cpu = perf_counter(), process_time()
-            longest_lag = max([await self._tick() for _ in range(_TICKS_PER_JUDGEMENT)])
-            cpu_share = (process_time() - cpu) / (perf_counter() - wall)
-            self._recorder.second_watched(is_saturated=is_saturated(cpu_share, longest_lag))
+            began, cpu = perf_counter(), process_time()
+            longest_lag = 0.0
+            while perf_counter() < began + _JUDGEMENT_SECONDS:
+                longest_lag = max(longest_lag, await self._tick())
+            seconds = perf_counter() - began
+            cpu_share = (process_time() - cpu) / seconds
+            self._recorder.watched(round(seconds), is_saturated=is_saturated(cpu_share, longest_lag))
 
     async def _tick(self) -> float:
         due = perf_counter() + _TICK_SECONDS
