@@ -199,10 +199,12 @@ async def test_with_another_key_or_none_a_node_stays_out_and_both_sides_see_why(
         second = await made.start("n1", first.address, key=KEY)
         wrong = await made.start("n2", first.address, key=b"x" * 32)
         plain = await made.start("n3", first.address)
+        green = await made.start("n4", first.address, key=KEY, cluster="green")
         await until(lambda: first.sees("n1") and second.sees("n0"))
         await until(lambda: first.refused(RefusalReason.UNDECRYPTABLE))
         await until(lambda: wrong.refused(RefusalReason.UNDECRYPTABLE))
         await until(lambda: plain.refused(RefusalReason.MALFORMED))
+        await until(lambda: first.refused(RefusalReason.WRONG_GROUP) and green.refused(RefusalReason.WRONG_GROUP))
         assert {member.identity.node_id for member in first.shell.swim.members()} == {"n0", "n1"}
 
 

@@ -35,6 +35,7 @@ from hyperscale.swim.wire import encode_ack, encode_gossip, read_coordinate
 from hyperscale.v1.swim_pb2 import SwimEnvelope
 
 _GOSSIP: Final = encode_gossip()
+_UNOPENED: Final = frozenset({RefusalReason.UNDECRYPTABLE, RefusalReason.WRONG_GROUP})
 
 
 class Swim:
@@ -93,11 +94,11 @@ class Swim:
         shared = self._shared
         shared.journal.traffic.datagrams_received += 1
         shared.journal.traffic.bytes_received += len(data)
-        envelope = self._reception.read(data, self._config.payload_max_bytes, source, now)
+        envelope = self._reception.read(data, self._config.payload_max_bytes)
         if isinstance(envelope, Unreadable):
             told = shared.journal.refuse(envelope.reason, source, now, envelope.detail)
             # An answer to what cannot be decrypted could not be read either, and its source may be forged.
-            if told and envelope.reason is not RefusalReason.UNDECRYPTABLE and (answer := envelope.answer()):
+            if told and envelope.reason not in _UNOPENED and (answer := envelope.answer()):
                 shared.outbox.send_bare(source, answer)
             return
         reader = self._readers.get(envelope.WhichOneof("body") or "")
@@ -113,7 +114,7 @@ class Swim:
 
     def receive_stream_request(self, data: bytes, source: NodeAddress, now: float) -> bytes:
         """Take in what arrived first on a stream; return the answer, empty when there is none."""
-        envelope = self._reception.read(data, self._config.stream_max_bytes, source, now)
+        envelope = self._reception.read(data, self._config.stream_max_bytes)
         prefix = self._shared.local.prefix
         if isinstance(envelope, Unreadable):
             self._shared.journal.refuse(envelope.reason, source, now, envelope.detail)
@@ -137,7 +138,7 @@ class Swim:
         stream = self._streams.close(stream_id)
         if stream is None or not data:
             return
-        envelope = self._reception.read(data, self._config.stream_max_bytes, stream.address, now)
+        envelope = self._reception.read(data, self._config.stream_max_bytes)
         if isinstance(envelope, Unreadable):
             self._shared.journal.refuse(envelope.reason, stream.address, now, envelope.detail)
             return

@@ -14,13 +14,12 @@ import struct
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from hyperscale.swim.models import NodeAddress
 from hyperscale.swim.replay import ReplayVerdict, ReplayWindow
+from hyperscale.swim.seal import SealRefusal
 
 KEYS_MAX = 8
 """Each is tried on what arrives; two are enough for a rotation."""
@@ -38,30 +37,6 @@ _SMALLEST = _HEADER.size + _NONCE_BYTES + _COUNTERS.size + _TAG_BYTES
 
 class KeyringError(ValueError):
     """A key or a step of its rotation that cannot be."""
-
-
-class SealRefusal(StrEnum):
-    """Why a datagram was not opened."""
-
-    TRUNCATED = "truncated"
-    WRONG_VERSION = "wrong_version"
-    WRONG_GROUP = "wrong_group"
-    """Of another cluster or environment."""
-    NO_KEY = "no_key"
-    """No key fits, or the datagram was changed on the way."""
-    MALFORMED = "malformed"
-    DUPLICATE = "duplicate"
-    TOO_OLD = "too_old"
-    ENDED_SESSION = "ended_session"
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedDatagram:
-    """What to tell of a datagram that was not opened."""
-
-    reason: SealRefusal
-    source: NodeAddress
-    at: float
 
 
 _BY_VERDICT = {
@@ -172,7 +147,6 @@ class DatagramSeal:
         self._sender = sender
         self._sequence = 0
         self.refusals: Counter[SealRefusal] = Counter()
-        self.latest_refusal: RefusedDatagram | None = None
 
     @property
     def overhead_bytes(self) -> int:
@@ -186,14 +160,12 @@ class DatagramSeal:
         nonce = self._random_bytes(_NONCE_BYTES)
         return self._header + nonce + self._keyring.encrypt(nonce, counters + self._sender + plain, self._label)
 
-    def open(self, sealed: bytes, source: NodeAddress, now: float) -> bytes | None:
-        """Decrypt a datagram; none, and counted by reason, when it must not be read."""
+    def open(self, sealed: bytes) -> bytes | SealRefusal:
+        """Decrypt a datagram, or say, and count, why it must not be read."""
         opened = self._opened(sealed)
-        if isinstance(opened, bytes):
-            return opened
-        self.refusals[opened] += 1
-        self.latest_refusal = RefusedDatagram(opened, source, now)
-        return None
+        if isinstance(opened, SealRefusal):
+            self.refusals[opened] += 1
+        return opened
 
     def _opened(self, sealed: bytes) -> bytes | SealRefusal:
         if len(sealed) < _SMALLEST:

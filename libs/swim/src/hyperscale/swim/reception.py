@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-from hyperscale.swim.models import Identity, NodeAddress
+from hyperscale.swim.models import Identity
 from hyperscale.swim.refusals import RefusalReason
-from hyperscale.swim.seal import Seal
+from hyperscale.swim.seal import Seal, SealRefusal
 from hyperscale.swim.wire import REFUSALS, decode, encode_envelope, encode_refusal, envelope_fault
 from hyperscale.v1.swim_pb2 import SwimEnvelope, SwimRefusalReason
 
@@ -23,6 +24,20 @@ class Unreadable:
         return encode_refusal(self.reason) if self.reason in REFUSALS else b""
 
 
+_NOT_ENCRYPTED: Final = Unreadable(RefusalReason.UNDECRYPTABLE, "not encrypted, or cut short")
+_REPLAYED: Final = Unreadable(RefusalReason.REPLAYED, "received before, or of an earlier life of its sender")
+_UNOPENED: Final = {
+    SealRefusal.TRUNCATED: _NOT_ENCRYPTED,
+    SealRefusal.WRONG_VERSION: _NOT_ENCRYPTED,
+    SealRefusal.WRONG_GROUP: Unreadable(RefusalReason.WRONG_GROUP, "encrypted for another cluster or environment"),
+    SealRefusal.NO_KEY: Unreadable(RefusalReason.UNDECRYPTABLE, "encrypted with a key that this node does not have"),
+    SealRefusal.MALFORMED: Unreadable(RefusalReason.MALFORMED, "no sender within"),
+    SealRefusal.DUPLICATE: _REPLAYED,
+    SealRefusal.TOO_OLD: _REPLAYED,
+    SealRefusal.ENDED_SESSION: _REPLAYED,
+}
+
+
 class Reception:
     """Reads what arrives at one node."""
 
@@ -31,13 +46,13 @@ class Reception:
         self._seal = seal
         self._own_envelope = encode_envelope(identity)
 
-    def read(self, data: bytes, most_bytes: int, source: NodeAddress, now: float) -> SwimEnvelope | Unreadable:
+    def read(self, data: bytes, most_bytes: int) -> SwimEnvelope | Unreadable:
         """Return the message of a node of this group, or why it is none."""
         if len(data) > most_bytes:
             return Unreadable(RefusalReason.OVERSIZED, f"{len(data)} bytes")
-        plain = data if self._seal is None else self._seal.open(data, source, now)
-        if plain is None:
-            return Unreadable(RefusalReason.UNDECRYPTABLE, "no key opens it, or it is a repetition")
+        plain = data if self._seal is None else self._seal.open(data)
+        if isinstance(plain, SealRefusal):
+            return _UNOPENED[plain]
         envelope = decode(plain)
         if envelope is None:
             return Unreadable(RefusalReason.MALFORMED, "no message of this protocol")

@@ -10,7 +10,11 @@ class RefusalReason(StrEnum):
 
     OVERSIZED = "oversized"
     UNDECRYPTABLE = "undecryptable"
-    """No key fits, the data was changed on the way, or it was received before."""
+    """Not encrypted, or with a key this node does not have, or changed on the way."""
+    WRONG_GROUP = "wrong_group"
+    """Encrypted for another cluster or environment: which one cannot be read."""
+    REPLAYED = "replayed"
+    """Received before, or sent by an earlier life of its sender."""
     MALFORMED = "malformed"
     """Not a message of this protocol, or cut short."""
     WRONG_PROTOCOL = "wrong_protocol"

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Protocol
 
-from hyperscale.swim.models import NodeAddress
+
+class SealRefusal(StrEnum):
+    """Why something was not opened."""
+
+    TRUNCATED = "truncated"
+    WRONG_VERSION = "wrong_version"
+    WRONG_GROUP = "wrong_group"
+    """Of another cluster or environment."""
+    NO_KEY = "no_key"
+    """No key fits, or the data was changed on the way."""
+    MALFORMED = "malformed"
+    DUPLICATE = "duplicate"
+    TOO_OLD = "too_old"
+    ENDED_SESSION = "ended_session"
 
 
 class Seal(Protocol):
@@ -19,6 +33,6 @@ class Seal(Protocol):
         """Encrypt."""
         ...
 
-    def open(self, sealed: bytes, source: NodeAddress, now: float) -> bytes | None:
-        """Decrypt; none when no key fits, the data was changed, or it was received before."""
+    def open(self, sealed: bytes) -> bytes | SealRefusal:
+        """Decrypt, or say why it must not be read."""
         ...
