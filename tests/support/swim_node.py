@@ -30,7 +30,7 @@ class Speaker:
         match event:
             case MemberSuspected(member):
                 self._suspected.add(member.identity.node_id)
-            case InputRefused(reason, source, detail):
+            case InputRefused(reason, source, detail, _):
                 self.say({"refused": reason.value, "source": str(source), "detail": detail})
 
     def state(self, swim: Swim) -> dict[str, Any]:

@@ -91,6 +91,8 @@ class InputRefused:
     reason: RefusalReason
     source: NodeAddress
     detail: str
+    count: int
+    """How often this reason has been counted so far, whoever the source was."""
 
 
 Event: TypeAlias = (

@@ -81,7 +81,7 @@ class Journal:
         self._told.move_to_end(key)
         if len(self._told) > _SOURCES_MAX:
             self._told.popitem(last=False)
-        self.emit(InputRefused(reason, source, detail))
+        self.emit(InputRefused(reason, source, detail, self._refused[reason]))
         return True
 
     def overflow(self, what: Overflow) -> None:

@@ -44,8 +44,10 @@ class Chronicle:
                 log.info("member suspected", accuser_id=accuser_id, **_facts(member))
             case AccusationRefuted(accuser_id, incarnation):
                 log.warning("this node was taken for gone", accuser_id=accuser_id, incarnation=incarnation)
-            case InputRefused(reason, source, detail):
-                log.warning("membership input refused", reason=reason.value, source=str(source), detail=detail)
+            case InputRefused(reason, source, detail, count):
+                log.warning(
+                    "membership input refused", reason=reason.value, source=str(source), detail=detail, count=count
+                )
             case MemberConfirmed(member) | MemberRecovered(member) | MemberLeft(member) | MemberMoved(member):
                 log.info(_MESSAGES[type(event)], **_facts(member))
             case _:

@@ -70,6 +70,7 @@ class NodeMembership:
         self._keyring = None if settings.keys_file is None else Keyring(*read_keys(settings.keys_file))
         self._streams = GrpcStreams(channels)
         self._supervisor = supervisor
+        self._logger = logger
         self._observers: list[MembershipObserver] = [Chronicle(logger)]
         self._coordinates = NetworkCoordinates(CoordinateConfig(), random.Random())
         self._datagrams: socket.socket | None = None
@@ -141,9 +142,12 @@ class NodeMembership:
         if self._keyring is None or self._settings.keys_file is None:
             return
         try:
-            self._keyring.replace(*read_keys(self._settings.keys_file))
+            keys = read_keys(self._settings.keys_file)
         except ConfigurationError as error:
             self._supervisor.report(error, "membership-keys")
+            return
+        self._keyring.replace(*keys)
+        self._logger.info("membership keys read", keys=len(keys))
 
     async def _publish(self, shell: SwimShell, vitals: Callable[[], Message]) -> None:
         """The same as before is not said again."""
