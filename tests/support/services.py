@@ -5,13 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 
 from hyperscale.v1.gate_service_pb2 import GetJobRequest
 from hyperscale.v1.gate_service_pb2_grpc import GateServiceStub
@@ -49,8 +50,7 @@ class Service:
 
     def nodes(self) -> dict[str, NodeStatus]:
         """The members of the node's group, by name, as it sees them."""
-        with grpc.insecure_channel(self.address) as channel:
-            answer = MembershipServiceStub(channel).ListNodes(NodeListRequest(), timeout=_CALL_SECONDS)
+        answer = self._call(MembershipServiceStub, "ListNodes", NodeListRequest())
         return {status.node.node_id: status for status in answer.nodes}
 
     def alive(self) -> set[str]:
@@ -59,29 +59,34 @@ class Service:
 
     def ping_manager(self) -> ManagerPingResponse:
         """How a manager is."""
-        with grpc.insecure_channel(self.address) as channel:
-            return ManagerServiceStub(channel).Ping(PingRequest(), timeout=_CALL_SECONDS)
+        answer: ManagerPingResponse = self._call(ManagerServiceStub, "Ping", PingRequest())
+        return answer
 
     def submit(self, job_file: Path) -> str:
         """Give a gate a job; return its id."""
-        with grpc.insecure_channel(self.address) as channel:
-            return GateServiceStub(channel).SubmitJob(load_job_file(job_file), timeout=_CALL_SECONDS).job_id
+        job_id: str = self._call(GateServiceStub, "SubmitJob", load_job_file(job_file)).job_id
+        return job_id
 
     def job(self, job_id: str) -> GlobalJobStatus:
         """How a job of a gate stands."""
-        with grpc.insecure_channel(self.address) as channel:
-            return GateServiceStub(channel).GetJob(GetJobRequest(job_id=job_id), timeout=_CALL_SECONDS)
+        status: GlobalJobStatus = self._call(GateServiceStub, "GetJob", GetJobRequest(job_id=job_id))
+        return status
 
     def ended(self, job_id: str, within_seconds: float) -> GlobalJobStatus:
         """Wait for a job's end."""
-        return (
-            eventually(
-                lambda: status if (status := self.job(job_id)).HasField("result") else None,
-                within_seconds=within_seconds,
-                what=f"the end of {job_id}",
-            )
-            or GlobalJobStatus()
-        )
+
+        def probe() -> GlobalJobStatus | None:
+            status = self.job(job_id)
+            return status if status.HasField("result") else None
+
+        status = eventually(probe, within_seconds=within_seconds, what=f"the end of {job_id}")
+        assert status is not None
+        return status
+
+    def _call(self, stub: Callable[[Any], Any], method: str, request: Message) -> Any:
+        """One call; the stubs are typed for asyncio, and serve without as well."""
+        with grpc.insecure_channel(self.address) as channel:
+            return getattr(stub(channel), method)(request, timeout=_CALL_SECONDS)
 
 
 class Services:
