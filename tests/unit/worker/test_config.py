@@ -15,6 +15,13 @@ def load(*arguments: str) -> WorkerConfig:
     return load_config(WorkerConfig, arguments, "hyperscale-worker", "HYPERSCALE_WORKER_", {})
 
 
+def test_managers_may_be_names_to_look_up_which_are_not_called_themselves() -> None:
+    names = "dns://managers.test:7000,srv://_swim._udp.managers.test,k8s://managers.load:7000"
+    config = load("--datacenter", "us-east", "--managers", f"10.0.0.1:7000,{names}")
+    assert config.managers == ("10.0.0.1:7000", *names.split(","))
+    assert config.manager_addresses == ("10.0.0.1:7000",)
+
+
 def test_a_worker_needs_a_datacenter_and_managers_only() -> None:
     config = load(*REQUIRED)
     assert config.managers == ("127.0.0.1:7001", "manager-2:7002")
@@ -28,6 +35,9 @@ def test_a_worker_needs_a_datacenter_and_managers_only() -> None:
     [
         (("--managers", "manager"), "managers"),
         (("--managers", "manager:0"), "managers"),
+        (("--managers", "dns://manager"), "managers"),
+        (("--managers", "srv://manager:7000"), "managers"),
+        (("--managers", "http://manager:7000"), "managers"),
         (("--managers", "a:1,a:1"), "managers"),
         (("--managers", ""), "managers"),
         (("--datacenter", ""), "datacenter"),

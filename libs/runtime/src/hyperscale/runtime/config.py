@@ -32,6 +32,7 @@ from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.errors import ConfigurationError, FieldViolation
 from hyperscale.runtime.logs import LogFormat, LogLevel
 from hyperscale.runtime.membership.profile import MembershipProfile
+from hyperscale.runtime.membership.seeds import checked_seed
 
 ConfigT = TypeVar("ConfigT", bound="NodeConfig")
 
@@ -56,6 +57,8 @@ def _checked_address(address: str) -> str:
 
 PeerAddress = Annotated[str, AfterValidator(_checked_address)]
 """Where another node listens."""
+SeedAddress = Annotated[str, AfterValidator(checked_seed)]
+"""Where members of the node's group may be found: ``host:port``, or a name to look up."""
 
 
 def _generated_node_id() -> str:

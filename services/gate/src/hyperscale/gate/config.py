@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from hyperscale.gate.models.orders import EventBounds, JobLimits
-from hyperscale.runtime.config import NodeConfig, PeerAddress
+from hyperscale.runtime.config import NodeConfig, SeedAddress
 
 _HOUR_SECONDS = 3600.0
 
@@ -16,10 +16,10 @@ class GateConfig(NodeConfig):
     store_url: str = Field(
         description="Coordination store shared by all gates, sqlite:///absolute/path.db; memory:// forgets at exit."
     )
-    gates: tuple[PeerAddress, ...] = Field(
+    gates: tuple[SeedAddress, ...] = Field(
         default=(),
         description="Addresses (host:port) of other gates, comma-separated; through one that is there this gate finds the "
-        "others.",
+        "others. Also dns://name:port, srv://name and k8s://service.namespace:port, which are looked up again and again.",
     )
     max_active_jobs: int = Field(
         default=1000,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from hyperscale.manager.models.limits import ShardPatience
-from hyperscale.runtime.config import NodeConfig, PeerAddress
+from hyperscale.runtime.config import NodeConfig, PeerAddress, SeedAddress
 
 
 class ManagerConfig(NodeConfig):
@@ -25,10 +25,10 @@ class ManagerConfig(NodeConfig):
         description="Addresses (host:port) of the gates to register at, all of them. Empty: reports are kept, up to 1000 "
         "results, and go nowhere.",
     )
-    managers: tuple[PeerAddress, ...] = Field(
+    managers: tuple[SeedAddress, ...] = Field(
         default=(),
         description="Addresses (host:port) of other managers of the datacenter; through one that is there this manager finds "
-        "the others. Managers that share workers meet without.",
+        "the others. Managers that share workers meet without. Also dns://name:port, srv://name and k8s://service.namespace:port, which are looked up again and again.",
     )
     leader_lease_ttl_seconds: float = Field(
         default=6.0,

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from hyperscale.runtime.config import NodeConfig
-from hyperscale.runtime.endpoints import Endpoint
+from hyperscale.runtime.membership.seeds import is_address, seed_fault
 
 _MAX_CORES = 1024
 _MAX_MANAGERS = 64
@@ -27,7 +27,7 @@ class WorkerConfig(NodeConfig):
     )
     managers: Annotated[tuple[str, ...], Field(min_length=1, max_length=_MAX_MANAGERS)] = Field(
         description="Addresses (host:port) of managers of the datacenter, comma-separated; through one that is there the "
-        "worker finds the others."
+        "worker finds the others. Also dns://name:port, srv://name and k8s://service.namespace:port, which are looked up again and again."
     )
     cores: int = Field(
         default_factory=_usable_cores,
@@ -90,16 +90,14 @@ class WorkerConfig(NodeConfig):
     @field_validator("managers")
     @classmethod
     def _are_distinct_addresses(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
-        faulty = [address for address in addresses if not _is_dialable(address)]
-        if faulty:
-            raise ValueError(f"not host:port with a port from 1: {', '.join(faulty)}")
+        faults = [fault for fault in map(seed_fault, addresses) if fault]
+        if faults:
+            raise ValueError("; ".join(faults))
         if len(set(addresses)) < len(addresses):
             raise ValueError("an address is named twice")
         return addresses
 
-
-def _is_dialable(address: str) -> bool:
-    try:
-        return Endpoint.parse(address).port > 0
-    except ValueError:
-        return False
+    @property
+    def manager_addresses(self) -> tuple[str, ...]:
+        """Managers that can be called as they are named; the group tells of those behind other names."""
+        return tuple(seed for seed in self.managers if is_address(seed))

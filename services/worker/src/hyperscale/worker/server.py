@@ -64,7 +64,7 @@ class _Node:
             EnginePatience(config.engine_start_timeout_seconds, config.engine_stall_seconds),
         )
         surroundings = LinkSurroundings(self._channels, supervisor, clock, logger, config.outbox_capacity)
-        self._managers = ManagerLinks(config.managers, pulse, surroundings, beats)
+        self._managers = ManagerLinks(config.manager_addresses, pulse, surroundings, beats)
         settings = ShardSettings(_execution_settings(config), stop_limits)
         runs = ShardRuns(state, engines, settings, supervisor=supervisor, clock=clock, logger=logger)
         group = GroupSettings.of(config, datacenter_group(config.datacenter), config.managers)

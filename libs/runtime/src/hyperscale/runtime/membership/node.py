@@ -8,7 +8,7 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError, Message
@@ -22,6 +22,7 @@ from hyperscale.runtime.membership.chronicle import Chronicle
 from hyperscale.runtime.membership.exchange import GrpcStreams
 from hyperscale.runtime.membership.handler import SERVICE_NAME, MembershipServiceHandler
 from hyperscale.runtime.membership.keys import read_keys
+from hyperscale.runtime.membership.seeds import keep_finding
 from hyperscale.runtime.membership.settings import GroupSettings
 from hyperscale.runtime.server import NodeServer
 from hyperscale.runtime.supervisor import RestartPolicy, Supervisor
@@ -111,13 +112,14 @@ class NodeMembership:
         self._shell = shell = SwimShell(
             swim, self._datagrams, self._streams, tasks=self._supervisor, on_event=self._tell, report=self._report
         )
-        swim.join([_address(seed) for seed in self._settings.seeds], SwimShell.now())
         await shell.start()
         if self._keyring is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reread_keys)
-        _ = self._supervisor.start(
-            lambda: self._publish(shell, vitals), name="membership-vitals", restart=RestartPolicy.ON_FAILURE
-        )
+        for name, work in {
+            "membership-seeds": lambda: self._find(shell),
+            "membership-vitals": lambda: self._publish(shell, vitals),
+        }.items():
+            _ = self._supervisor.start(work, name=name, restart=RestartPolicy.ON_FAILURE)
 
     async def stop(self) -> None:
         """Leave the group, and give the port back."""
@@ -148,6 +150,13 @@ class NodeMembership:
             return
         self._keyring.replace(*keys)
         self._logger.info("membership keys read", keys=len(keys))
+
+    async def _find(self, shell: SwimShell) -> None:
+        def join(seeds: Sequence[NodeAddress]) -> None:
+            shell.swim.join(seeds, shell.now())
+            shell.changed()
+
+        await keep_finding(self._settings.seeds, asyncio.get_running_loop().time(), join, self._logger)
 
     async def _publish(self, shell: SwimShell, vitals: Callable[[], Message]) -> None:
         """The same as before is not said again."""
@@ -240,8 +249,3 @@ async def _bound(endpoint: Endpoint) -> socket.socket:
     except OSError as error:
         fault = f"cannot receive datagrams on {endpoint}: {error}"
         raise ConfigurationError([FieldViolation("port", fault)]) from error
-
-
-def _address(seed: str) -> NodeAddress:
-    endpoint = Endpoint.parse(seed)
-    return NodeAddress(endpoint.host, endpoint.port)

@@ -24,7 +24,7 @@ class GroupSettings:
     name: str
     """Groups of other names never meet: ``gates``, or ``datacenters/`` and a name."""
     seeds: tuple[str, ...]
-    """Addresses, host:port, at which members may be found; the group goes on without them once it has met."""
+    """Where members may be found, by address or by name; the group goes on without them once it has met."""
     profile: MembershipProfile
     keys_file: Path | None
 
