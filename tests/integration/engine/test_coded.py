@@ -10,7 +10,7 @@ from google.protobuf import duration_pb2
 from hyperscale.v1 import progress_pb2, script_pb2, workflow_pb2
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.v1.job_pb2 import ContextValue
-from tests.integration.engine.coded_flows import coded, exceptions, run
+from tests.integration.engine.coded_flows import checks_of, coded, exceptions, run
 from tests.integration.engine.engine_process import Outcome, constant_vus, running_engine
 from tests.integration.engine.hostile_servers import hostile_server, sends, waits_for
 from tests.support.recording_target import recording_target
@@ -214,6 +214,51 @@ async def test_an_interrupted_user_counts_its_request_as_cancelled(tmp_path: Pat
         outcome = await run(engine, start, server.url)
     assert outcome.last.status == progress_pb2.SHARD_STATUS_COMPLETED
     assert (outcome.total, outcome.failures, exceptions(outcome)) == (3, {"CANCELLED": 3}, {})
+
+
+async def test_a_step_that_refuses_to_end_fails_the_run_with_its_place_and_ends_the_engine(tmp_path: Path) -> None:
+    body = """
+    class Flow(Workflow):
+        @step()
+        async def only(self) -> None:
+            await self.http.get("/")
+            while True:
+                try:
+                    await asyncio.sleep(60)
+                except BaseException:
+                    pass
+    """
+    async with hostile_server(sends(OK)) as server, running_engine() as engine:
+        start = coded(tmp_path, body, "only")
+        start.workflow.CopyFrom(constant_vus(workflow_pb2.Step(name="only"), vus=2, seconds=0.2, graceful=0.1))
+        start.workflow.class_name = "Flow"
+        outcome = await run(engine, start, server.url)
+        assert await engine.reader.read() == b"", "whoever runs the engine learns that it is gone"
+    assert outcome.last.status == progress_pb2.SHARD_STATUS_FAILED
+    assert outcome.last.error == "2 of its users did not end within 3 s after they were interrupted"
+    assert (outcome.total, code_failures(outcome)) == (2, 2), "what was counted is kept"
+    assert list(exceptions(outcome).values()) == [2]
+    assert next(iter(exceptions(outcome))).startswith("job.py:10: the step goes on although it was interrupted")
+
+
+async def test_calls_that_are_not_awaited_are_told(tmp_path: Path) -> None:
+    body = """
+    class Flow(Workflow):
+        @step()
+        async def first(self) -> None:
+            await asyncio.sleep(0)
+        @step("first")
+        async def second(self) -> None:
+            self.http.get("/")
+            self.check("goes on", True)
+    """
+    async with hostile_server(sends(OK)) as server, running_engine() as engine:
+        outcome = await run(engine, coded(tmp_path, body, "first", "second", iterations=3, vus=2), server.url)
+    (sample,) = outcome.last.totals.error_samples
+    assert (sample.step_name, sample.count) == ("second", 3)
+    assert sample.text == "job.py:10: this call was never awaited, so that it did nothing; write await before it"
+    assert (code_failures(outcome), server.requests) == (3, 0)
+    assert checks_of(outcome) == {"goes on": (3, 0)}
 
 
 async def test_feeds_give_each_iteration_its_row_and_end_users_when_they_are_used_up(tmp_path: Path) -> None:

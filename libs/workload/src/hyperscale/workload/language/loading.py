@@ -9,7 +9,7 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, FrameType, ModuleType
 
 from hyperscale.v1.job_pb2 import SourceBundle
 from hyperscale.workload.bundles import DIRECTORY_PREFIX, top_level_names, unpack_bundle
@@ -46,6 +46,20 @@ class LoadedBundle:
         place = self._place(error) or (f"{self._relative(code.co_filename)}:{code.co_firstlineno}" if code else "")
         return f"{place}: {what}" if place else what
 
+    def place(self, filename: str, line: int) -> str:
+        """A line as its author knows it."""
+        return f"{self._relative(filename)}:{line}"
+
+    def place_of(self, coroutine: object) -> str:
+        """The innermost line of the bundle in which a coroutine waits; empty when it waits in none."""
+        place = ""
+        while coroutine is not None:
+            frame: FrameType | None = getattr(coroutine, "cr_frame", None)
+            if frame is not None and self._has(frame.f_code.co_filename):
+                place = self.place(frame.f_code.co_filename, frame.f_lineno)
+            coroutine = getattr(coroutine, "cr_await", None)
+        return place
+
     def unload(self) -> None:
         """Forget the modules and remove the files."""
         for name in [name for name in sys.modules if self._is_ours(sys.modules[name])]:
@@ -68,14 +82,17 @@ class LoadedBundle:
             raise UserCodeError(self.explain(error)) from error
 
     def _is_ours(self, module: ModuleType) -> bool:
-        return (getattr(module, "__file__", None) or "").startswith(f"{self._directory}/")
+        return self._has(getattr(module, "__file__", None) or "")
+
+    def _has(self, filename: str) -> bool:
+        return filename.startswith(f"{self._directory}/")
 
     def _place(self, error: BaseException) -> str:
         """The innermost line of the bundle that led to the error; empty when none did."""
         if isinstance(error, SyntaxError) and error.filename:
             return f"{self._relative(error.filename)}:{error.lineno or 1}"
         frames = traceback.extract_tb(error.__traceback__)
-        ours = [frame for frame in frames if frame.filename.startswith(f"{self._directory}/")]
+        ours = [frame for frame in frames if self._has(frame.filename)]
         return f"{self._relative(ours[-1].filename)}:{ours[-1].lineno}" if ours else ""
 
     def _relative(self, filename: str) -> str:

@@ -23,6 +23,7 @@ from hyperscale.worker.engine.once import is_once
 from hyperscale.worker.engine.population import User, UserMaker
 from hyperscale.worker.engine.recorder import Recorder
 from hyperscale.worker.engine.templates import FeedRow
+from hyperscale.worker.engine.unawaited import UnawaitedCalls
 from hyperscale.worker.engine.user import RunParts
 from hyperscale.workload.bundles import BundleError
 from hyperscale.workload.context import MAX_CONTEXT_BYTES
@@ -40,6 +41,9 @@ from hyperscale.workload.template_validation import missing_variable
 StepCoroutine = Callable[[], Awaitable[object]]
 _CODE: Final = "code"
 """Protocol under which exceptions of the code are counted."""
+_NOT_AWAITED: Final = "this call was never awaited, so that it did nothing; write await before it"
+_STUBBORN_AFTER_SECONDS: Final = 2.0
+"""An interrupted step may clean up for so long before it is said to go on."""
 
 
 class StepTimeoutError(Exception):
@@ -166,6 +170,8 @@ class CodedScript:
         """When the step under way has taken too long, as a reading of `perf_counter`."""
         self._is_late = False
         """Whether the step under way was interrupted for that."""
+        self._interrupted_since: float | None = None
+        """Since when the user has not heeded an interruption; endless once that was told."""
 
     @property
     def connections(self) -> Sequence[HttpConnection]:
@@ -184,6 +190,18 @@ class CodedScript:
         if now >= self._deadline and not self._is_late:
             self._is_late = True
             task.cancel()
+        self._note_stubborn(now, task)
+
+    def _note_stubborn(self, now: float, task: asyncio.Task[None]) -> None:
+        """Tell of a step that goes on after its interruption: nothing else would say why its user does nothing any more."""
+        if not task.cancelling():
+            self._interrupted_since = None
+            return
+        since = self._interrupted_since = now if self._interrupted_since is None else self._interrupted_since
+        place = self._bundle.place_of(task.get_coro())
+        if now - since >= _STUBBORN_AFTER_SECONDS and place:
+            self._interrupted_since = math.inf
+            self._count(f"{place}: the step goes on although it was interrupted; do not catch asyncio.CancelledError")
 
     def prepare(self) -> bool:
         """Take the rows of the next iteration."""
@@ -206,24 +224,24 @@ class CodedScript:
                         f"step {name!r} returned {type(returned).__name__}; a step returns None or a Metric"
                     )
             except RequestError as error:
-                return self._is_only_late(name, error, run)
+                return self._is_only_late(error, run)
             except asyncio.CancelledError as error:
                 self._forgive_lateness()
-                self._report(name, _late(error, name, timeout_seconds), run)
+                self._report(_late(error, name, timeout_seconds), run)
                 return True
             except (Exception, SystemExit) as error:
                 if self._is_late:
                     self._forgive_lateness()
-                self._report(name, error, run)
+                self._report(error, run)
                 return True
             finally:
                 self._deadline = math.inf
         return True
 
-    def _is_only_late(self, step_name: str, error: RequestError, run: StepCoroutine) -> bool:
+    def _is_only_late(self, error: RequestError, run: StepCoroutine) -> bool:
         """Whether a request that nobody caught took its time; it was counted when it failed."""
         if self._surroundings.given.is_once:
-            self._report(step_name, error, run)
+            self._report(error, run)
         return error.error_class == "timeout"
 
     def _forgive_lateness(self) -> None:
@@ -237,13 +255,19 @@ class CodedScript:
         self._surroundings.http.close()
         await self._surroundings.clients.close()
 
-    def _report(self, step_name: str, error: BaseException, run: StepCoroutine) -> None:
+    def _report(self, error: BaseException, run: StepCoroutine) -> None:
         """Count an exception, and keep what it says."""
-        recorder = self._surroundings.recorder
-        statistics = recorder.step_now(step_name).protocol(_CODE)
-        statistics.total_count += 1
-        statistics.failures[pb.ERROR_CLASS_EXCEPTION] += 1
-        recorder.note_error(step_name, self._bundle.explain(error, getattr(run, "__code__", None)))
+        self._count(self._bundle.explain(error, getattr(run, "__code__", None)))
+
+    def _count(self, text: str) -> None:
+        _count_exception(self._surroundings.recorder, self.measurement.step_name, text)
+
+
+def _count_exception(recorder: Recorder, step_name: str, text: str) -> None:
+    statistics = recorder.step_now(step_name).protocol(_CODE)
+    statistics.total_count += 1
+    statistics.failures[pb.ERROR_CLASS_EXCEPTION] += 1
+    recorder.note_error(step_name, text)
 
 
 def _late(error: asyncio.CancelledError, step_name: str, timeout_seconds: float) -> StepTimeoutError:
@@ -260,6 +284,7 @@ class CodedCasting:
         self._start = start
         self._context = SharedContext(start.context)
         self._given = GivenData(JobVariables(start.variables), _feeds_of(start.workflow), is_once(start.workflow))
+        self._unawaited: UnawaitedCalls | None = None
         name = start.workflow.class_name
         try:
             self._bundle = LoadedBundle(start.bundle)
@@ -277,6 +302,7 @@ class CodedCasting:
     def user_maker(self, parts: RunParts, tasks: asyncio.TaskGroup) -> UserMaker:
         """See `Casting`."""
         parts.recorder.measure_with(self._measure)
+        self._watch_unawaited(parts.recorder)
         book = RequestBook(parts, self._start.target)
 
         def make(stock: IterationStock, seat: Seat) -> User:
@@ -292,7 +318,17 @@ class CodedCasting:
     def conclude(self, progress: engine_pb2.EngineProgress) -> None:
         """Hand over what was provided, and forget the code."""
         progress.provided.extend(self._context.provided())
+        if self._unawaited is not None:
+            self._unawaited.close()
         self._bundle.unload()
+
+    def _watch_unawaited(self, recorder: Recorder) -> None:
+        def tell(step_name: str, filename: str, line: int) -> None:
+            _count_exception(recorder, step_name, f"{self._bundle.place(filename, line)}: {_NOT_AWAITED}")
+
+        functions = {step.definition.name: getattr(self._class, step.attribute) for step in self._steps}
+        self._unawaited = UnawaitedCalls({function.__code__: name for name, function in functions.items()}, tell)
+        self._unawaited.watch()
 
     def _load_class(self, name: str) -> type[Workflow]:
         found: Any = getattr(self._bundle.module, name, None)

@@ -24,6 +24,8 @@ from hyperscale.workload.timestamps import duration, timestamp
 _FOLDS_PER_SECOND: Final = 4
 _AFTER_BOUNDARY_SECONDS: Final = 0.002
 _LONGEST_WAIT_SECONDS: Final = 10.0
+_STUBBORN_SECONDS: Final = 3.0
+"""How long users may take to end after they were interrupted; code can refuse to end for ever."""
 
 
 class EngineRun:
@@ -39,14 +41,16 @@ class EngineRun:
         network: NetworkOptions,
         casting: Casting,
         report: Callable[[Callable[[], engine_pb2.EngineProgress]], None],
+        abandon: Callable[[], None],
     ) -> None:
         """`casting` makes the users.
 
         `report` is offered progress once a second, just after a second of wall clock has ended; windows that it does
-        not take are offered again.
+        not take are offered again. `abandon` is called when users cannot be ended: the run never ends by itself then.
         """
         self._plan = plan
         self._report = report
+        self._abandon = abandon
         self._clock = WallClock()
         self._gauge = UserGauge()
         self._recorder = Recorder(plan, self._clock)
@@ -145,7 +149,20 @@ class EngineRun:
 
     def _end_now(self) -> None:
         self._end_load()
+        self._interrupt()
+
+    def _interrupt(self) -> None:
         self._population.interrupt()
+        self._call_later(_STUBBORN_SECONDS, self._give_up)
+
+    def _give_up(self) -> None:
+        """Users are still there: what was counted is kept, the run has failed."""
+        if self._gauge.running:
+            self._finished_at = self._clock.now()
+            self._error = self._error or (
+                f"{self._gauge.running} of its users did not end within {_STUBBORN_SECONDS:g} s after they were interrupted"
+            )
+            self._abandon()
 
     def _finish_load(self) -> None:
         self._driver.finish()
@@ -160,7 +177,7 @@ class EngineRun:
             deadline.cancel()
         self._deadlines.clear()
         self._driver.close()
-        self._call_later(self._plan.graceful_stop_seconds, self._population.interrupt)
+        self._call_later(self._plan.graceful_stop_seconds, self._interrupt)
 
     def _call_later(self, seconds: float, callback: Callable[[], None]) -> None:
         self._deadlines.append(asyncio.get_running_loop().call_later(seconds, callback))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from google.protobuf.message import DecodeError
 
@@ -23,6 +24,8 @@ _READ_BYTES: Final = 64 * 1024
 _MAX_UNREAD_BYTES: Final = 4 * 1024 * 1024
 """Running reports are left out while the control process has not read this much: totals are cumulative, load goes first."""
 
+_LONGEST_FAREWELL_SECONDS: Final = 5.0
+
 _NO_RUN: Final = 0
 """Run id of reports about no run."""
 
@@ -38,6 +41,7 @@ class Session:
         self._run_id = 0
         self._run: EngineRun | None = None
         self._running: asyncio.Task[None] | None = None
+        self._is_stuck = False
 
     async def serve(self) -> None:
         """Introduce the engine, then do as told; returns at the end of the stream, with the run dropped."""
@@ -48,6 +52,8 @@ class Session:
                 await self._obey_all(tasks)
             except FrameError as error:
                 self._fail(_NO_RUN, str(error))
+            if self._is_stuck:
+                await self._leave()
             if self._running is not None:
                 self._running.cancel()
         self._writer.close()
@@ -85,7 +91,7 @@ class Session:
             return
         try:
             plan = compile_plan(start.workflow, start.target)
-            run = EngineRun(plan, network_options(start.http_options), casting_of(start), self._report)
+            run = EngineRun(plan, network_options(start.http_options), casting_of(start), self._report, self._abandon)
         except (PlanError, OSError) as error:
             self._fail(start.run_id, str(error))
             return
@@ -109,6 +115,22 @@ class Session:
         progress = run.conclude()
         run_id, self._run, self._running = self._run_id, None, None
         self._send(engine_pb2.EngineReport(run_id=run_id, progress=progress))
+
+    def _abandon(self) -> None:
+        """The users of the run cannot be ended, so that this process can be of no use any more: report, and leave."""
+        if self._run is None or self._is_stuck:
+            return
+        self._is_stuck = True
+        self._send(engine_pb2.EngineReport(run_id=self._run_id, progress=self._run.conclude()))
+        self._reader.feed_eof()
+
+    async def _leave(self) -> NoReturn:
+        """Hand over what was sent, and end the process, whatever still runs in it."""
+        self._writer.close()
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(_LONGEST_FAREWELL_SECONDS):
+                await self._writer.wait_closed()
+        os._exit(0)
 
     def _report_crash(self, run: EngineRun, error: Exception) -> None:
         _logger.error("run %d failed", self._run_id, exc_info=error)
