@@ -43,7 +43,8 @@ from hyperscale.v1.job_pb2 import (
     Verdict,
     WorkflowStatusInfo,
 )
-from hyperscale.v1.node_pb2 import PingRequest
+from hyperscale.v1.membership_service_pb2 import NodeListRequest, NodeListResponse, NodeStatus
+from hyperscale.v1.node_pb2 import NodeInfo, PingRequest
 from hyperscale.v1.protocol import CAPABILITIES_METADATA_KEY, ERROR_DOMAIN, PROTOCOL_METADATA_KEY
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -154,6 +155,10 @@ class ScriptedGate(GateServiceServicer):
     async def ListDatacenters(self, request: DatacenterListRequest, context: Context) -> DatacenterListResponse:
         await self._begin(context)
         return DatacenterListResponse(datacenters=[DatacenterInfo(datacenter="dc-1", available=True, total_cores=4)])
+
+    async def ListNodes(self, request: NodeListRequest, context: Context) -> NodeListResponse:
+        await self._begin(context)
+        return NodeListResponse(nodes=[NodeStatus(node=NodeInfo(node_id="gate-1"))])
 
     async def Ping(self, request: PingRequest, context: Context) -> GatePingResponse:
         return GatePingResponse(request_id=request.request_id)

@@ -31,6 +31,7 @@ from hyperscale.v1 import (
     statistics_pb2,
     workflow_pb2,
 )
+from hyperscale.v1.membership_service_pb2 import NodeListResponse, NodeStatus
 from hyperscale.workload.statistics import WorkflowStatistics
 from hyperscale.workload.timestamps import duration, timestamp
 from tests.support.waiting import until, until_answer
@@ -113,6 +114,12 @@ class FakeDatacenters:
         await self._answer(address)
         info = job_pb2.WorkflowStatusInfo(workflow_name="shop", job_id=request.job_id)
         return manager_service_pb2.WorkflowQueryResponse(workflows=[info])
+
+    async def list_nodes(self, address: str) -> NodeListResponse:
+        await self._answer(address)
+        name = address.partition(":")[0]
+        node = node_pb2.NodeInfo(node_id=f"manager-{name}", role=node_pb2.NODE_ROLE_MANAGER, datacenter=name)
+        return NodeListResponse(nodes=[NodeStatus(node=node)])
 
     async def _answer(self, address: str) -> None:
         await asyncio.sleep(0)
@@ -203,7 +210,7 @@ def make_gate(store: MemoryStore, node_id: str = "g1", **options: Any) -> GateIn
     supervisor = Supervisor("gate", logger)
     datacenters = FakeDatacenters()
     around = GateSurroundings(
-        memory_coordinator(store), datacenters, ChannelPool(supervisor), supervisor, SystemClock()
+        memory_coordinator(store), datacenters, ChannelPool(supervisor), supervisor, SystemClock(), logger
     )
     return GateInMemory(GateNode(config, around), datacenters, supervisor)
 

@@ -9,7 +9,7 @@ import pytest
 
 from hyperscale.swim.models import MemberState
 from hyperscale.swim.simulator import topology
-from hyperscale.swim.simulator.faults import NetworkFault, FaultKind, blocked_cycles
+from hyperscale.swim.simulator.faults import FaultKind, NetworkFault, blocked_cycles
 from hyperscale.swim.simulator.network import SimulatedNetwork
 from hyperscale.swim.simulator.options import SimulationOptions, Start, random_options
 from hyperscale.swim.simulator.simulation import Simulation

@@ -38,6 +38,7 @@ from hyperscale.v1.gate_service_pb2 import (
 from hyperscale.v1.job_pb2 import GlobalJobResult, GlobalJobStatus, JobAck, JobSubmission
 from hyperscale.v1.manager_service_pb2 import ManagerPingResponse
 from hyperscale.v1.manager_service_pb2_grpc import ManagerServiceStub
+from hyperscale.v1.membership_service_pb2 import NodeListRequest, NodeListResponse
 from hyperscale.v1.node_pb2 import PingRequest
 from hyperscale.v1.protocol import MAX_SUBMISSION_BYTES
 
@@ -201,6 +202,10 @@ class Client:
         """The datacenters that have registered, by name."""
         response = await self._caller.call(lambda stub: stub.ListDatacenters, DatacenterListRequest())
         return list(response.datacenters)
+
+    async def nodes(self) -> NodeListResponse:
+        """Every node of the cluster as the gate and the datacenters see it, and the datacenters that did not answer."""
+        return await self._caller.call(lambda stub: stub.ListNodes, NodeListRequest())
 
     async def ping(self) -> list[NodePing[GatePingResponse]]:
         """Ask every configured gate at once whether it answers; silence is an answer too, never an error."""

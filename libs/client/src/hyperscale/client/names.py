@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from hyperscale.v1.gate_service_pb2 import DatacenterReachability
 from hyperscale.v1.job_pb2 import JobStatus, Verdict, WorkflowStatus
+from hyperscale.v1.node_pb2 import NodeRole
 from hyperscale.v1.statistics_pb2 import ErrorClass
+from hyperscale.v1.swim_pb2 import SwimDatacenterHealth, SwimState
 
 
 def status_name(status: JobStatus.ValueType) -> str:
@@ -26,6 +29,30 @@ def error_class_name(error_class: ErrorClass.ValueType) -> str:
     return (
         _short(ErrorClass.Name(error_class), "ERROR_CLASS_") if error_class in ErrorClass.values() else str(error_class)
     )
+
+
+def role_name(role: NodeRole.ValueType) -> str:
+    """``NODE_ROLE_WORKER`` as ``worker``."""
+    return _short(NodeRole.Name(role), "NODE_ROLE_") if role in NodeRole.values() else str(role)
+
+
+def member_state_name(state: SwimState.ValueType) -> str:
+    """``SWIM_STATE_ALIVE`` as ``alive``."""
+    return _short(SwimState.Name(state), "SWIM_STATE_") if state in SwimState.values() else str(state)
+
+
+def reachability_name(reachability: DatacenterReachability.ValueType) -> str:
+    """``DATACENTER_REACHABILITY_REACHABLE`` as ``reachable``; ``unspecified`` from a gate that does not probe."""
+    if reachability not in DatacenterReachability.values():
+        return str(reachability)
+    return _short(DatacenterReachability.Name(reachability), "DATACENTER_REACHABILITY_")
+
+
+def health_name(health: SwimDatacenterHealth.ValueType) -> str:
+    """``SWIM_DATACENTER_HEALTH_BUSY`` as ``busy``; ``unspecified`` when nothing is known."""
+    if health not in SwimDatacenterHealth.values():
+        return str(health)
+    return _short(SwimDatacenterHealth.Name(health), "SWIM_DATACENTER_HEALTH_")
 
 
 def _short(name: str, prefix: str) -> str:

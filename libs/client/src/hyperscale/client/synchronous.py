@@ -12,6 +12,7 @@ from hyperscale.client.models.settings import ClientSettings
 from hyperscale.v1.dispatch_pb2 import JobCancelResponse
 from hyperscale.v1.gate_service_pb2 import DatacenterInfo, DatacenterWorkflowStatus, JobEvent, JobSummary
 from hyperscale.v1.job_pb2 import GlobalJobResult, GlobalJobStatus, JobAck, JobSubmission
+from hyperscale.v1.membership_service_pb2 import NodeListResponse
 
 
 class SyncClient:
@@ -73,6 +74,10 @@ class SyncClient:
     def datacenters(self) -> list[DatacenterInfo]:
         """See `Client.datacenters`."""
         return self._runner.run(self._client.datacenters())
+
+    def nodes(self) -> NodeListResponse:
+        """See `Client.nodes`."""
+        return self._runner.run(self._client.nodes())
 
 
 async def _connect(gates: Sequence[str], settings: ClientSettings | None) -> Client:

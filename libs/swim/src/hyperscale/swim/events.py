@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from hyperscale.swim.federation import ReachabilityChanged
 from hyperscale.swim.models import Member, MemberState, NodeAddress
 from hyperscale.swim.refusals import RefusalReason
 
@@ -107,4 +108,5 @@ Event: TypeAlias = (
     | MemberForgotten
     | AccusationRefuted
     | InputRefused
+    | ReachabilityChanged
 )

@@ -17,11 +17,13 @@ from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
-from hyperscale.swim.models import NodeAddress
+from hyperscale.swim.models import Identity, NodeAddress, Role
 from hyperscale.v1.swim_pb2 import SwimCrossAck, SwimCrossNack, SwimCrossProbe, SwimEnvelope
 
 REASON_MAX_BYTES = 256
+_RECENT_ROUND_TRIPS = 16
 
 
 class Reachability(StrEnum):
@@ -61,6 +63,21 @@ class FederationConfig:
     datacenters_max: int = 256
     """Datacenters probed."""
 
+    @classmethod
+    def wan(cls) -> FederationConfig:
+        """Datacenters anywhere: one that falls silent is unreachable after three quarters of a minute."""
+        return cls()
+
+    @classmethod
+    def lan(cls) -> FederationConfig:
+        """Datacenters within a second of the gate: one that falls silent is unreachable after ten seconds."""
+        return cls(probe_interval_seconds=1.0, probe_timeout_seconds=2.0, failures_max=3, suspicion_seconds=5.0)
+
+    @classmethod
+    def local(cls) -> FederationConfig:
+        """Processes of one machine."""
+        return cls(probe_interval_seconds=0.5, probe_timeout_seconds=1.0, failures_max=3, suspicion_seconds=2.0)
+
     def __post_init__(self) -> None:
         faults = [name for name in self.__slots__ if not getattr(self, name) > 0]
         if faults:
@@ -94,6 +111,8 @@ class DatacenterView:
     """Reading of the caller's clock when the state began."""
     rtt_seconds: float | None
     """Median of the last three round trips to the leader; none before the first answer."""
+    rtt_upper_seconds: float | None
+    """Longest of the last sixteen."""
     leader: NodeAddress | None
     health: SwimCrossAck | None
     """What the leader said last."""
@@ -133,7 +152,7 @@ class _Datacenter:
     attempts: dict[int, _Attempt] = field(default_factory=dict)
     latest: _Standing | None = None
     health: SwimCrossAck | None = None
-    round_trips: deque[float] = field(default_factory=lambda: deque(maxlen=3))
+    round_trips: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT_ROUND_TRIPS))
 
     def whom_to_ask(self) -> NodeAddress:
         return self.leader or self.managers[self.turn % len(self.managers)]
@@ -179,9 +198,28 @@ class FederationProber:
         known = self._datacenters.get(datacenter)
         if known is None:
             return None
-        trips = sorted(known.round_trips)
-        rtt_seconds = trips[len(trips) // 2] if trips else None
-        return DatacenterView(known.name, known.state, known.since, rtt_seconds, known.leader, known.health)
+        trips = sorted(list(known.round_trips)[-3:])
+        return DatacenterView(
+            known.name,
+            known.state,
+            known.since,
+            rtt_seconds=trips[len(trips) // 2] if trips else None,
+            rtt_upper_seconds=max(known.round_trips, default=None),
+            leader=known.leader,
+            health=known.health,
+        )
+
+    def receive(self, envelope: SwimEnvelope, sender: Identity, source: NodeAddress, now: float) -> bool:
+        """Take in what a manager sent; false when it is no answer of one."""
+        if sender.role is not Role.MANAGER:
+            return False
+        if envelope.HasField("cross_ack"):
+            self.receive_ack(envelope.cross_ack, sender.node_id, envelope.sender.incarnation, source, now)
+            return True
+        if envelope.HasField("cross_nack"):
+            self.receive_nack(envelope.cross_nack, now)
+            return True
+        return False
 
     def receive_ack(
         self, ack: SwimCrossAck, node_id: str, incarnation: int, source: NodeAddress, now: float
@@ -277,6 +315,54 @@ class FederationProber:
             return
         self._events.append(ReachabilityChanged(known.name, known.state, state))
         known.state, known.since = state, now
+
+
+class Spokesman(Protocol):
+    """Knows what a manager has to say of its datacenter."""
+
+    def health(self) -> SwimCrossAck | None:
+        """What to say of the datacenter; none while this manager does not lead it. Sequence and datacenter are filled in."""
+        ...
+
+    def leader(self) -> NodeAddress | None:
+        """Who leads it, as far as is known."""
+        ...
+
+
+class FederationResponder:
+    """The manager's side: answers gates, and nobody else."""
+
+    def __init__(self, datacenter: str, spokesman: Spokesman) -> None:
+        self._datacenter = datacenter
+        self._spokesman = spokesman
+        self._messages: list[CrossMessage] = []
+
+    def receive(self, envelope: SwimEnvelope, sender: Identity, source: NodeAddress, now: float) -> bool:
+        """Answer a probe; false when it is none of a gate."""
+        if sender.role is not Role.GATE or not envelope.HasField("cross_probe"):
+            return False
+        health = self._spokesman.health()
+        leader = None if health is not None else self._spokesman.leader()
+        body = answer_cross_probe(envelope.cross_probe, self._datacenter, health, leader)
+        if body:
+            self._messages.append(CrossMessage(source, body))
+        return True
+
+    def messages_to_send(self) -> list[CrossMessage]:
+        """Return what is to be sent, and forget it."""
+        messages, self._messages = self._messages, []
+        return messages
+
+    def events(self) -> list[ReachabilityChanged]:
+        """Nothing: who answers believes nothing."""
+        return []
+
+    def next_deadline(self) -> float | None:
+        """Nothing is ever due."""
+        return None
+
+    def handle_timer(self, now: float) -> None:
+        """Nothing is ever due."""
 
 
 def answer_cross_probe(

@@ -153,6 +153,11 @@ class DatagramSeal:
         """By how much sealed data is longer."""
         return _SMALLEST + len(self._sender)
 
+    @property
+    def mark(self) -> bytes:
+        """What everything starts with that is sealed for this cluster and environment, and nothing else."""
+        return self._header
+
     def seal(self, plain: bytes) -> bytes:
         """Encrypt a datagram."""
         self._sequence += 1

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from hyperscale.swim.core import Swim
 from hyperscale.swim.events import Event
 from hyperscale.swim.hosts import Hosts
-from hyperscale.swim.models import NodeAddress, StreamRequest
+from hyperscale.swim.models import Datagram, NodeAddress, StreamRequest
 
 _REQUESTS_MAX = 64
 _LATEST_LEAVE_SECONDS = 60.0
@@ -48,6 +48,36 @@ class StreamTransport(Protocol):
 
     async def request(self, address: NodeAddress, data: bytes, timeout_seconds: float) -> bytes:
         """Send a message to a node and return its answer, empty if it gives none; raises OSError when there is no way."""
+        ...
+
+
+class Speaker(Protocol):
+    """Somebody who speaks in datagrams, without IO; the node is one."""
+
+    def receive_datagram(self, data: bytes, source: NodeAddress, now: float) -> None:
+        """Take in a datagram."""
+
+    def datagrams_to_send(self, now: float, /) -> Sequence[Datagram]:
+        """Return what is to be sent, and forget it."""
+        ...
+
+    def events(self) -> Sequence[Event]:
+        """Return what has happened since the last call."""
+        ...
+
+    def next_deadline(self) -> float | None:
+        """Return when `handle_timer` is to be called."""
+        ...
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due; it may be that nothing is."""
+
+
+class PortTenant(Speaker, Protocol):
+    """Somebody else who speaks over the node's port; a `Border` is one."""
+
+    def claims(self, data: bytes) -> bool:
+        """Whether a datagram is meant for it; the node gets all that nobody claims."""
         ...
 
 
@@ -99,6 +129,7 @@ class SwimShell(asyncio.DatagramProtocol):
         self._on_event = on_event
         self._report = report
         self._hosts = Hosts(datagrams.family)
+        self._tenants: list[PortTenant] = []
         self._transport: asyncio.DatagramTransport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for: float | None = None
@@ -112,6 +143,10 @@ class SwimShell(asyncio.DatagramProtocol):
     def swim(self) -> Swim:
         """The node; after changing it call `changed`."""
         return self._swim
+
+    def share(self, tenant: PortTenant) -> None:
+        """Let somebody else use the port as well; before `start`."""
+        self._tenants.append(tenant)
 
     async def start(self) -> None:
         """Begin to receive and to send."""
@@ -155,8 +190,9 @@ class SwimShell(asyncio.DatagramProtocol):
         self._is_full = False
 
     def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
-        """Hand a datagram to the node."""
-        self._swim.receive_datagram(data, NodeAddress(addr[0], addr[1]), self.now())
+        """Hand a datagram to whom it is meant for."""
+        receiver: Speaker = next((tenant for tenant in self._tenants if tenant.claims(data)), self._swim)
+        receiver.receive_datagram(data, NodeAddress(addr[0], addr[1]), self.now())
         self.changed()
 
     def error_received(self, exc: Exception) -> None:
@@ -173,12 +209,13 @@ class SwimShell(asyncio.DatagramProtocol):
         if self._transport is None:
             return
         now = self.now()
-        for datagram in self._swim.datagrams_to_send(now):
-            self._send(datagram.address, datagram.data, now)
+        for speaker in self._speakers():
+            for datagram in speaker.datagrams_to_send(now):
+                self._send(datagram.address, datagram.data, now)
+            for event in speaker.events():
+                self._tell(event)
         for request in self._swim.streams_to_open(now):
             self._open(request)
-        for event in self._swim.events():
-            self._tell(event)
         self._arm()
         if self._swim.has_left:
             self._left.set()
@@ -235,8 +272,12 @@ class SwimShell(asyncio.DatagramProtocol):
         except Exception as error:
             self._report(error)
 
+    def _speakers(self) -> Sequence[Speaker]:
+        return (self._swim, *self._tenants)
+
     def _arm(self) -> None:
-        deadline = self._swim.next_deadline()
+        deadlines = (speaker.next_deadline() for speaker in self._speakers())
+        deadline = min((at for at in deadlines if at is not None), default=None)
         if self._timer is not None:
             if deadline == self._armed_for:
                 return
@@ -249,5 +290,7 @@ class SwimShell(asyncio.DatagramProtocol):
     def _due(self) -> None:
         self._timer = None
         # The loop may be early by the resolution of its clock.
-        self._swim.handle_timer(max(self.now(), self._swim.next_deadline() or 0.0))
+        now = max(self.now(), self._armed_for or 0.0)
+        for speaker in self._speakers():
+            speaker.handle_timer(now)
         self.changed()

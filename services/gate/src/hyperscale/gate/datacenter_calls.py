@@ -14,6 +14,8 @@ from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.runtime.interceptors import error_from_rpc
 from hyperscale.v1 import dispatch_pb2, gate_service_pb2, job_pb2, manager_service_pb2
 from hyperscale.v1.manager_service_pb2_grpc import ManagerServiceStub
+from hyperscale.v1.membership_service_pb2 import NodeListRequest, NodeListResponse
+from hyperscale.v1.membership_service_pb2_grpc import MembershipServiceStub
 
 AnswerT = TypeVar("AnswerT")
 
@@ -48,6 +50,10 @@ class ManagerCalls(Protocol):
         """ManagerService.QueryWorkflows."""
         ...
 
+    async def list_nodes(self, address: str) -> NodeListResponse:
+        """MembershipService.ListNodes."""
+        ...
+
 
 class GrpcManagerCalls:
     """The RPCs of managers over the network.
@@ -75,6 +81,11 @@ class GrpcManagerCalls:
     ) -> manager_service_pb2.WorkflowQueryResponse:
         """ManagerService.QueryWorkflows."""
         return await _decoded(self._stub(address).QueryWorkflows(request, timeout=self._timeout_seconds))
+
+    async def list_nodes(self, address: str) -> NodeListResponse:
+        """MembershipService.ListNodes."""
+        stub = self._pool.stub(address, MembershipServiceStub)
+        return await _decoded(stub.ListNodes(NodeListRequest(), timeout=self._timeout_seconds))
 
     def _stub(self, address: str) -> ManagerServiceStub:
         return self._pool.stub(address, ManagerServiceStub)

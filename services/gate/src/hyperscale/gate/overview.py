@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from hyperscale.gate.census import NodeCensus
 from hyperscale.gate.datacenter_calls import DatacenterCaller, ManagerCalls
+from hyperscale.gate.federation import DatacenterWatch
 from hyperscale.gate.job_desk import JobDesk
 from hyperscale.gate.job_lifecycle import TERMINAL
 from hyperscale.gate.registry import ManagerRegistry
@@ -14,7 +16,7 @@ from hyperscale.gate.store import JobStore
 from hyperscale.runtime.errors import ErrorReason, FieldViolation, HyperscaleError
 from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.v1 import gate_service_pb2, record_pb2
-from hyperscale.v1.membership_service_pb2 import GateVitals
+from hyperscale.v1.membership_service_pb2 import GateVitals, NodeListResponse
 
 _DEFAULT_PAGE = 100
 _MAX_PAGE = 1000
@@ -24,14 +26,27 @@ _MAX_TOKEN_CHARACTERS = 300
 class GateViews:
     """What a gate says of itself and of its datacenters."""
 
-    def __init__(self, lifecycle: NodeLifecycle, registry: ManagerRegistry, state: GateState) -> None:
+    def __init__(
+        self,
+        lifecycle: NodeLifecycle,
+        registry: ManagerRegistry,
+        watch: DatacenterWatch,
+        state: GateState,
+        census: NodeCensus,
+    ) -> None:
         self._lifecycle = lifecycle
         self._registry = registry
+        self._watch = watch
         self._state = state
+        self._census = census
 
     def datacenters(self) -> gate_service_pb2.DatacenterListResponse:
         """The datacenters that have registered."""
-        return gate_service_pb2.DatacenterListResponse(datacenters=self._registry.datacenters())
+        return gate_service_pb2.DatacenterListResponse(datacenters=self._infos())
+
+    async def nodes(self) -> NodeListResponse:
+        """Every node of the cluster."""
+        return await self._census.take()
 
     def vitals(self) -> GateVitals:
         """What the group of gates is told of this one."""
@@ -43,8 +58,11 @@ class GateViews:
             request_id=request_id,
             node=self._lifecycle.info(),
             active_jobs=len(self._state),
-            datacenters=self._registry.datacenters(),
+            datacenters=self._infos(),
         )
+
+    def _infos(self) -> list[gate_service_pb2.DatacenterInfo]:
+        return [self._watch.describe(info) for info in self._registry.datacenters()]
 
 
 class JobListing:

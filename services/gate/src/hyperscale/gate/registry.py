@@ -16,7 +16,7 @@ from hyperscale.runtime.identity import NodeIdentity
 from hyperscale.v1 import gate_service_pb2, node_pb2, progress_pb2
 
 _MAX_MANAGERS = 1000
-_MAX_DATACENTERS = 1000
+MAX_DATACENTERS = 1000
 _FRESH_SECONDS = 3.0
 
 
@@ -99,13 +99,17 @@ class ManagerRegistry:
         for node_id in silent:
             del self._managers[node_id]
 
-    def is_lost(self, datacenter: str) -> bool:
+    def heard_at(self, datacenter: str) -> float:
+        """When a manager of the datacenter last spoke on its stream, by the monotonic clock."""
+        return self._heard_at.get(datacenter, float("-inf"))
+
+    def is_silent(self, datacenter: str) -> bool:
         """Whether nothing has been heard of a datacenter for longer than the grace."""
-        return self._clock.monotonic() - self._heard_at.get(datacenter, float("-inf")) > self._loss_grace_seconds
+        return self._clock.monotonic() - self.heard_at(datacenter) > self._loss_grace_seconds
 
     def present_datacenters(self) -> list[str]:
-        """The datacenters that are not lost, sorted: those that a job runs in when it names none."""
-        return [name for name in self.datacenter_names if not self.is_lost(name)]
+        """The datacenters that are not silent, sorted: those that a job runs in when it names none."""
+        return [name for name in self.datacenter_names if not self.is_silent(name)]
 
     def addresses(self, datacenter: str) -> list[str]:
         """Where to reach a datacenter, best first: its leader, then its other managers, who know the leader."""
@@ -139,8 +143,8 @@ class ManagerRegistry:
     def _check_room(self, node: node_pb2.NodeInfo) -> None:
         if node.node_id not in self._managers and len(self._managers) >= _MAX_MANAGERS:
             raise HyperscaleError(ErrorReason.OVERLOADED, f"{_MAX_MANAGERS} managers are already registered")
-        if node.datacenter not in self._heard_at and len(self._heard_at) >= _MAX_DATACENTERS:
-            raise HyperscaleError(ErrorReason.OVERLOADED, f"{_MAX_DATACENTERS} datacenters are already known")
+        if node.datacenter not in self._heard_at and len(self._heard_at) >= MAX_DATACENTERS:
+            raise HyperscaleError(ErrorReason.OVERLOADED, f"{MAX_DATACENTERS} datacenters are already known")
 
 
 def _leader(managers: Mapping[str, ConnectedManager]) -> progress_pb2.ManagerHeartbeat | None:

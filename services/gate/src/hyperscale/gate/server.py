@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from structlog.typing import FilteringBoundLogger
+
 from hyperscale.gate.cancellation import CancelCourier, JobCanceller
+from hyperscale.gate.census import NodeCensus
 from hyperscale.gate.closing import JobCloser
 from hyperscale.gate.conductor import JobConductor, JobSteering
 from hyperscale.gate.config import GateConfig
 from hyperscale.gate.datacenter_calls import DatacenterCaller, GrpcManagerCalls, ManagerCalls
 from hyperscale.gate.dispatch import Dispatcher
 from hyperscale.gate.draining import GateDrain
+from hyperscale.gate.federation import DatacenterWatch
 from hyperscale.gate.forwarding import OwnerGates
 from hyperscale.gate.handlers.gate_ingest_service import GateIngestServiceHandler
 from hyperscale.gate.handlers.gate_service import GateServiceHandler
@@ -55,6 +59,7 @@ class GateSurroundings:
     pool: ChannelPool
     supervisor: Supervisor
     clock: Clock
+    logger: FilteringBoundLogger
 
 
 class JobMachinery:
@@ -66,6 +71,7 @@ class JobMachinery:
         self.store = JobStore(around.coordinator)
         self.leases = JobLeases(around.coordinator, config.node_id, config.lease_ttl_seconds, supervisor, clock)
         self.registry = ManagerRegistry(identity, config.manager_loss_grace_seconds, clock)
+        self.watch = DatacenterWatch(self.registry, config.membership_profile.federation, around.logger)
         self.caller = DatacenterCaller(self.registry)
         self.courier = CancelCourier(self.caller, around.calls, supervisor, clock, config.cancel_delivery_seconds)
         self.closer = JobCloser(self.store, self.leases, supervisor, clock)
@@ -78,7 +84,7 @@ class JobMachinery:
                 gate_id=config.node_id,
                 deadline_seconds=config.dispatch_deadline_seconds,
             ),
-            deadlines=JobDeadlines(self.registry, limits, clock),
+            deadlines=JobDeadlines(self.watch, limits, clock),
             courier=self.courier,
             closer=self.closer,
             course=JobCourse(self.store, self.registry, supervisor),
@@ -110,7 +116,11 @@ class GateNode:
         self.desk = JobDesk(config.node_id, jobs.state, jobs.store, owners, canceller)
         self.listing = JobListing(jobs.store)
         self.queries = WorkflowFanOut(self.desk, jobs.registry, jobs.caller, around.calls)
-        self.views = GateViews(self.lifecycle, jobs.registry, jobs.state)
+        group = GroupSettings.of(config, GATES_GROUP, config.gates)
+        self.membership = NodeMembership(self.lifecycle, group, around.pool, supervisor, around.logger)
+        self.membership.federate(jobs.watch)
+        census = NodeCensus(self.membership, jobs.registry, jobs.caller, around.calls)
+        self.views = GateViews(self.lifecycle, jobs.registry, jobs.watch, jobs.state, census)
         self.registrations = ManagerRegistrations(jobs.registry, jobs.store)
         self.strays = StrayReports(jobs.store, jobs.courier, supervisor)
         self.ingestion = ReportIngestion(jobs.state, jobs.registry, self.strays, supervisor)
@@ -172,19 +182,17 @@ async def serve_gate(context: NodeContext[GateConfig]) -> None:
     coordinator = open_coordinator(config.store_url)
     pool = ChannelPool(context.supervisor, default_deadline_seconds=config.call_timeout_seconds)
     calls = GrpcManagerCalls(pool, config.call_timeout_seconds)
-    around = GateSurroundings(coordinator, calls, pool, context.supervisor, SystemClock())
+    around = GateSurroundings(coordinator, calls, pool, context.supervisor, SystemClock(), context.logger)
     gate = GateNode(config, around)
     listening = Endpoint(config.host, config.port)
     server = NodeServer(listening, context.logger, insecure=config.insecure)
-    group = GroupSettings.of(config, GATES_GROUP, config.gates)
-    membership = NodeMembership(gate.lifecycle, group, pool, context.supervisor, context.logger)
     gate.add_to(server)
-    endpoint = await membership.listen(server, listening)
+    endpoint = await gate.membership.listen(server, listening)
     gate.lifecycle.listens_at(Endpoint(config.advertise_host or endpoint.host, endpoint.port))
     try:
         await gate.recover()
         gate.activate()
-        await membership.start(gate.views.vitals)
+        await gate.membership.start(gate.views.vitals)
         await server.set_serving(True)
         context.announce_ready(endpoint)
         await context.drain_requested.wait()
@@ -192,7 +200,7 @@ async def serve_gate(context: NodeContext[GateConfig]) -> None:
         await server.set_serving(False)
         await gate.drain.end_jobs(context.drain_seconds_left / 2)
     finally:
-        await membership.stop()
+        await gate.membership.stop()
         await server.drain(context.drain_seconds_left)
         await pool.close()
         await coordinator.close()

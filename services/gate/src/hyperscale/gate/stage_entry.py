@@ -86,7 +86,7 @@ class JobCourse:
     def _datacenter_for_teardown(self, record: record_pb2.JobRecord) -> str:
         """The first one that can be reached and has workers, as far as there is such a one."""
         busy = {info.datacenter for info in self._registry.datacenters() if info.total_cores}
-        return min(record.datacenters, key=lambda name: (self._registry.is_lost(name), name not in busy))
+        return min(record.datacenters, key=lambda name: (self._registry.is_silent(name), name not in busy))
 
 
 def _is_due(run: JobRun, stage: JobStageValue) -> bool:

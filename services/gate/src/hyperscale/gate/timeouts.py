@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from hyperscale.gate.federation import DatacenterWatch
 from hyperscale.gate.job_run import JobRun
 from hyperscale.gate.models.orders import JobLimits, StopCause, StopOrder
 from hyperscale.gate.models.part import DatacenterPart
-from hyperscale.gate.registry import ManagerRegistry
 from hyperscale.gate.stages import LOAD, TEARDOWN
 from hyperscale.runtime.clock import Clock
 from hyperscale.v1 import job_pb2
@@ -15,8 +15,8 @@ from hyperscale.workload.defaults import graceful_stop_seconds, job_timeout_seco
 class JobDeadlines:
     """Ends what takes too long."""
 
-    def __init__(self, registry: ManagerRegistry, limits: JobLimits, clock: Clock) -> None:
-        self._registry = registry
+    def __init__(self, watch: DatacenterWatch, limits: JobLimits, clock: Clock) -> None:
+        self._watch = watch
         self._limits = limits
         self._clock = clock
 
@@ -50,7 +50,7 @@ class JobDeadlines:
             run.order_teardown_stop(StopOrder(StopCause.TIMEOUT, reason, self._clock.monotonic()))
 
     def _enforce_part(self, run: JobRun, part: DatacenterPart) -> None:
-        if part.is_accepted and self._registry.is_lost(part.datacenter):
+        if part.is_accepted and self._watch.is_lost(part.datacenter):
             reason = "no manager of the datacenter answers any more"
             run.give_up(part.datacenter, job_pb2.JOB_STATUS_FAILED, reason)
         elif run.stage_stop is not None:

@@ -11,6 +11,7 @@ from hyperscale.manager.config import ManagerConfig
 from hyperscale.manager.dispatch import GrpcWorkerPort, PlacementOutcomes, ShardDispatcher
 from hyperscale.manager.drain import Departure
 from hyperscale.manager.events import JobEvents
+from hyperscale.manager.federation import DatacenterVoice
 from hyperscale.manager.gate_link import GateIngestPeer
 from hyperscale.manager.handlers.manager_ingest_service import ManagerIngestServiceHandler
 from hyperscale.manager.handlers.manager_service import ManagerServiceHandler
@@ -43,6 +44,7 @@ from hyperscale.runtime.process import NodeContext
 from hyperscale.runtime.rhythm import Rhythm
 from hyperscale.runtime.server import NodeServer
 from hyperscale.runtime.supervisor import RestartPolicy
+from hyperscale.swim.federation import FederationResponder
 from hyperscale.v1 import manager_ingest_service_pb2, manager_service_pb2
 from hyperscale.v1.manager_ingest_service_pb2_grpc import add_ManagerIngestServiceServicer_to_server
 from hyperscale.v1.manager_service_pb2_grpc import add_ManagerServiceServicer_to_server
@@ -131,6 +133,8 @@ class ManagerNode:
         group = GroupSettings.of(config, datacenter_group(config.datacenter), config.managers)
         self._membership = NodeMembership(core.node, group, core.channels, supervisor, context.logger)
         self._membership.observe(core.workers)
+        voice = DatacenterVoice(core.health, core.leadership, core.state, self._membership, clock)
+        self._membership.federate(FederationResponder(config.datacenter, voice))
         self._links = [self._link(address, outbox) for address, outbox in self._outboxes.items()]
         self._server = NodeServer(Endpoint(config.host, config.port), context.logger, insecure=config.insecure)
         self._add_services()

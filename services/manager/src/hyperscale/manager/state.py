@@ -20,6 +20,11 @@ class ManagerState:
     def __len__(self) -> int:
         return len(self._jobs)
 
+    @property
+    def active_workflows(self) -> int:
+        """Workflows that have shards at work."""
+        return sum(bool(run.live_shards) for job in self._jobs.values() for run in job.workflows.values())
+
     def jobs(self) -> tuple[DatacenterJob, ...]:
         """Unfinished jobs in the order of their acceptance."""
         return tuple(self._jobs.values())

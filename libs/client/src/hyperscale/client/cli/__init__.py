@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "result": "jobs",
     "query": "jobs",
     "datacenters": "nodes",
+    "nodes": "nodes",
     "ping": "pinging",
     "validate": "validating",
     "convert": "converting",

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import click
 from google.protobuf.json_format import MessageToDict
 
 from hyperscale.client.cli.jobs import echo_table, run_with_client
-from hyperscale.client.cli.options import GateChoice, echo_json, gate_options, json_option
+from hyperscale.client.cli.options import GateChoice, echo_json, gate_options, json_option, note
 from hyperscale.client.client import Client
 from hyperscale.client.exit_codes import ExitCode
+from hyperscale.client.names import health_name, member_state_name, reachability_name, role_name
 from hyperscale.v1.gate_service_pb2 import DatacenterInfo
+from hyperscale.v1.membership_service_pb2 import NodeListResponse, NodeStatus
 
-_COLUMNS = (
+_DATACENTER_COLUMNS: Final = (
     "datacenter",
     "available",
+    "reachability",
+    "rtt_ms",
+    "health",
     "leader_id",
     "manager_count",
     "worker_count",
@@ -23,24 +29,144 @@ _COLUMNS = (
     "available_cores",
     "active_jobs",
 )
+_NODE_COLUMNS: Final = (
+    "role",
+    "datacenter",
+    "node",
+    "address",
+    "state",
+    "incarnation",
+    "rtt_ms",
+    "rtt_quality",
+    "says",
+)
 
 
 @click.command("datacenters")
 @gate_options
 @json_option
 def datacenters_command(where: GateChoice, as_json: bool) -> ExitCode:
-    """List the datacenters that have registered."""
+    """List the datacenters that have registered, and whether they can be reached."""
 
     async def list_datacenters(client: Client) -> ExitCode:
         infos = [_info_json(info) for info in await client.datacenters()]
         if as_json:
             echo_json({"datacenters": infos})
         else:
-            echo_table(_COLUMNS, [tuple(info[column] for column in _COLUMNS) for info in infos])
+            echo_table(_DATACENTER_COLUMNS, [_info_row(info) for info in infos])
         return ExitCode.PASSED
 
     return run_with_client(where, list_datacenters)
 
 
+@click.command("nodes")
+@gate_options
+@json_option
+def nodes_command(where: GateChoice, as_json: bool) -> ExitCode:
+    """List every gate, manager and worker, and what the others of its group believe of it."""
+
+    async def list_nodes(client: Client) -> ExitCode:
+        answer = await client.nodes()
+        if as_json:
+            echo_json(_nodes_json(answer))
+            return ExitCode.PASSED
+        echo_table(_NODE_COLUMNS, [_node_row(status) for status in answer.nodes])
+        for missing in answer.unanswered:
+            note(f"the nodes of {missing.datacenter} are missing: {missing.error}")
+        if answer.left_out:
+            note(f"{answer.left_out} more nodes are not shown")
+        return ExitCode.PASSED
+
+    return run_with_client(where, list_nodes)
+
+
 def _info_json(info: DatacenterInfo) -> dict[str, Any]:
-    return MessageToDict(info, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    return {
+        **MessageToDict(info, preserving_proto_field_name=True, always_print_fields_with_no_presence=True),
+        "reachability": reachability_name(info.reachability),
+        "rtt_ms": info.rtt_ms if info.HasField("rtt_ms") else None,
+        "rtt_upper_ms": info.rtt_upper_ms if info.HasField("rtt_upper_ms") else None,
+        "health": health_name(info.health) if info.health else None,
+    }
+
+
+def _info_row(info: dict[str, Any]) -> tuple[object, ...]:
+    shown = {**info, "rtt_ms": _span(info["rtt_ms"], info["rtt_upper_ms"]), "health": info["health"] or "-"}
+    return tuple(shown[column] for column in _DATACENTER_COLUMNS)
+
+
+def _nodes_json(answer: NodeListResponse) -> dict[str, Any]:
+    return {
+        "nodes": [_node_json(status) for status in answer.nodes],
+        "unanswered": {missing.datacenter: missing.error for missing in answer.unanswered},
+        "left_out": answer.left_out,
+    }
+
+
+def _node_json(status: NodeStatus) -> dict[str, Any]:
+    node = status.node
+    return {
+        "role": role_name(node.role),
+        "datacenter": node.datacenter,
+        "node_id": node.node_id,
+        "address": _address(status),
+        "state": member_state_name(status.state),
+        "state_seconds": status.state_seconds,
+        "incarnation": status.incarnation,
+        "rtt_ms": status.rtt_ms if status.HasField("rtt_ms") else None,
+        "rtt_upper_ms": status.rtt_upper_ms if status.HasField("rtt_upper_ms") else None,
+        "rtt_quality": status.rtt_quality,
+        "observer_id": status.observer_id,
+        **_vitals_json(status),
+    }
+
+
+def _vitals_json(status: NodeStatus) -> dict[str, Any]:
+    match status.WhichOneof("vitals"):
+        case "worker":
+            cores = {"total_cores": status.worker.total_cores, "available_cores": status.worker.available_cores}
+            return {"version": status.worker.node.version, **cores}
+        case "manager":
+            jobs = {"is_leader": status.manager.is_leader, "active_jobs": status.manager.active_jobs}
+            return {"version": status.manager.node.version, **jobs}
+        case "gate":
+            return {"version": status.gate.node.version, "active_jobs": status.gate.active_jobs}
+        case _:
+            return {}
+
+
+def _node_row(status: NodeStatus) -> tuple[object, ...]:
+    is_known = status.HasField("rtt_ms")
+    return (
+        role_name(status.node.role),
+        status.node.datacenter,
+        status.node.node_id,
+        _address(status),
+        member_state_name(status.state),
+        status.incarnation,
+        _span(status.rtt_ms, status.rtt_upper_ms) if is_known else "-",
+        f"{status.rtt_quality:.2f}" if is_known else "-",
+        _SAYINGS[status.WhichOneof("vitals")](status),
+    )
+
+
+_SAYINGS: Final[dict[str | None, Callable[[NodeStatus], str]]] = {
+    "worker": lambda status: f"{status.worker.available_cores} of {status.worker.total_cores} cores free",
+    "manager": lambda status: f"{'leads, ' if status.manager.is_leader else ''}{_jobs(status.manager.active_jobs)}",
+    "gate": lambda status: _jobs(status.gate.active_jobs),
+    None: lambda status: "-",
+}
+
+
+def _jobs(count: int) -> str:
+    return f"{count} job{'s' if count != 1 else ''}"
+
+
+def _address(status: NodeStatus) -> str:
+    host = status.node.endpoint.host
+    return f"[{host}]:{status.node.endpoint.port}" if ":" in host else f"{host}:{status.node.endpoint.port}"
+
+
+def _span(expected_ms: float | None, upper_ms: float | None) -> str:
+    """What is usual, and what is seldom exceeded."""
+    return "-" if expected_ms is None or upper_ms is None else f"{expected_ms:.2f} (to {upper_ms:.2f})"

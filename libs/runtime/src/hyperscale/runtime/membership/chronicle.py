@@ -18,6 +18,7 @@ from hyperscale.swim.events import (
     MemberRecovered,
     MemberSuspected,
 )
+from hyperscale.swim.federation import Reachability, ReachabilityChanged
 from hyperscale.swim.models import Member
 
 _MESSAGES: Final[Mapping[type, str]] = {
@@ -44,6 +45,9 @@ class Chronicle:
                 log.info("member suspected", accuser_id=accuser_id, **_facts(member))
             case AccusationRefuted(accuser_id, incarnation):
                 log.warning("this node was taken for gone", accuser_id=accuser_id, incarnation=incarnation)
+            case ReachabilityChanged(datacenter, previous, state):
+                tell = log.info if state is Reachability.REACHABLE else log.warning
+                tell("datacenter " + state.value, datacenter=datacenter, previous=previous.value)
             case InputRefused(reason, source, detail, count):
                 log.warning(
                     "membership input refused", reason=reason.value, source=str(source), detail=detail, count=count

@@ -23,9 +23,10 @@ from hyperscale.runtime.membership.exchange import GrpcStreams
 from hyperscale.runtime.membership.handler import SERVICE_NAME, MembershipServiceHandler
 from hyperscale.runtime.membership.keys import read_keys
 from hyperscale.runtime.membership.seeds import keep_finding
-from hyperscale.runtime.membership.settings import GroupSettings
+from hyperscale.runtime.membership.settings import FEDERATION, GroupSettings
 from hyperscale.runtime.server import NodeServer
 from hyperscale.runtime.supervisor import RestartPolicy, Supervisor
+from hyperscale.swim.border import Border, CrossParty
 from hyperscale.swim.coordinates import CoordinateConfig, NetworkCoordinates
 from hyperscale.swim.core import Swim
 from hyperscale.swim.events import Event
@@ -74,12 +75,20 @@ class NodeMembership:
         self._logger = logger
         self._observers: list[MembershipObserver] = [Chronicle(logger)]
         self._coordinates = NetworkCoordinates(CoordinateConfig(), random.Random())
+        self._party: CrossParty | None = None
         self._datagrams: socket.socket | None = None
         self._shell: SwimShell | None = None
 
     def observe(self, observer: MembershipObserver) -> None:
         """Tell somebody what happens from `start` on."""
         self._observers.append(observer)
+
+    def federate(self, party: CrossParty) -> None:
+        """Let this node speak with nodes of other groups, over the same port; before `start`.
+
+        Both sides do so under the cluster's own label, which no group has, in the same environment and with the same keys.
+        """
+        self._party = party
 
     async def listen(self, server: NodeServer, endpoint: Endpoint) -> Endpoint:
         """Take one port number for datagrams and for gRPC, and start the server; returns the address in use.
@@ -108,10 +117,13 @@ class NodeMembership:
         """
         if self._datagrams is None:
             raise RuntimeError("the node does not listen yet")
-        swim = self._swim()
+        started_at = time.time()
+        swim = self._swim(started_at)
         self._shell = shell = SwimShell(
             swim, self._datagrams, self._streams, tasks=self._supervisor, on_event=self._tell, report=self._report
         )
+        if self._party is not None:
+            shell.share(self._border(self._party, started_at))
         await shell.start()
         if self._keyring is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reread_keys)
@@ -165,31 +177,36 @@ class NodeMembership:
             shell.changed()
             await asyncio.sleep(_VITALS_INTERVAL_SECONDS)
 
-    def _swim(self) -> Swim:
-        identity = self._identity()
-        started_at = time.time()
-        seal = None
-        if self._keyring is not None:
-            session = int(started_at * 1_000_000)
-            name = SealIdentity(identity.cluster_id, identity.environment_id, identity.node_id, session)
-            seal = DatagramSeal(self._keyring, name, os.urandom)
+    def _swim(self, started_at: float) -> Swim:
+        identity = self._identity(self._settings.name)
         return Swim(
             identity,
             self._settings.profile.numbers,
             random.Random(),
             SwimShell.now(),
             incarnation=int(started_at * _MS_PER_SECOND),
-            keyring=seal,
+            keyring=self._seal(identity, started_at),
             coordinates=self._coordinates,
         )
 
-    def _identity(self) -> Identity:
+    def _border(self, party: CrossParty, started_at: float) -> Border:
+        identity = self._identity(FEDERATION)
+        return Border(identity, int(started_at * _MS_PER_SECOND), party, self._seal(identity, started_at))
+
+    def _seal(self, identity: Identity, started_at: float) -> DatagramSeal | None:
+        if self._keyring is None:
+            return None
+        session = int(started_at * 1_000_000)
+        name = SealIdentity(identity.cluster_id, identity.environment_id, identity.node_id, session)
+        return DatagramSeal(self._keyring, name, os.urandom)
+
+    def _identity(self, group: str) -> Identity:
         identity, endpoint = self._node.identity, self._node.endpoint
         return Identity(
             node_id=identity.node_id,
             role=Role(identity.role),
             address=NodeAddress(endpoint.host, endpoint.port),
-            cluster_id=f"{identity.cluster_id}/{self._settings.name}",
+            cluster_id=f"{identity.cluster_id}/{group}",
             environment_id=identity.environment_id,
             datacenter=identity.datacenter,
         )

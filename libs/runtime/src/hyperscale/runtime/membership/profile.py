@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from hyperscale.swim.config import SwimConfig
+from hyperscale.swim.federation import FederationConfig
 
 
 class MembershipProfile(StrEnum):
@@ -24,3 +25,14 @@ class MembershipProfile(StrEnum):
                 return SwimConfig.wan()
             case MembershipProfile.LOCAL:
                 return SwimConfig.local()
+
+    @property
+    def federation(self) -> FederationConfig:
+        """How a gate with this preset probes datacenters."""
+        match self:
+            case MembershipProfile.LAN:
+                return FederationConfig.lan()
+            case MembershipProfile.WAN:
+                return FederationConfig.wan()
+            case MembershipProfile.LOCAL:
+                return FederationConfig.local()

@@ -10,6 +10,8 @@ from hyperscale.runtime.config import NodeConfig
 from hyperscale.runtime.membership.profile import MembershipProfile
 
 GATES_GROUP = "gates"
+FEDERATION = "federation"
+"""No group: what gates and managers say to each other across the borders of theirs."""
 
 
 def datacenter_group(datacenter: str) -> str:

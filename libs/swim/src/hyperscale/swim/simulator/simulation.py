@@ -16,7 +16,7 @@ from hyperscale.swim.core import Swim
 from hyperscale.swim.keyring import DatagramSeal, Keyring, SealIdentity
 from hyperscale.swim.models import Datagram, Identity, NodeAddress, Role, StreamRequest
 from hyperscale.swim.simulator.embedding import relative_errors
-from hyperscale.swim.simulator.faults import NetworkFault, FaultKind
+from hyperscale.swim.simulator.faults import FaultKind, NetworkFault
 from hyperscale.swim.simulator.network import SimulatedNetwork
 from hyperscale.swim.simulator.options import SimulationOptions, Start
 from hyperscale.swim.simulator.recorder import GroupRecorder

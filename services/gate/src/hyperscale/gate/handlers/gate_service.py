@@ -16,6 +16,7 @@ from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1 import dispatch_pb2, gate_service_pb2, job_pb2, node_pb2
 from hyperscale.v1.gate_service_pb2_grpc import GateServiceServicer
+from hyperscale.v1.membership_service_pb2 import NodeListRequest, NodeListResponse
 from hyperscale.v1.protocol import FORWARDED_METADATA_KEY
 
 
@@ -91,6 +92,13 @@ class GateServiceHandler(GateServiceServicer):
         """List the datacenters."""
         self._lifecycle.require_active()
         return self._views.datacenters()
+
+    async def ListNodes(
+        self, request: NodeListRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> NodeListResponse:
+        """List the nodes of the cluster."""
+        self._lifecycle.require_active()
+        return await self._views.nodes()
 
     async def Ping(
         self, request: node_pb2.PingRequest, context: grpc.aio.ServicerContext[Any, Any]

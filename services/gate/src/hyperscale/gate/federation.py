@@ -1,0 +1,129 @@
+"""Which datacenters can be reached, and which are lost.
+
+Laws: a datacenter is lost when its leader has not answered probes for long, and none of its managers speaks on its stream; while
+several fail together, or it is not yet certain whether they do, none is lost: the network between them is the likelier cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from structlog.typing import FilteringBoundLogger
+
+from hyperscale.gate.registry import MAX_DATACENTERS, ManagerRegistry
+from hyperscale.runtime.endpoints import Endpoint
+from hyperscale.swim.correlation import CorrelationConfig, CorrelationDetector, DatacenterCondition
+from hyperscale.swim.federation import (
+    CrossMessage,
+    DatacenterView,
+    FederationConfig,
+    FederationProber,
+    Reachability,
+    ReachabilityChanged,
+)
+from hyperscale.swim.models import Identity, NodeAddress
+from hyperscale.v1 import gate_service_pb2
+from hyperscale.v1.swim_pb2 import SwimEnvelope
+
+_LOOK_SECONDS: Final = 1.0
+_MS_PER_SECOND: Final = 1000.0
+_SHOWN: Final[Mapping[Reachability, gate_service_pb2.DatacenterReachability.ValueType]] = {
+    Reachability.UNREACHABLE: gate_service_pb2.DATACENTER_REACHABILITY_UNREACHABLE,
+    Reachability.REACHABLE: gate_service_pb2.DATACENTER_REACHABILITY_REACHABLE,
+    Reachability.SUSPECTED: gate_service_pb2.DATACENTER_REACHABILITY_SUSPECTED,
+}
+
+
+class DatacenterWatch:
+    """Probes the leader of each datacenter that has registered, over the port of this gate."""
+
+    def __init__(self, registry: ManagerRegistry, config: FederationConfig, logger: FilteringBoundLogger) -> None:
+        self._registry = registry
+        self._prober = FederationProber(replace(config, datacenters_max=MAX_DATACENTERS))
+        self._correlation = CorrelationDetector(CorrelationConfig(datacenters_max=MAX_DATACENTERS))
+        self._logger = logger
+        self._holds_back = False
+        self._next_look_at = 0.0
+
+    def is_lost(self, datacenter: str) -> bool:
+        """Whether to give up on what a datacenter has taken over."""
+        view = self._prober.view(datacenter)
+        answers = view is not None and view.state is not Reachability.UNREACHABLE
+        return self._registry.is_silent(datacenter) and not answers and not self._holds_back
+
+    def describe(self, info: gate_service_pb2.DatacenterInfo) -> gate_service_pb2.DatacenterInfo:
+        """Add what the probes tell of a datacenter."""
+        view = self._prober.view(info.datacenter)
+        info.reachability = _SHOWN[Reachability.UNREACHABLE if view is None else view.state]
+        if view is not None:
+            _add_answers(info, view)
+        return info
+
+    def receive(self, envelope: SwimEnvelope, sender: Identity, source: NodeAddress, now: float) -> bool:
+        """Take in an answer of a manager; false when it is none."""
+        return self._prober.receive(envelope, sender, source, now)
+
+    def messages_to_send(self) -> list[CrossMessage]:
+        """Return the probes that are due."""
+        return self._prober.messages_to_send()
+
+    def events(self) -> list[ReachabilityChanged]:
+        """Return what has happened since the last call."""
+        return self._prober.events()
+
+    def next_deadline(self) -> float:
+        """Return when `handle_timer` is to be called."""
+        probe_at = self._prober.next_deadline()
+        return self._next_look_at if probe_at is None else min(self._next_look_at, probe_at)
+
+    def handle_timer(self, now: float) -> None:
+        """Look who has registered and who is silent, and probe."""
+        if now >= self._next_look_at:
+            self._next_look_at = now + _LOOK_SECONDS
+            self._look(now)
+        self._prober.handle_timer(now)
+
+    def _look(self, now: float) -> None:
+        for name in self._registry.datacenter_names:
+            endpoints = map(Endpoint.parse, self._registry.addresses(name))
+            managers = [NodeAddress(endpoint.host, endpoint.port) for endpoint in endpoints]
+            if managers:
+                self._prober.watch(name, managers, now)
+            self._correlation.watch(name)
+            self._note(name, now)
+        self._judge(now)
+
+    def _note(self, name: str, now: float) -> None:
+        """Tell the detector how a datacenter is. One that never answered a probe fails when it is silent otherwise, too."""
+        view = self._prober.view(name)
+        is_silent = self._registry.is_silent(name)
+        if view is not None and view.state is Reachability.REACHABLE:
+            self._correlation.recovered(name, now)
+            if view.rtt_seconds is not None:
+                self._correlation.answered(name, view.rtt_seconds, now)
+        elif view is not None and view.health is not None:
+            self._correlation.failed(name, view.since)
+        elif is_silent:
+            self._correlation.failed(name, max(self._registry.heard_at(name), 0.0))
+        else:
+            self._correlation.recovered(name, now)
+
+    def _judge(self, now: float) -> None:
+        correlation = self._correlation.assess(now)
+        is_undecided = any(
+            self._correlation.condition(name, now) is DatacenterCondition.FAILING for name in correlation.datacenters
+        )
+        if correlation.delays_eviction and not self._holds_back:
+            names = ", ".join(correlation.datacenters)
+            self._logger.warning("datacenters fail together: none is given up", datacenters=names)
+        self._holds_back = correlation.delays_eviction or is_undecided
+
+
+def _add_answers(info: gate_service_pb2.DatacenterInfo, view: DatacenterView) -> None:
+    if view.rtt_seconds is not None and view.rtt_upper_seconds is not None:
+        info.rtt_ms = view.rtt_seconds * _MS_PER_SECOND
+        info.rtt_upper_ms = view.rtt_upper_seconds * _MS_PER_SECOND
+    if view.health is not None and view.state is not Reachability.UNREACHABLE:
+        info.health, info.health_reason = view.health.health, view.health.health_reason
