@@ -27,7 +27,7 @@ from hyperscale.v1.job_pb2 import (
     ThresholdResult,
     Verdict,
 )
-from hyperscale.v1.statistics_pb2 import ErrorClass, ErrorCount, UnreachableAddress
+from hyperscale.v1.statistics_pb2 import ErrorClass, ErrorCount, StepStats, UnreachableAddress, WorkflowStats
 from hyperscale.v1.workflow_pb2 import ConstantVus, SharedIterations, Workflow
 from tests.unit.client.samples import JOB_ID, failed_result, metrics
 
@@ -83,6 +83,35 @@ def test_what_cannot_be_reached_is_named_with_its_address() -> None:
     progress = JobProgress(None)
     progress.take(JobEvent(window=JobWindow(request_errors=errors, unreachable=[rare, refused])))
     assert progress.error_texts == ["connect 6 (127.0.0.1:9)"]
+
+
+def test_failures_are_told_by_step_over_every_protocol() -> None:
+    result = failed_result()
+    del result.request_errors[:], result.statistics[:], result.datacenters[1:]
+    status, timeout = ErrorClass.ERROR_CLASS_STATUS, ErrorClass.ERROR_CLASS_TIMEOUT
+    talk = StepStats(step_name="talk", failures=[ErrorCount(error_class=status, count=1)])
+    talk.protocols.add(protocol="ws", failures=[ErrorCount(error_class=status, count=4)])
+    login = StepStats(step_name="login", failures=[ErrorCount(error_class=timeout, count=2)])
+    setup = WorkflowStats(workflow_name="shop.setup", steps=[login])
+    result.statistics.extend([WorkflowStats(workflow_name="shop", steps=[login, talk]), setup])
+    result.request_errors.extend([ErrorCount(error_class=timeout, count=2), ErrorCount(error_class=status, count=5)])
+    lines = summary_text(JOB_ID, result).splitlines()
+    at = lines.index("ERRORS")
+    rows = [line.replace(".", " ").split() for line in lines[at + 1 : at + 5]]
+    assert rows == [["status", "5"], ["talk", "5"], ["timeout", "2"], ["login", "2"]]
+    del result.datacenters[0].result.statistics[:]
+    result.datacenters[0].result.statistics.extend(result.statistics)
+    document = result_json(JOB_ID, result)
+    (datacenter,) = document["datacenters"].values()
+    assert datacenter["errors"] == document["errors"] == {"status": 5, "timeout": 2}
+    found = [
+        (entry["workflow"], entry["step"], entry["error_class"], entry["count"]) for entry in document["step_errors"]
+    ]
+    assert found == [
+        ("shop", "login", "timeout", 2),
+        ("shop", "talk", "status", 5),
+        ("shop.setup", "login", "timeout", 2),
+    ]
 
 
 def test_a_job_without_thresholds_says_that_nothing_was_judged() -> None:

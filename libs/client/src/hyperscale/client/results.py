@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC
 from math import isfinite
 from typing import Any, Final
@@ -19,8 +19,16 @@ from hyperscale.v1.job_pb2 import (
     JobStatus,
     ThresholdResult,
 )
-from hyperscale.v1.statistics_pb2 import ErrorCount, MetricValues, StepMetrics, UnreachableAddress, WorkflowStats
+from hyperscale.v1.statistics_pb2 import (
+    ErrorCount,
+    MetricValues,
+    StepMetrics,
+    StepStats,
+    UnreachableAddress,
+    WorkflowStats,
+)
 from hyperscale.workload.metric_catalogue import METRICS
+from hyperscale.workload.once import is_load
 from hyperscale.workload.saturation import generator_state
 
 _MOST_ADDRESSES: Final = 10
@@ -54,6 +62,22 @@ def errors_json(errors: Iterable[ErrorCount]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
+def step_errors_json(statistics: Iterable[WorkflowStats]) -> list[dict[str, Any]]:
+    """Failed requests of each step by class, over every protocol and the step's code."""
+    return [
+        {"workflow": workflow.workflow_name, "step": step.step_name, "error_class": error_class, "count": count}
+        for workflow in statistics
+        for step in workflow.steps
+        for error_class, count in errors_json(_failures_of(step)).items()
+    ]
+
+
+def _failures_of(step: StepStats) -> Iterator[ErrorCount]:
+    yield from step.failures
+    for protocol in step.protocols:
+        yield from protocol.failures
+
+
 def result_json(job_id: str, result: GlobalJobResult) -> dict[str, Any]:
     """The whole of a finished job: what ``--json`` ends with."""
     document: dict[str, Any] = {
@@ -69,6 +93,7 @@ def result_json(job_id: str, result: GlobalJobResult) -> dict[str, Any]:
         "thresholds": [_threshold_json(threshold) for threshold in result.thresholds],
         "checks": _checks_json(result.statistics),
         "errors": errors_json(result.request_errors),
+        "step_errors": step_errors_json(result.statistics),
         "unreachable": unreachable_json(entry for workflow in result.statistics for entry in workflow.unreachable),
         "generator": generator_state(result.metrics).value,
     }
@@ -106,9 +131,8 @@ def _datacenter_json(part: DatacenterResult) -> dict[str, Any]:
         "started_at": iso_utc(part.result.started_at) if part.result.HasField("started_at") else None,
         "metrics": metrics_json(part.metrics),
     }
-    errors = errors_json(
-        failure for workflow in part.result.statistics for step in workflow.steps for failure in step.failures
-    )
+    load = [workflow for workflow in part.result.statistics if is_load(workflow.workflow_name)]
+    errors = errors_json(failure for workflow in load for step in workflow.steps for failure in _failures_of(step))
     if errors:
         document["errors"] = errors
     if part.result.status != JobStatus.JOB_STATUS_COMPLETED:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from hyperscale.client.names import status_name, verdict_name
-from hyperscale.client.results import errors_json, unreachable_json
+from hyperscale.client.results import errors_json, step_errors_json, unreachable_json
 from hyperscale.client.views.numbers import bytes_text, count_text, duration_text, share_text
 from hyperscale.client.views.open_metrics import open_metrics, unknown_metric
 from hyperscale.client.views.progress import plain_metrics
 from hyperscale.client.views.thresholds import FAILED_MARK, PASSED_MARK, threshold_text
 from hyperscale.v1.job_pb2 import GlobalJobResult
-from hyperscale.v1.statistics_pb2 import MetricValues
+from hyperscale.v1.statistics_pb2 import MetricValues, WorkflowStats
 from hyperscale.workload.metric_catalogue import (
     METRICS,
     MetricEntry,
@@ -20,6 +20,7 @@ from hyperscale.workload.metric_catalogue import (
     MetricSection,
     MetricUnit,
 )
+from hyperscale.workload.once import is_load
 from hyperscale.workload.saturation import SATURATED_METRIC, GeneratorState, generator_state
 
 _DURATION: Final = "http_req_duration"
@@ -143,9 +144,20 @@ def _errors(result: GlobalJobResult) -> list[str]:
     rows: list[str] = []
     for name, count in errors.items():
         rows.append(_row(name, count_text(count)))
+        rows += _steps_with(name, result.statistics)
         found = [entry for entry in unreachable if entry["error_class"] == name]
         rows += [_row(f"  {entry['address']}", count_text(entry["count"])) for entry in found]
     return ["ERRORS", *rows] if rows else []
+
+
+def _steps_with(error_class: str, statistics: Iterable[WorkflowStats]) -> Iterator[str]:
+    """Where the failures of a class were, the most first, when there is more than one step where they could be."""
+    load = [workflow for workflow in statistics if is_load(workflow.workflow_name)]
+    if sum(len(workflow.steps) for workflow in load) > 1:
+        found = [entry for entry in step_errors_json(load) if entry["error_class"] == error_class]
+        for entry in sorted(found, key=lambda entry: -int(entry["count"])):
+            name = entry["step"] if len(load) == 1 else f"{entry['workflow']}/{entry['step']}"
+            yield _row(f"  {name}", count_text(entry["count"]))
 
 
 def _code_errors(result: GlobalJobResult) -> Iterator[str]:
