@@ -105,6 +105,11 @@ async def test_steps_talk_http_check_measure_and_provide(target: BundledTarget, 
         ("self.provide('big', 'x' * 1048576)", "all values together have at most 1,048,576 bytes"),
         ("self.provide('bad', {1j})", "it is not JSON"),
         ("Metric.counter('m').add(-1)", "metric m: takes a whole number from 0"),
+        (
+            "[self.check(f'check {n}', True) for n in range(101)]",
+            "check 'check 100': a step has at most 100 names of checks",
+        ),
+        ("self.check('x' * 201, True)", "of at most 200 characters"),
         ("await self.http.get('ftp://x')", "there is no target"),
     ],
 )

@@ -8,9 +8,11 @@ import pytest
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.workload.metric_catalogue import METRICS, Aggregation, MetricLevel, Percentile, SimpleAggregation
 from hyperscale.workload.metrics import (
+    CODE_PROTOCOL,
     ONCE_METRICS,
     STEP_METRICS,
     WORKFLOW_METRICS,
+    JobMetrics,
     MetricSource,
     errors_of,
     metrics_of,
@@ -18,6 +20,7 @@ from hyperscale.workload.metrics import (
 )
 from hyperscale.workload.metrics import to_proto as metrics_to_proto
 from hyperscale.workload.statistics import HttpPhases, WorkflowStatistics
+from hyperscale.workload.thresholds import parse_threshold
 
 
 def measured() -> WorkflowStatistics:
@@ -54,6 +57,18 @@ def test_every_metric_under_its_k6_name() -> None:
     assert metrics["iteration_duration"]["p(99)"] == 250.0
     phases = ("blocked", "connecting", "tls_handshaking", "sending", "waiting", "receiving")
     assert [metrics[f"http_req_{phase}"]["max"] for phase in phases] == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def test_exceptions_of_code_are_a_metric_of_their_step_that_thresholds_can_judge() -> None:
+    statistics = measured()
+    code = statistics.step("cart").protocol(CODE_PROTOCOL)
+    code.total_count = code.failures[pb.ERROR_CLASS_EXCEPTION] = 7
+    source = MetricSource([statistics], 10.0)
+    assert source.values()["exceptions"] == {"count": 7, "rate": 0.7}
+    assert source.narrowed("browse", "home").aggregate("exceptions", SimpleAggregation.COUNT) == 0
+    rule = parse_threshold("exceptions{step:cart}", "count == 0")
+    assert rule.evaluate(JobMetrics(source, {})) == (7, False)
+    assert "exceptions" not in metrics_of([measured()], 10.0)
 
 
 def test_metrics_add_up_over_workflows() -> None:

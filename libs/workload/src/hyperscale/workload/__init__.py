@@ -4,6 +4,7 @@ Coded workflows import from here; this needs neither gRPC nor numpy.
 """
 
 from hyperscale.workload.language.errors import (
+    CheckError,
     ContextError,
     MetricError,
     RequestError,
@@ -29,6 +30,7 @@ from hyperscale.workload.language.websocket import WebSocket, WebSocketClient
 from hyperscale.workload.language.workflow import Job, OnceScope, Workflow, depends
 
 __all__ = [
+    "CheckError",
     "ConstantArrivalRate",
     "ConstantVus",
     "ContextError",

@@ -39,6 +39,9 @@ MAX_FEEDS: Final = 20
 MAX_VARIABLES: Final = 100
 MAX_VARIABLE_LENGTH: Final = 4096
 MAX_CHECKS: Final = 50
+MAX_CODED_CHECKS: Final = 100
+"""Names of checks that the code of a step may use."""
+MAX_CHECK_NAME_LENGTH: Final = 200
 MAX_EXTRACTIONS: Final = 50
 MAX_EXPECTED_TEXT_LENGTH: Final = 4096
 MAX_QUERY_LENGTH: Final = 262_144

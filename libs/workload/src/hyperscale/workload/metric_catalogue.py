@@ -106,6 +106,7 @@ METRICS: Final[Mapping[str, MetricEntry]] = {
     "iteration_duration": MetricEntry(
         MetricKind.TREND, MetricLevel.WORKFLOW, MetricSection.EXECUTION, MetricUnit.MILLISECONDS
     ),
+    "exceptions": MetricEntry(MetricKind.COUNTER, MetricLevel.STEP, MetricSection.EXECUTION),
     "dropped_iterations": MetricEntry(MetricKind.COUNTER, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
     "warm_up_requests": MetricEntry(MetricKind.COUNTER, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
     "setup_requests": MetricEntry(MetricKind.COUNTER, MetricLevel.WORKFLOW, MetricSection.EXECUTION),

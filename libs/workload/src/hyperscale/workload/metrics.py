@@ -25,7 +25,7 @@ from hyperscale.workload.totals import TotalsByName, UnreachableAddresses
 MeasuredT = TypeVar("MeasuredT")
 
 CODE_PROTOCOL: Final = "code"
-"""Under which the exceptions of a workflow's own code are counted: errors, but no metrics."""
+"""Under which the exceptions of a workflow's own code are counted: errors, with a metric of their own."""
 
 STEP_METRICS: Final[Mapping[str, Callable[[StepStatistics], Sample | None]]] = {
     "checks": lambda step: Share(step.checks.passes, step.checks.total) if step.checks.by_name else None,
@@ -38,6 +38,7 @@ STEP_METRICS: Final[Mapping[str, Callable[[StepStatistics], Sample | None]]] = {
     "http_req_sending": lambda step: step.phases.sending_ms,
     "http_req_waiting": lambda step: step.phases.waiting_ms,
     "http_req_receiving": lambda step: step.phases.receiving_ms,
+    "exceptions": lambda step: step.protocols[CODE_PROTOCOL].failed_count if CODE_PROTOCOL in step.protocols else None,
     "data_sent": lambda step: step.bytes_sent,
     "data_received": lambda step: step.bytes_received,
 }

@@ -32,5 +32,9 @@ class VariableError(KeyError):
         return str(self.args[0])
 
 
+class CheckError(ValueError):
+    """A step makes too many different checks; the text says how many there may be."""
+
+
 class MetricError(ValueError):
     """A value that the metric cannot take."""

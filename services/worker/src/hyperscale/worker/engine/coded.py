@@ -30,17 +30,25 @@ from hyperscale.workload.context import MAX_CONTEXT_BYTES
 from hyperscale.workload.feeds import FeedError
 from hyperscale.workload.language.client_kinds import ClientKind
 from hyperscale.workload.language.describing import metrics_of_class
-from hyperscale.workload.language.errors import ContextError, RequestError, VariableError, WorkflowDefinitionError
+from hyperscale.workload.language.errors import (
+    CheckError,
+    ContextError,
+    RequestError,
+    VariableError,
+    WorkflowDefinitionError,
+)
 from hyperscale.workload.language.loading import LoadedBundle, UserCodeError
 from hyperscale.workload.language.metrics import CustomKind, Metric
 from hyperscale.workload.language.steps import BoundStep, StepDefinition, ordered_steps
 from hyperscale.workload.language.workflow import Workflow
+from hyperscale.workload.limits import MAX_CHECK_NAME_LENGTH, MAX_CODED_CHECKS
 from hyperscale.workload.statistics import WorkflowStatistics
 from hyperscale.workload.template_validation import missing_variable
 
 StepCoroutine = Callable[[], Awaitable[object]]
 _CODE: Final = "code"
 """Protocol under which exceptions of the code are counted."""
+_SHOWN_NAME_LENGTH: Final = 60
 _NOT_AWAITED: Final = "this call was never awaited, so that it did nothing; write await before it"
 _STUBBORN_AFTER_SECONDS: Final = 2.0
 """An interrupted step may clean up for so long before it is said to go on."""
@@ -101,6 +109,25 @@ class JobVariables(Mapping[str, str]):
         return len(self._variables)
 
 
+class CheckNames:
+    """The checks of each step, by all users of an engine; every one is kept and shown until the end, so there are not many."""
+
+    def __init__(self) -> None:
+        self._by_step: dict[str, set[str]] = {}
+
+    def allow(self, step_name: str, name: str) -> None:
+        """Take note of a check. Raises CheckError for one too many, and for a name that is none."""
+        names = self._by_step.setdefault(step_name, set())
+        if name in names:
+            return
+        if len(names) >= MAX_CODED_CHECKS or len(name) > MAX_CHECK_NAME_LENGTH:
+            raise CheckError(
+                f"check {name[:_SHOWN_NAME_LENGTH]!r}: a step has at most {MAX_CODED_CHECKS} names of checks, of at most "
+                f"{MAX_CHECK_NAME_LENGTH} characters; leave out what differs from request to request"
+            )
+        names.add(name)
+
+
 @dataclass(frozen=True, slots=True)
 class GivenData:
     """What a job brings along for all users of an engine."""
@@ -109,6 +136,7 @@ class GivenData:
     feeds: RunFeeds
     is_once: bool
     """Whether it is a setup or teardown, which a request that nobody caught has failed."""
+    checks: CheckNames = field(default_factory=CheckNames)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +166,7 @@ class UserSurroundings:
 
     def check(self, name: str, *, passed: bool) -> None:
         """Count the outcome of a check."""
+        self.given.checks.allow(self.clients.measurement.step_name, name)
         self.recorder.step_now(self.clients.measurement.step_name).checks.check(name).count(held=passed)
 
     def provide(self, name: str, json_text: str) -> None:
