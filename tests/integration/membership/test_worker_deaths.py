@@ -33,7 +33,7 @@ def test_a_stopped_worker_is_noticed_though_its_stream_stays_open_and_a_killed_o
         gate = started.gate("gate-1")
         manager = started.manager("manager-1", "--gates", gate.address)
         worker = started.worker("worker-1", manager.address)
-        eventually(lambda: "worker-1" in manager.alive(), within_seconds=5, what="the worker in the group")
+        eventually(lambda: "worker-1" in manager.alive(), within_seconds=15, what="the worker in the group")
 
         job_id = _running(gate, target, tmp_path)
         stopped_at = time.monotonic()
