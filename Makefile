@@ -17,7 +17,7 @@ GENERATED := $(VENV)/.generated
 INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.developed
 
-.PHONY: help install demo test soak check fix bench bench-engine compliance wheels lock clean
+.PHONY: help install demo test soak check fix bench bench-engine bench-membership compliance wheels lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -28,7 +28,7 @@ demo: install ## one load test over two datacenters on this machine, with live v
 	$(BIN)/hyperscale run examples/quickstart.yaml
 
 test: install $(DEVELOPED) ## every test but the soak
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not soak" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not soak" $(ARGS)
 
 soak: install $(DEVELOPED) ## the long simulations
 	$(BIN)/python -m pytest -m soak --timeout 0 $(ARGS)
@@ -42,6 +42,9 @@ fix: $(DEVELOPED) ## what can be mended automatically
 
 bench-engine: install $(DEVELOPED) ## the load engine beside its targets, wrk and Locust; ARGS="--only memory" for one
 	@$(BIN)/python bench/bench_engine.py $(ARGS)
+
+bench-membership: install $(DEVELOPED) ## membership in simulations beside its targets; ARGS="--only detection" for one
+	@$(BIN)/python bench/bench_membership.py $(ARGS)
 
 bench: install $(DEVELOPED) ## every benchmark; each prints its ratios and appends JSON to bench/results
 	@shopt -s nullglob; for script in bench/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script"; done

@@ -96,6 +96,17 @@ def test_a_paused_node_is_declared_dead_and_comes_back() -> None:
     assert simulation.run_until(lambda: simulation.recorder.is_agreed, 60)
 
 
+def test_a_blocked_nodes_messages_arrive_in_the_end() -> None:
+    blocked = simulate(10, nodes=8, faults=only(FaultKind.BLOCK, 4.0, 10.5, 2))
+    assert blocked.nodes[2].unsent
+    assert blocked.nodes[2].backlog
+    sent = blocked.recorder.datagrams_sent[2]
+    blocked.run(1)
+    assert not blocked.nodes[2].unsent
+    assert blocked.recorder.datagrams_sent[2] > sent + 6
+    assert blocked.run_until(lambda: blocked.recorder.is_agreed, 60)
+
+
 def test_nodes_that_stand_still_for_moments_are_forgiven() -> None:
     faults = blocked_cycles(frozenset({1, 2}), start=2.0, end=40.0, blocked_seconds=1.0, free_seconds=1.0)
     assert len(faults) == 19

@@ -48,12 +48,10 @@ class EngineProcess:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         trace: BinaryIO,
-        scratch: tempfile.TemporaryDirectory[str],
     ) -> None:
-        """`trace`: file in which the engine says where it hangs; `scratch`: where its temporary files are."""
+        """`trace`: file in which the engine says where it hangs."""
         self._process = process
         self._trace = trace
-        self._scratch = scratch
         self._reader = reader
         self._writer = writer
 
@@ -64,7 +62,6 @@ class EngineProcess:
         `trace_seconds`: once it has hung for so long, `whereabouts` tells where.
         """
         trace = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the engine lives
-        scratch = tempfile.TemporaryDirectory(prefix="hyperscale-engine-", ignore_cleanup_errors=True)
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=ours)
@@ -72,14 +69,12 @@ class EngineProcess:
             with theirs:
                 options = ["--trace-fd", str(trace.fileno()), "--trace-seconds", str(trace_seconds)]
                 options += [] if cpu is None else ["--core", str(cpu)]
-                options += ["--scratch", scratch.name]
                 process = await _start_interpreter(theirs.fileno(), trace.fileno(), options)
         except BaseException:
             writer.close()
             trace.close()
-            scratch.cleanup()
             raise
-        return cls(process, reader, writer, trace, scratch)
+        return cls(process, reader, writer, trace)
 
     @property
     def pid(self) -> int:
@@ -117,8 +112,6 @@ class EngineProcess:
             self.kill()
         ended = EngineExit(self.pid, await self._process.wait())
         self._trace.close()
-        # One that was killed has left the code it ran, and whatever that wrote.
-        await asyncio.to_thread(self._scratch.cleanup)
         return ended
 
     async def _receive(self) -> bytes:

@@ -16,6 +16,8 @@ class FaultKind(StrEnum):
     """The process ends; at the end of the fault it starts again, with a higher incarnation."""
     PAUSE = "pause"
     """The process stands still: it neither sends nor reads, and finds what has arrived when it goes on."""
+    BLOCK = "block"
+    """The process goes on, and its timers with it, but what it sends and what it should read waits for the end of the fault."""
     SLOW = "slow"
     """Everything to and from the nodes takes so many seconds longer."""
     LOSS = "loss"
@@ -47,11 +49,11 @@ def partition(at: float, until: float, side: frozenset[int], nodes: int) -> tupl
 def blocked_cycles(
     nodes: frozenset[int], start: float, end: float, blocked_seconds: float, free_seconds: float
 ) -> tuple[NetworkFault, ...]:
-    """Nodes that stand still and go on in turns, all together, as in the evaluation of Lifeguard."""
+    """Nodes whose messages wait and pass in turns, those of all together, as in the evaluation of Lifeguard."""
     period = blocked_seconds + free_seconds
     cycles = math.ceil((end - start) / period)
     starts = [start + cycle * period for cycle in range(cycles)]
-    return tuple(NetworkFault(FaultKind.PAUSE, at, nodes, min(end, at + blocked_seconds)) for at in starts)
+    return tuple(NetworkFault(FaultKind.BLOCK, at, nodes, min(end, at + blocked_seconds)) for at in starts)
 
 
 def random_faults(rng: RandomSource, nodes: int, end: float) -> tuple[NetworkFault, ...]:
@@ -65,7 +67,7 @@ class _Drawer:
         self._rng = rng
         self._nodes = nodes
         self._end = end
-        self._kinds = (self._crash, self._pause, self._slow, self._loss, self._one_way, self._partition)
+        self._kinds = (self._crash, self._pause, self._block, self._slow, self._loss, self._one_way, self._partition)
 
     def draw(self) -> tuple[NetworkFault, ...]:
         at = self._between(1.0, self._end * 0.7)
@@ -77,6 +79,9 @@ class _Drawer:
 
     def _pause(self, at: float, until: float) -> tuple[NetworkFault, ...]:
         return (NetworkFault(FaultKind.PAUSE, at, self._some(0.2), until),)
+
+    def _block(self, at: float, until: float) -> tuple[NetworkFault, ...]:
+        return (NetworkFault(FaultKind.BLOCK, at, self._some(0.2), until),)
 
     def _slow(self, at: float, until: float) -> tuple[NetworkFault, ...]:
         return (NetworkFault(FaultKind.SLOW, at, self._some(0.2), until, amount=self._between(0.05, 1.0)),)

@@ -37,8 +37,17 @@ class SimulatedNode:
     coordinates: NetworkCoordinates | None
     is_running: bool = True
     is_paused: bool = False
+    is_blocked: bool = False
     wake_at: float | None = None
     backlog: list[tuple[Callable[..., None], tuple[Any, ...]]] = field(default_factory=list)
+    """What waits to be read."""
+    unsent: list[tuple[Callable[..., None], tuple[Any, ...]]] = field(default_factory=list)
+    """What waits to be sent."""
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether what arrives has to wait."""
+        return self.is_paused or self.is_blocked
 
 
 class Simulation:
@@ -110,6 +119,19 @@ class Simulation:
             action(*arguments)
         self._wake(node, node.wake_at)
         for action, arguments in backlog[1:]:
+            action(*arguments)
+
+    def block(self, number: int) -> None:
+        """Let what a process sends, and what it should read, wait; its timers go on."""
+        self.nodes[number].is_blocked = True
+
+    def unblock(self, number: int) -> None:
+        """Let everything that has waited pass: first what was to be sent."""
+        node = self.nodes[number]
+        node.is_blocked = False
+        unsent, node.unsent = node.unsent, []
+        backlog, node.backlog = node.backlog, []
+        for action, arguments in unsent + backlog:
             action(*arguments)
 
     def leave(self, number: int) -> None:
@@ -194,6 +216,7 @@ class Simulation:
 
         return {
             FaultKind.CRASH: (each(self.crash), each(self.restart)),
+            FaultKind.BLOCK: (each(self.block), each(self.unblock)),
             FaultKind.PAUSE: (each(self.pause), each(self.resume)),
             FaultKind.SLOW: (lambda fault: slow(fault, 1), lambda fault: slow(fault, -1)),
             FaultKind.LOSS: (lambda fault: lose(fault, 1), lambda fault: lose(fault, 0)),
@@ -209,9 +232,9 @@ class Simulation:
     def _flush(self, node: SimulatedNode) -> None:
         swim, now = node.swim, self.now
         for datagram in swim.datagrams_to_send(now):
-            self._transmit(node, datagram)
+            self._send(node, self._transmit, datagram)
         for request in swim.streams_to_open(now):
-            self._open(node, request)
+            self._send(node, self._open, request)
         for event in swim.events():
             self.recorder.note(node.number, event, now)
         deadline = swim.next_deadline()
@@ -228,6 +251,12 @@ class Simulation:
         node.swim.handle_timer(self.now)
         self._flush(node)
 
+    def _send(self, node: SimulatedNode, action: Callable[..., None], message: Datagram | StreamRequest) -> None:
+        if node.is_blocked:
+            node.unsent.append((action, (node, message)))
+        else:
+            action(node, message)
+
     def _transmit(self, node: SimulatedNode, datagram: Datagram) -> None:
         recorder, number = self.recorder, node.number
         recorder.datagrams_sent[number] += 1
@@ -242,7 +271,7 @@ class Simulation:
         node = self.nodes[target]
         if not node.is_running:
             return
-        if node.is_paused:
+        if node.is_deaf:
             if len(node.backlog) < self.options.backlog_max:
                 node.backlog.append((self._arrive, (target, data, source)))
             return
@@ -264,7 +293,7 @@ class Simulation:
         if not other.is_running:
             self._reply_arrives(node, request.stream_id, None)
             return
-        if other.is_paused:
+        if other.is_deaf:
             other.backlog.append((self._request_arrives, (node, target, request)))
             return
         answer = other.swim.receive_stream_request(request.data, node.identity.address, self.now)
@@ -277,7 +306,7 @@ class Simulation:
     def _reply_arrives(self, node: SimulatedNode, stream_id: int, answer: bytes | None) -> None:
         if not node.is_running:
             return
-        if node.is_paused:
+        if node.is_deaf:
             node.backlog.append((self._reply_arrives, (node, stream_id, answer)))
             return
         if answer is None:
