@@ -64,7 +64,7 @@ def test_a_threshold_with_abort_on_fail_stops_a_long_job_in_every_datacenter(
     result = outcome.last_json
     assert outcome.code == 99
     assert (result["status"], result["verdict"]) == ("failed", "failed")
-    assert result["reasons"][0] == "threshold http_req_failed{step:broken}: rate < 50% was not met (observed 1)"
+    assert result["reasons"][0] == "threshold http_req_failed{step:broken}: rate < 50% was not met (observed 100%)"
     assert {part["status"] for part in result["datacenters"].values()} == {"cancelled"}
     assert [threshold["passed"] for threshold in result["thresholds"]] == [True, False]
     assert result["metrics"]["http_reqs"]["count"] > 0

@@ -46,7 +46,7 @@ async def test_a_threshold_with_abort_on_fail_stops_every_datacenter_and_names_i
     gate.progress("east", job_id, 1, 20)
     result = await gate.ended(job_id)
     assert (result.status, result.verdict) == (FAILED, job_pb2.VERDICT_FAILED)
-    assert result.errors[0] == "threshold http_req_duration: max < 1ms was not met (observed 10)"
+    assert result.errors[0] == "threshold http_req_duration: max < 1ms was not met (observed 10ms)"
     assert {address for address, _ in gate.datacenters.cancels} == {"east:1", "west:1"}
     assert all("http_req_duration" in request.reason for _, request in gate.datacenters.cancels)
     assert result.metrics["http_reqs"].values["count"] == 60

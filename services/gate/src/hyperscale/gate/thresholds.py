@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from hyperscale.v1 import job_pb2
 from hyperscale.workload.metrics import JobMetrics
+from hyperscale.workload.observations import observed_text
 from hyperscale.workload.thresholds import parse_threshold
 from hyperscale.workload.timestamps import seconds_of
 
@@ -47,7 +48,7 @@ class JobThresholds:
 def reason_of(broken: job_pb2.ThresholdResult) -> str:
     """Why a job was stopped, for people."""
     threshold = broken.threshold
-    return f"threshold {threshold.metric}: {threshold.expression} was not met (observed {broken.observed:.6g})"
+    return f"threshold {threshold.metric}: {threshold.expression} was not met (observed {observed_text(broken)})"
 
 
 def _stops(result: job_pb2.ThresholdResult, elapsed_seconds: float) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hyperscale.v1.job_pb2 import ThresholdResult
-from hyperscale.workload.metric_catalogue import METRICS, MetricKind, MetricUnit
+from hyperscale.workload.observations import observed_text
 
 PASSED_MARK = "✓"
 FAILED_MARK = "✗"
@@ -12,18 +12,4 @@ FAILED_MARK = "✗"
 def threshold_text(outcome: ThresholdResult) -> str:
     """``✓ http_req_duration: p(95) < 300ms  (observed 31.25ms)``."""
     mark = PASSED_MARK if outcome.passed else FAILED_MARK
-    return f"{mark} {outcome.threshold.metric}: {outcome.threshold.expression}  (observed {_observed(outcome)})"
-
-
-def _observed(outcome: ThresholdResult) -> str:
-    """With so many digits that a value beside the limit does not look like the limit."""
-    if not outcome.HasField("observed"):
-        return "no sample"
-    metric = METRICS.get(outcome.threshold.metric.partition("{")[0].strip())
-    expression = outcome.threshold.expression
-    is_share = metric is not None and metric.kind is MetricKind.SHARE and expression.lstrip().startswith("rate")
-    if is_share or "%" in expression:
-        return f"{outcome.observed * 100:.6g}%"
-    if metric is not None and metric.unit is MetricUnit.MILLISECONDS:
-        return f"{outcome.observed:.6g}ms"
-    return f"{outcome.observed:,.15g}" if outcome.observed.is_integer() else f"{outcome.observed:,.6g}"
+    return f"{mark} {outcome.threshold.metric}: {outcome.threshold.expression}  (observed {observed_text(outcome)})"
