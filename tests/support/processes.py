@@ -48,11 +48,20 @@ def killed_and_restarted(node: Mapping[str, Any]) -> Iterator[int]:
     eventually(lambda: not is_alive(pid), within_seconds=5, what=f"the end of {pid}")
     process = subprocess.Popen(_on_port(words, node["address"].rpartition(":")[2]), stderr=subprocess.DEVNULL)
     try:
-        eventually(lambda: accepts(node["address"]), within_seconds=10, what=f"{node['node_id']} listening again")
+        eventually(
+            lambda: _has_come_back(process, node["address"]),
+            within_seconds=10,
+            what=f"{node['node_id']} listening again",
+        )
         yield process.pid
     finally:
         process.terminate()
         process.wait(timeout=15)
+
+
+def _has_come_back(process: subprocess.Popen[bytes], address: str) -> bool:
+    assert process.poll() is None, f"it exited with {process.returncode}"
+    return accepts(address)
 
 
 def accepts(address: str) -> bool:

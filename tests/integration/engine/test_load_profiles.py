@@ -261,15 +261,16 @@ async def test_nobody_thinks_when_the_arrivals_have_ended(target: BundledTarget)
 
 
 async def test_engines_wait_for_the_instant(target: BundledTarget) -> None:
-    start_at = time.time() + 0.8
     async with running_engine() as engine:
+        start_at = time.time() + 0.8
         send_start(engine, workflow_of("per_vu_iterations: {vus: 1, iterations: 1}", "/"), target, start_at)
         outcome = await engine.outcome()
-    # Timers of the loop are exact to a millisecond.
-    assert -0.002 < outcome.last.started_at.ToNanoseconds() / 1e9 - start_at < 0.1
+    late_seconds = outcome.last.started_at.ToNanoseconds() / 1e9 - start_at
+    # Timers of the loop are exact to a millisecond; how much later it gets its turn is up to the machine, and told.
+    assert -0.002 < late_seconds < 0.5
     assert outcome.total == 1
     lag = Histogram.from_proto(outcome.last.totals.start_lag_ms)
-    assert (lag.count, lag.max < 100) == (1, True)
+    assert (lag.count, lag.max) == (1, pytest.approx(max(late_seconds, 0) * 1000, abs=5))
 
 
 @pytest.mark.parametrize("warm_up", ["0s", "300ms"])
