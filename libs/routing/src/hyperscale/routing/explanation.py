@@ -1,0 +1,74 @@
+"""Decisions in words: why this datacenter and not that one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hyperscale.routing.models.decisions import (
+    CandidateStanding,
+    Cause,
+    Ranking,
+    RoutingDecision,
+    ScoreComponents,
+)
+
+
+def reason_of(standings: Sequence[CandidateStanding], cause: Cause, primaries: Sequence[str]) -> str:
+    """A decision in one sentence; names every datacenter with its reason when none can be used."""
+    if cause is not Cause.NONE_USABLE:
+        return f"{', '.join(primaries)}: {cause.value}"
+    each = "; ".join(f"{standing.name}: {_obstacle(standing)}" for standing in standings)
+    return f"{cause.value}: {each}" if each else f"{cause.value}: there is none"
+
+
+def why(decision: RoutingDecision, standing: CandidateStanding) -> str:
+    """Why a datacenter is, or is not, where the job goes first."""
+    if standing.exclusion is not None:
+        return _obstacle(standing)
+    if standing.name in decision.primaries:
+        return _merit(decision, standing)
+    if standing.finding.health is not decision.bucket:
+        bucket = decision.bucket.name if decision.bucket is not None else ""
+        return f"{standing.finding.health.name}, and {bucket} ones come first: {standing.finding.reason}"
+    return _distance(decision, standing)
+
+
+def trace(decision: RoutingDecision) -> str:
+    """A decision with everything that led to it, as text: one line for it, one for each candidate."""
+    head = f"{decision.reason} (by {decision.ranking.value}; then {', '.join(decision.fallback_chain) or 'nobody'})"
+    return "\n".join([head, *(_line(decision, standing) for standing in decision.standings)])
+
+
+def _obstacle(standing: CandidateStanding) -> str:
+    if standing.exclusion is None:
+        return standing.finding.reason
+    detail = f" ({standing.finding.reason})" if standing.finding.reason else ""
+    return f"{standing.exclusion.value}{detail}"
+
+
+def _merit(decision: RoutingDecision, standing: CandidateStanding) -> str:
+    if decision.cause is not Cause.FIRST:
+        return str(decision.cause.value)
+    measure = "lowest score" if decision.ranking is Ranking.SCORE else "most free cores, distances are not known"
+    return measure if len(decision.primaries) == 1 else f"among the {len(decision.primaries)} of the {measure}"
+
+
+def _distance(decision: RoutingDecision, standing: CandidateStanding) -> str:
+    if decision.ranking is Ranking.BOOTSTRAP:
+        return "has fewer free cores, waits longer or was not its turn; distances are not known"
+    scores = {other.name: other.score for other in decision.standings}
+    worst = max(decision.primaries, key=lambda name: scores[name])
+    return f"{standing.score / scores[worst]:.2f} times the score of {worst}"
+
+
+def _line(decision: RoutingDecision, standing: CandidateStanding) -> str:
+    return f"  {standing.name} {standing.finding.health.name}{_figures(standing.components)}: {why(decision, standing)}"
+
+
+def _figures(part: ScoreComponents | None) -> str:
+    """The score and its factors but for those that change nothing."""
+    if part is None:
+        return ""
+    names = ("load", "quality", "preference", "slo", "severity", "cooldown")
+    factors = [f" × {name} {getattr(part, name):.2f}" for name in names if getattr(part, name) != 1.0]
+    return f" {part.score:.1f} = {part.latency_ms:.1f} ms{''.join(factors)}"

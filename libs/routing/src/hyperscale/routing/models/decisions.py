@@ -1,0 +1,113 @@
+"""Decisions, with everything that led to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from hyperscale.routing.models.candidates import DatacenterHealth
+
+
+class Exclusion(Enum):
+    """Why a datacenter cannot be used at all."""
+
+    REQUESTED = "the job excludes it"
+    NO_MANAGERS = "none of its managers is connected"
+    CIRCUITS_OPEN = "calls to all of its managers have failed lately"
+    UNHEALTHY = "it is unhealthy"
+
+
+class Ranking(Enum):
+    """What datacenters of a bucket were ranked by."""
+
+    SCORE = "score"
+    BOOTSTRAP = "capacity"
+    """No distance is known well enough: by free cores, then queue, then open circuits."""
+
+
+class Cause(Enum):
+    """What made a job's datacenters those that they are."""
+
+    FIRST = "first decision"
+    KEPT = "kept"
+    IMPROVED = "another one is better by far"
+    FORCED = "one could not stay"
+    SPILLED = "another one can start at once"
+    NONE_USABLE = "no datacenter can be used"
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreComponents:
+    """Factors of a score; lower is better for each."""
+
+    latency_ms: float
+    load: float
+    quality: float
+    preference: float
+    slo: float
+    severity: float
+    cooldown: float
+
+    @property
+    def score(self) -> float:
+        """Their product."""
+        return self.latency_ms * self.load * self.quality * self.preference * self.slo * self.severity * self.cooldown
+
+
+@dataclass(frozen=True, slots=True)
+class HealthFinding:
+    """The health of a datacenter and why; the reason is empty when it is HEALTHY."""
+
+    health: DatacenterHealth
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateStanding:
+    """How a datacenter stood in a decision.
+
+    Attributes
+    ----------
+    exclusion
+        Set exactly when it cannot be used; it has no components then.
+    order
+        What it was ranked by, lower first: its score, or capacity, queue and circuits.
+    """
+
+    name: str
+    finding: HealthFinding
+    exclusion: Exclusion | None
+    components: ScoreComponents | None
+    score: float
+    order: tuple[float, ...]
+    cools_down: bool
+    wait_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingDecision:
+    """Where a job goes, and why.
+
+    Attributes
+    ----------
+    standings
+        Every candidate, by name.
+    bucket
+        The only source of primaries; None when no datacenter can be used.
+    primaries
+        At most as many as were asked for, best first.
+    fallback_chain
+        The rest of the bucket, then the lower ones, each best first.
+    """
+
+    standings: tuple[CandidateStanding, ...]
+    bucket: DatacenterHealth | None
+    ranking: Ranking
+    primaries: tuple[str, ...]
+    fallback_chain: tuple[str, ...]
+    cause: Cause
+    reason: str
+
+    def chosen(self, count: int) -> tuple[str, ...]:
+        """As many datacenters as there are, up to a number: what the bucket lacks comes from the fallback chain."""
+        return (*self.primaries, *self.fallback_chain)[:count]
