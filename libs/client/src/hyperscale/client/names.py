@@ -5,6 +5,7 @@ from __future__ import annotations
 from hyperscale.v1.gate_service_pb2 import DatacenterReachability
 from hyperscale.v1.job_pb2 import JobStatus, Verdict, WorkflowStatus
 from hyperscale.v1.node_pb2 import NodeRole
+from hyperscale.v1.routing_pb2 import RoutingHealth, RoutingOutcome, RoutingRanking
 from hyperscale.v1.statistics_pb2 import ErrorClass
 from hyperscale.v1.swim_pb2 import SwimDatacenterHealth, SwimState
 
@@ -22,6 +23,25 @@ def workflow_status_name(status: WorkflowStatus.ValueType) -> str:
 def verdict_name(verdict: Verdict.ValueType) -> str:
     """``VERDICT_PASSED`` as ``passed``."""
     return _short(Verdict.Name(verdict), "VERDICT_") if verdict in Verdict.values() else str(verdict)
+
+
+def routing_ranking_name(ranking: RoutingRanking.ValueType) -> str:
+    """``ROUTING_RANKING_SCORE`` as ``score``."""
+    return (
+        _short(RoutingRanking.Name(ranking), "ROUTING_RANKING_") if ranking in RoutingRanking.values() else str(ranking)
+    )
+
+
+def routing_outcome_name(outcome: RoutingOutcome.ValueType) -> str:
+    """``ROUTING_OUTCOME_CHOSEN`` as ``chosen``."""
+    return (
+        _short(RoutingOutcome.Name(outcome), "ROUTING_OUTCOME_") if outcome in RoutingOutcome.values() else str(outcome)
+    )
+
+
+def routing_health_name(health: RoutingHealth.ValueType) -> str:
+    """``ROUTING_HEALTH_BUSY`` as ``busy``."""
+    return _short(RoutingHealth.Name(health), "ROUTING_HEALTH_") if health in RoutingHealth.values() else str(health)
 
 
 def error_class_name(error_class: ErrorClass.ValueType) -> str:

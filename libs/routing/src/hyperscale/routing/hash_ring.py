@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable
 from hashlib import blake2b
+from itertools import chain
 
 VIRTUAL_NODES = 150
 
@@ -26,8 +27,13 @@ class HashRing:
     def owners(self, key: str, count: int) -> tuple[str, ...]:
         """The owner and those who follow when it is gone, up to `count` of them; empty without members."""
         start = bisect_left(self._positions, _position(key))
-        around = self._members[start:] + self._members[:start]
-        return tuple(dict.fromkeys(around))[:count]
+        around = chain(range(start, len(self._members)), range(start))
+        found: dict[str, None] = {}
+        for place in around:
+            if len(found) == count:
+                break
+            found.setdefault(self._members[place])
+        return tuple(found)
 
 
 def _position(key: str) -> int:

@@ -97,18 +97,26 @@ class JobRouter:
     def observe(self, datacenter: str, latency_ms: float, now_seconds: float) -> None:
         """A datacenter has answered after so long."""
         self._expire(now_seconds)
-        self._observed[datacenter] = learn(self._observed.get(datacenter), latency_ms, now_seconds)
+        # The last to have spoken stands last, so that the first is the next to be forgotten.
+        known = self._observed.pop(datacenter, None)
+        self._observed[datacenter] = learn(known, latency_ms, now_seconds)
 
     def fail(self, datacenter: str, now_seconds: float) -> None:
         """A datacenter has failed a job: it is penalized for the cooldown."""
         self._expire(now_seconds)
+        self._failed_at.pop(datacenter, None)
         self._failed_at[datacenter] = now_seconds
 
     def _expire(self, now_seconds: float) -> None:
-        memory_seconds, cooldown_seconds = self._config.memory_seconds, self._config.cooldown_seconds
-        for name in [name for name, known in self._observed.items() if now_seconds - known.at_seconds > memory_seconds]:
+        while self._observed:
+            name, known = next(iter(self._observed.items()))
+            if now_seconds - known.at_seconds <= self._config.memory_seconds:
+                break
             del self._observed[name]
-        for name in [name for name, at in self._failed_at.items() if now_seconds - at >= cooldown_seconds]:
+        while self._failed_at:
+            name, failed_at = next(iter(self._failed_at.items()))
+            if now_seconds - failed_at < self._config.cooldown_seconds:
+                break
             del self._failed_at[name]
 
     def _ranking(self, candidates: Sequence[DatacenterCandidate]) -> Ranking:

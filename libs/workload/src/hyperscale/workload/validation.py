@@ -146,6 +146,7 @@ class _Judge:
         self._unique_names(
             path, at_most(self._faults, path, required, MAX_DATACENTERS), lambda index: f"{path}[{index}]"
         )
+        self._choice_of_datacenters(submission.datacenters)
         weights = submission.datacenters.weights
         if weights and distribution_of(submission) != job_pb2.DISTRIBUTION_SPLIT:
             self._faults.add(
@@ -158,6 +159,21 @@ class _Judge:
                 self._faults.add(path, "is not one of datacenters.required")
             if not 1 <= weights[name] <= MAX_WEIGHT:
                 self._faults.add(path, f"must be 1 to {MAX_WEIGHT}, not {weights[name]}")
+
+    def _choice_of_datacenters(self, selection: job_pb2.DatacenterSelection) -> None:
+        if selection.count > MAX_DATACENTERS:
+            self._faults.add("datacenters.count", f"must be 0 to {MAX_DATACENTERS}, not {selection.count}")
+        if selection.count and selection.required:
+            self._faults.add("datacenters.count", "is for jobs that name no datacenters in datacenters.required")
+        for field, names in (("preferred", selection.preferred), ("exclude", selection.exclude)):
+            path = f"datacenters.{field}"
+            self._unique_names(path, at_most(self._faults, path, names, MAX_DATACENTERS), f"{path}[{{}}]".format)
+            if names and not selection.count:
+                self._faults.add(path, "needs datacenters.count: otherwise the gate does not choose")
+        preferred = set(selection.preferred)
+        for index, name in enumerate(selection.exclude):
+            if name in preferred:
+                self._faults.add(f"datacenters.exclude[{index}]", f"{name[:80]!r} is one of datacenters.preferred")
 
     def _workflows(self, submission: job_pb2.JobSubmission) -> None:
         if not submission.workflows:

@@ -14,6 +14,7 @@ from hyperscale.gate.dispatch import Dispatcher
 from hyperscale.gate.job_lifecycle import TERMINAL
 from hyperscale.gate.job_run import JobRun
 from hyperscale.gate.models.orders import CancelNotice, StopCause, StopOrder
+from hyperscale.gate.routing import DatacenterRouting
 from hyperscale.gate.stage_entry import JobCourse
 from hyperscale.gate.stages import PLANS, TEARDOWN, StagePlan, last_stage, owes_teardown
 from hyperscale.gate.state import GateState
@@ -145,9 +146,12 @@ class JobSteering:
 class JobConductor:
     """Keeps one task per unfinished job."""
 
-    def __init__(self, steering: JobSteering, state: GateState, supervisor: Supervisor) -> None:
+    def __init__(
+        self, steering: JobSteering, state: GateState, routing: DatacenterRouting, supervisor: Supervisor
+    ) -> None:
         self._steering = steering
         self._state = state
+        self._routing = routing
         self._supervisor = supervisor
 
     def conduct(self, run: JobRun) -> None:
@@ -165,6 +169,7 @@ class JobConductor:
             await self._fail(run, error)
         finally:
             self._state.leave(run.job_id)
+            self._routing.forget(run.job_id)
 
     async def _fail(self, run: JobRun, error: Exception) -> None:
         try:

@@ -7,6 +7,7 @@ from typing import Final
 
 from hyperscale.gate.datacenter_calls import DatacenterCaller, ManagerCalls
 from hyperscale.gate.job_run import JobRun
+from hyperscale.gate.routing import DatacenterRouting
 from hyperscale.gate.stages import StagePlan
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
@@ -51,6 +52,7 @@ class Dispatcher:
         *,
         caller: DatacenterCaller,
         calls: ManagerCalls,
+        routing: DatacenterRouting,
         supervisor: Supervisor,
         clock: Clock,
         gate_id: str,
@@ -58,6 +60,7 @@ class Dispatcher:
     ) -> None:
         self._caller = caller
         self._calls = calls
+        self._routing = routing
         self._supervisor = supervisor
         self._clock = clock
         self._gate_id = gate_id
@@ -87,12 +90,17 @@ class Dispatcher:
 
     async def _dispatch(self, run: JobRun, datacenter: str, dispatch: dispatch_pb2.JobDispatch) -> None:
         async def attempt(_: float) -> job_pb2.JobAck:
-            return await self._caller.ask(datacenter, lambda address: self._calls.submit_job(address, dispatch))
+            began_at = self._clock.monotonic()
+            ack = await self._caller.ask(datacenter, lambda address: self._calls.submit_job(address, dispatch))
+            self._routing.taken_over(datacenter, self._clock.monotonic() - began_at)
+            return ack
 
         try:
             await call_with_retry(_POLICY, attempt, self._deadline_seconds)
         except HyperscaleError as error:
             self._supervisor.report(error, "job-dispatch", job_id=run.job_id, datacenter=datacenter)
+            if error.reason in _POLICY.retryable:
+                self._routing.unavailable(datacenter)
             run.give_up(datacenter, job_pb2.JOB_STATUS_FAILED, _refusal(error, self._deadline_seconds))
         else:
             run.accepted(datacenter)

@@ -10,7 +10,7 @@ from hyperscale.gate.job_lifecycle import JobStatusValue
 from hyperscale.gate.models.part import DatacenterPart
 from hyperscale.gate.stats import GlobalStatistics
 from hyperscale.gate.thresholds import JobThresholds
-from hyperscale.v1 import gate_service_pb2, job_pb2, record_pb2
+from hyperscale.v1 import gate_service_pb2, job_pb2, record_pb2, routing_pb2
 from hyperscale.workload.metrics import JobMetrics, MetricSource, errors_of, metrics_of, to_proto, unreachable_of
 from hyperscale.workload.spans import LoadSpans
 from hyperscale.workload.timestamps import duration, seconds_of, timestamp
@@ -36,6 +36,7 @@ def job_status(
         submitted_at=record.submitted_at,
         datacenters=[_datacenter_status(part, live.datacenters[name]) for name, part in parts.items()],
         metrics=to_proto(live.total.values()),
+        routing=_routing(record),
     )
 
 
@@ -47,6 +48,7 @@ def stored_job_status(record: record_pb2.JobRecord) -> job_pb2.GlobalJobStatus:
         status=record.status,
         gate_id=record.gate_id,
         submitted_at=record.submitted_at,
+        routing=_routing(record),
     )
     if not record.HasField("result"):
         status.datacenters.extend(
@@ -64,6 +66,10 @@ def stored_job_status(record: record_pb2.JobRecord) -> job_pb2.GlobalJobStatus:
         for part in record.result.datacenters
     )
     return status
+
+
+def _routing(record: record_pb2.JobRecord) -> routing_pb2.RoutingDecision | None:
+    return record.routing if record.HasField("routing") else None
 
 
 class WindowView:

@@ -138,6 +138,7 @@ class ManagerRegistry:
         info.total_cores = leader.total_cores
         info.available_cores = leader.available_cores
         info.active_jobs = leader.active_jobs
+        info.queued_jobs = leader.queued_jobs
         return info
 
     def _check_room(self, node: node_pb2.NodeInfo) -> None:

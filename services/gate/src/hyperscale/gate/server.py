@@ -25,6 +25,7 @@ from hyperscale.gate.recovery import JobRecovery
 from hyperscale.gate.registration import ManagerRegistrations
 from hyperscale.gate.registry import ManagerRegistry
 from hyperscale.gate.retention import JobRetention
+from hyperscale.gate.routing import DatacenterRouting
 from hyperscale.gate.stage_entry import JobCourse
 from hyperscale.gate.state import GateState
 from hyperscale.gate.store import JobStore
@@ -72,6 +73,7 @@ class JobMachinery:
         self.leases = JobLeases(around.coordinator, config.node_id, config.lease_ttl_seconds, supervisor, clock)
         self.registry = ManagerRegistry(identity, config.manager_loss_grace_seconds, clock)
         self.watch = DatacenterWatch(self.registry, config.membership_profile.federation, around.logger)
+        self.routing = DatacenterRouting(self.registry.datacenters, clock)
         self.caller = DatacenterCaller(self.registry)
         self.courier = CancelCourier(self.caller, around.calls, supervisor, clock, config.cancel_delivery_seconds)
         self.closer = JobCloser(self.store, self.leases, supervisor, clock)
@@ -79,6 +81,7 @@ class JobMachinery:
             dispatcher=Dispatcher(
                 caller=self.caller,
                 calls=around.calls,
+                routing=self.routing,
                 supervisor=supervisor,
                 clock=clock,
                 gate_id=config.node_id,
@@ -91,7 +94,7 @@ class JobMachinery:
             supervisor=supervisor,
             clock=clock,
         )
-        self.runs = JobRuns(self.state, JobConductor(steering, self.state, supervisor), limits, clock)
+        self.runs = JobRuns(self.state, JobConductor(steering, self.state, self.routing, supervisor), limits, clock)
 
 
 class GateNode:
@@ -105,7 +108,7 @@ class GateNode:
         self.jobs = jobs = JobMachinery(config, identity, around)
         self.submissions = JobSubmissions(
             lifecycle=self.lifecycle,
-            choice=DatacenterChoice(jobs.registry, jobs.store),
+            choice=DatacenterChoice(jobs.registry, jobs.routing, jobs.store),
             store=jobs.store,
             leases=jobs.leases,
             runs=jobs.runs,

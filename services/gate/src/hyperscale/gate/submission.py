@@ -16,6 +16,7 @@ from hyperscale.gate.job_run import JobRun
 from hyperscale.gate.leases import JobLeases
 from hyperscale.gate.models.orders import JobLimits, StopCause, StopOrder
 from hyperscale.gate.registry import ManagerRegistry
+from hyperscale.gate.routing import DatacenterRouting, chosen
 from hyperscale.gate.stage_results import lost_results
 from hyperscale.gate.state import GateState
 from hyperscale.gate.store import JobStore
@@ -24,7 +25,7 @@ from hyperscale.runtime.coordination import ConflictError, Lease
 from hyperscale.runtime.errors import ErrorReason, FieldViolation, HyperscaleError
 from hyperscale.runtime.identity import NodeIdentity
 from hyperscale.runtime.lifecycle import NodeLifecycle
-from hyperscale.v1 import job_pb2, record_pb2
+from hyperscale.v1 import job_pb2, record_pb2, routing_pb2
 from hyperscale.v1.protocol import MAX_SUBMISSION_BYTES
 from hyperscale.workload.faults import Fault
 from hyperscale.workload.metric_selector import parse_selector
@@ -53,6 +54,14 @@ class Acceptance:
     digest: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a job runs, and why when the gate chose."""
+
+    datacenters: list[str]
+    routing: routing_pb2.RoutingDecision | None = None
+
+
 class JobRuns:
     """Makes the run of an accepted job and has it conducted."""
 
@@ -65,6 +74,10 @@ class JobRuns:
     def reserved(self, job_id: str) -> AbstractContextManager[None]:
         """Keep room for a job while it is being committed; raises TOO_MANY_JOBS."""
         return self._state.reserved(job_id)
+
+    def is_in_charge(self, job_id: str) -> bool:
+        """Whether a job is under way here."""
+        return self._state.is_in_charge(job_id)
 
     def begin(self, record: record_pb2.JobRecord, lease: Lease) -> None:
         """Start a committed job."""
@@ -82,34 +95,53 @@ class JobRuns:
 class DatacenterChoice:
     """Chooses where a job runs."""
 
-    def __init__(self, registry: ManagerRegistry, store: JobStore) -> None:
+    def __init__(self, registry: ManagerRegistry, routing: DatacenterRouting, store: JobStore) -> None:
         self._registry = registry
+        self._routing = routing
         self._store = store
 
-    async def choose(self, submission: job_pb2.JobSubmission) -> list[str]:
-        """The datacenters that the job names, or all that are present.
+    async def choose(self, job_id: str, submission: job_pb2.JobSubmission) -> Destination:
+        """The datacenters that the job names, those that routing chooses when it asks for a number, or all that are present.
 
-        Raises UNKNOWN_DATACENTER, NOT_READY, or INVALID_ARGUMENT for a threshold on a datacenter that is not among them.
+        Raises UNKNOWN_DATACENTER, NOT_READY, DATACENTER_UNAVAILABLE when fewer than asked for can be used, or
+        INVALID_ARGUMENT for a threshold on a datacenter that is not among them.
         """
-        required = list(submission.datacenters.required)
-        if not required:
-            present = self._present()
-            _check_thresholds(submission, present)
-            return present
-        if not set(required) <= set(self._registry.datacenter_names):
+        selection = submission.datacenters
+        await self._check_known(selection)
+        if selection.required:
+            return Destination(list(selection.required))
+        destination = self._routed(job_id, selection) if selection.count else Destination(self._present())
+        try:
+            _check_thresholds(submission, destination.datacenters)
+        except HyperscaleError:
+            self.forget(job_id)
+            raise
+        return destination
+
+    def forget(self, job_id: str) -> None:
+        """The job was not accepted."""
+        self._routing.forget(job_id)
+
+    async def _check_known(self, selection: job_pb2.DatacenterSelection) -> None:
+        fields = (("required", selection.required), ("preferred", selection.preferred), ("exclude", selection.exclude))
+        named = {f"datacenters.{field}[{index}]": name for field, names in fields for index, name in enumerate(names)}
+        if not set(named.values()) <= set(self._registry.datacenter_names):
             # Another gate may know it already.
             self._registry.restore(await self._store.datacenters())
         known = self._registry.datacenter_names
         violations = [
-            FieldViolation(f"datacenters.required[{index}]", f"no datacenter {name!r}; {_known(known)}")
-            for index, name in enumerate(required)
+            FieldViolation(path, f"no datacenter {name!r}; {_known(known)}")
+            for path, name in named.items()
             if name not in known
         ]
         if violations:
-            unknown = ", ".join(sorted(set(required) - set(known)))
+            unknown = ", ".join(sorted(set(named.values()) - set(known)))
             message = f"unknown datacenter {unknown}; {_known(known)}"
             raise HyperscaleError(ErrorReason.UNKNOWN_DATACENTER, message, violations=violations)
-        return required
+
+    def _routed(self, job_id: str, selection: job_pb2.DatacenterSelection) -> Destination:
+        decision = self._routing.decide(job_id, selection)
+        return Destination(chosen(decision), decision)
 
     def _present(self) -> list[str]:
         present = self._registry.present_datacenters()
@@ -143,7 +175,7 @@ class JobSubmissions:
         """Accept a job and start it, or find the one its idempotency key stands for.
 
         Raises SUBMISSION_TOO_LARGE, INVALID_ARGUMENT with every fault, UNKNOWN_DATACENTER, IDEMPOTENCY_KEY_REUSED,
-        TOO_MANY_JOBS, NOT_READY.
+        TOO_MANY_JOBS, NOT_READY, DATACENTER_UNAVAILABLE.
         """
         self._lifecycle.require_active()
         _check_size(submission)
@@ -152,8 +184,13 @@ class JobSubmissions:
         known = await self._acknowledged(submission, digest)
         if known is not None:
             return known
-        datacenters = await self._choice.choose(submission)
-        return await self._accept(self._acceptance(submission, datacenters, digest))
+        job_id = self._ids.next(self._clock.wall())
+        destination = await self._choice.choose(job_id, submission)
+        try:
+            return await self._accept(self._acceptance(job_id, submission, destination, digest))
+        finally:
+            if not self._runs.is_in_charge(job_id):
+                self._choice.forget(job_id)
 
     async def _acknowledged(self, submission: job_pb2.JobSubmission, digest: bytes) -> job_pb2.JobAck | None:
         """The answer that the key's first submission got; raises IDEMPOTENCY_KEY_REUSED."""
@@ -166,10 +203,11 @@ class JobSubmissions:
             raise HyperscaleError(ErrorReason.IDEMPOTENCY_KEY_REUSED)
         return used.ack
 
-    def _acceptance(self, submission: job_pb2.JobSubmission, datacenters: list[str], digest: bytes) -> Acceptance:
+    def _acceptance(
+        self, job_id: str, submission: job_pb2.JobSubmission, destination: Destination, digest: bytes
+    ) -> Acceptance:
         gate = self._lifecycle.info()
-        now_seconds = self._clock.wall()
-        job_id, submitted_at = self._ids.next(now_seconds), timestamp(now_seconds)
+        submitted_at = timestamp(self._clock.wall())
         record = record_pb2.JobRecord(
             job_id=job_id,
             submission=submission,
@@ -177,7 +215,8 @@ class JobSubmissions:
             gate_id=gate.node_id,
             gate_endpoint=gate.endpoint,
             submitted_at=submitted_at,
-            datacenters=datacenters,
+            datacenters=destination.datacenters,
+            routing=destination.routing,
         )
         ack = job_pb2.JobAck(job_id=job_id, gate_id=gate.node_id, submitted_at=submitted_at)
         return Acceptance(record, ack, digest)

@@ -6,6 +6,7 @@ from hyperscale.manager.leadership import Leadership
 from hyperscale.manager.registry import WorkerRegistry
 from hyperscale.manager.state import ManagerState
 from hyperscale.runtime.lifecycle import NodeLifecycle
+from hyperscale.v1.job_pb2 import JOB_STATUS_QUEUED
 from hyperscale.v1.manager_service_pb2 import ManagerPingResponse
 from hyperscale.v1.node_pb2 import PingRequest
 from hyperscale.v1.progress_pb2 import ManagerHeartbeat
@@ -35,6 +36,7 @@ class ManagerHealth:
             total_cores=total_cores,
             available_cores=max(0, total_cores - sum(status.reserved_cores for status in statuses)),
             active_jobs=len(self._state),
+            queued_jobs=sum(job.lifecycle.status == JOB_STATUS_QUEUED for job in self._state.jobs()),
         )
 
     def vitals(self) -> ManagerHeartbeat:

@@ -15,9 +15,10 @@ from hyperscale.client.errors import JobNotFinishedError
 from hyperscale.client.exit_codes import ExitCode
 from hyperscale.client.names import status_name, workflow_status_name
 from hyperscale.client.results import result_json, status_json, summary_json
+from hyperscale.client.views.routing import COLUMNS, routing_json, routing_rows
 from hyperscale.client.views.summary import summary_text
 from hyperscale.v1.gate_service_pb2 import DatacenterWorkflowStatus
-from hyperscale.v1.job_pb2 import WorkflowStatusInfo
+from hyperscale.v1.job_pb2 import GlobalJobStatus, WorkflowStatusInfo
 
 
 def run_with_client(where: GateChoice, work: Callable[[Client], Awaitable[ExitCode]]) -> ExitCode:
@@ -81,11 +82,17 @@ def jobs_command(where: GateChoice, limit: int, as_json: bool) -> ExitCode:
     metavar="SECONDS",
     help="Wait so long for the job to end; `inf` is as long as it takes.",
 )
+@click.option(
+    "--routing", "shows_routing", is_flag=True, help="Show why the job runs in its datacenters, ended or not."
+)
 @json_option
-def result_command(job_id: str, where: GateChoice, wait_seconds: float, as_json: bool) -> ExitCode:
+def result_command(job_id: str, where: GateChoice, wait_seconds: float, shows_routing: bool, as_json: bool) -> ExitCode:
     """Show the result of the job JOB_ID, its verdict is the exit code; or how it stands, with exit code 1."""
 
     async def show(client: Client) -> ExitCode:
+        if shows_routing:
+            _echo_routing(await client.get(job_id), as_json)
+            return ExitCode.PASSED
         try:
             result = await client.result(job_id, wait_seconds)
         except JobNotFinishedError as error:
@@ -100,6 +107,17 @@ def result_command(job_id: str, where: GateChoice, wait_seconds: float, as_json:
         return verdict_exit_code(result)
 
     return run_with_client(where, show)
+
+
+def _echo_routing(status: GlobalJobStatus, as_json: bool) -> None:
+    decision = status.routing if status.HasField("routing") else None
+    if as_json:
+        echo_json({"job_id": status.job_id, "routing": None if decision is None else routing_json(decision)})
+    elif decision is None:
+        click.echo("the gate did not choose: the job names its datacenters, or runs in all of them")
+    else:
+        click.echo(decision.reason)
+        echo_table(COLUMNS, [*routing_rows(decision)])
 
 
 @click.command("query")

@@ -32,7 +32,7 @@ from hyperscale.client.exit_codes import ExitCode
 from hyperscale.client.models.cluster import ClusterLayout, ClusterState, Lifetime
 from hyperscale.client.reporters.outputs import Output
 from hyperscale.client.views.interface import JobView
-from hyperscale.v1.job_pb2 import JobSubmission
+from hyperscale.v1.job_pb2 import DatacenterSelection, JobSubmission
 from hyperscale.workload.faults import Fault
 from hyperscale.workload.jobfile import JobOverrides
 
@@ -56,16 +56,18 @@ def run_command(file: Path, counts: NodeCounts, overrides: JobOverrides, choice:
 
 
 def plan_layout(subject: str, submission: JobSubmission, counts: NodeCounts) -> ClusterLayout:
-    """The cluster that a job needs: datacenters have the names the job requires, others are dc-1, dc-2, …
+    """The cluster that a job needs: datacenters have the names the job mentions, others are dc-1, dc-2, …
 
     Raises
     ------
     BadConfigurationError
-        The job requires datacenters that the cluster asked for does not have.
+        The job mentions datacenters that the cluster asked for does not have.
     """
-    required = list(submission.datacenters.required)
-    wanted = counts.datacenters if counts.datacenters is not None else max(1, len(required))
-    faults = [*_unknown_datacenters(required, wanted), *_unusable_names(required)]
+    named = _named_datacenters(submission.datacenters)
+    required = list(named)
+    least = max(1, len(required), submission.datacenters.count + len(submission.datacenters.exclude))
+    wanted = counts.datacenters if counts.datacenters is not None else least
+    faults = [*_unknown_datacenters(named, wanted), *_unusable_names(named)]
     if faults:
         raise BadConfigurationError(subject, faults)
     spare = (name for number in range(1, wanted + len(required) + 1) if (name := f"dc-{number}") not in required)
@@ -74,17 +76,27 @@ def plan_layout(subject: str, submission: JobSubmission, counts: NodeCounts) -> 
     return ClusterLayout(counts.gates, datacenters, counts.managers, counts.workers, cores)
 
 
-def _unknown_datacenters(required: list[str], wanted: int) -> Iterator[Fault]:
-    for index, name in enumerate(required[wanted:], start=wanted):
-        message = f"there is no datacenter {name!r}: the cluster has {wanted}, the job requires {len(required)}"
-        yield Fault(f"datacenters.required[{index}]", message)
+def _named_datacenters(selection: DatacenterSelection) -> dict[str, str]:
+    """Where the job mentions each datacenter first, by its name."""
+    fields = (("required", selection.required), ("preferred", selection.preferred), ("exclude", selection.exclude))
+    places = [(name, f"datacenters.{field}[{index}]") for field, names in fields for index, name in enumerate(names)]
+    named: dict[str, str] = {}
+    for name, path in places:
+        named.setdefault(name, path)
+    return named
 
 
-def _unusable_names(required: list[str]) -> Iterator[Fault]:
-    for index, name in enumerate(required):
+def _unknown_datacenters(named: dict[str, str], wanted: int) -> Iterator[Fault]:
+    for name in list(named)[wanted:]:
+        message = f"there is no datacenter {name!r}: the cluster has {wanted}, the job requires {len(named)}"
+        yield Fault(named[name], message)
+
+
+def _unusable_names(named: dict[str, str]) -> Iterator[Fault]:
+    for name, path in named.items():
         if not _LOCAL_NAME.fullmatch(name):
             message = "a local datacenter's name begins with a letter or digit and has at most 48 characters"
-            yield Fault(f"datacenters.required[{index}]", message)
+            yield Fault(path, message)
 
 
 class _LocalRun:

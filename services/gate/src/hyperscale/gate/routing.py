@@ -1,0 +1,158 @@
+"""Where jobs go that leave the choice to the gate: what is known of datacenters, put before the router.
+
+Law: a job that is not under way here has nothing left in the router.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from hyperscale.routing.explanation import why
+from hyperscale.routing.models.candidates import (
+    DatacenterCandidate,
+    DatacenterCapacity,
+    DatacenterHealth,
+    DatacenterStaff,
+    RoutingRequest,
+)
+from hyperscale.routing.models.decisions import CandidateStanding, Ranking, RoutingDecision
+from hyperscale.routing.router import JobRouter
+from hyperscale.runtime.clock import Clock
+from hyperscale.runtime.errors import ErrorReason, HyperscaleError
+from hyperscale.v1 import gate_service_pb2, job_pb2, routing_pb2
+from hyperscale.workload.timestamps import timestamp
+
+_HEALTH: Final[Mapping[DatacenterHealth, routing_pb2.RoutingHealth.ValueType]] = {
+    DatacenterHealth.HEALTHY: routing_pb2.ROUTING_HEALTH_HEALTHY,
+    DatacenterHealth.BUSY: routing_pb2.ROUTING_HEALTH_BUSY,
+    DatacenterHealth.DEGRADED: routing_pb2.ROUTING_HEALTH_DEGRADED,
+    DatacenterHealth.UNHEALTHY: routing_pb2.ROUTING_HEALTH_UNHEALTHY,
+}
+_RANKING: Final[Mapping[Ranking, routing_pb2.RoutingRanking.ValueType]] = {
+    Ranking.SCORE: routing_pb2.ROUTING_RANKING_SCORE,
+    Ranking.BOOTSTRAP: routing_pb2.ROUTING_RANKING_CAPACITY,
+}
+
+
+class DatacenterRouting:
+    """The router of a gate, and what it learns from the gate's calls.
+
+    Parameters
+    ----------
+    known
+        What is known of each datacenter now.
+    """
+
+    def __init__(self, known: Callable[[], Iterable[gate_service_pb2.DatacenterInfo]], clock: Clock) -> None:
+        self._known = known
+        self._clock = clock
+        self._router = JobRouter()
+
+    @property
+    def job_count(self) -> int:
+        """Jobs that the router remembers."""
+        return self._router.job_count
+
+    def decide(self, job_id: str, selection: job_pb2.DatacenterSelection) -> routing_pb2.RoutingDecision:
+        """The datacenters of a job, and why; raises DATACENTER_UNAVAILABLE when fewer than it asks for can be used."""
+        candidates = [candidate_of(info) for info in self._known()]
+        request = RoutingRequest(
+            count=selection.count, preferred=frozenset(selection.preferred), exclude=frozenset(selection.exclude)
+        )
+        decision = self._router.decide(job_id, request, candidates, self._clock.monotonic())
+        if len(decision.chosen(selection.count)) < selection.count:
+            self.forget(job_id)
+            raise HyperscaleError(ErrorReason.DATACENTER_UNAVAILABLE, _shortage(decision, selection.count))
+        message = _message(decision, selection.count)
+        message.decided_at.CopyFrom(timestamp(self._clock.wall()))
+        return message
+
+    def forget(self, job_id: str) -> None:
+        """The job is not, or no longer, under way here."""
+        self._router.forget(job_id)
+
+    def taken_over(self, datacenter: str, seconds: float) -> None:
+        """A datacenter has taken a job over, after so long."""
+        self._router.observe(datacenter, seconds * 1000.0, self._clock.monotonic())
+
+    def unavailable(self, datacenter: str) -> None:
+        """A datacenter could not be handed a job."""
+        self._router.fail(datacenter, self._clock.monotonic())
+
+
+def candidate_of(info: gate_service_pb2.DatacenterInfo) -> DatacenterCandidate:
+    """A datacenter as the router sees it. Without a leader that takes jobs, nothing is known of its workers."""
+    if not info.available:
+        return DatacenterCandidate(info.datacenter, DatacenterStaff(info.manager_count, healthy_managers=0))
+    return DatacenterCandidate(
+        name=info.datacenter,
+        staff=DatacenterStaff(
+            managers=info.manager_count,
+            healthy_managers=info.manager_count,
+            workers=info.worker_count,
+            healthy_workers=info.worker_count,
+        ),
+        capacity=DatacenterCapacity(info.total_cores, info.available_cores, info.queued_jobs),
+    )
+
+
+def chosen(decision: routing_pb2.RoutingDecision) -> list[str]:
+    """The datacenters that a decision chose, best first."""
+    return [
+        candidate.datacenter
+        for candidate in decision.candidates
+        if candidate.outcome == routing_pb2.ROUTING_OUTCOME_CHOSEN
+    ]
+
+
+def _shortage(decision: RoutingDecision, count: int) -> str:
+    usable = len(decision.chosen(count))
+    each = "; ".join(
+        f"{standing.name}: {why(decision, standing)}"
+        for standing in decision.standings
+        if standing.exclusion is not None
+    )
+    head = f"the job asks for {count} datacenter{'s' if count > 1 else ''}, {usable or 'none'} can be used"
+    return f"{head}: {each}" if each else f"{head}: {len(decision.standings) or 'none'} has registered"
+
+
+def _message(decision: RoutingDecision, count: int) -> routing_pb2.RoutingDecision:
+    line = decision.chosen(len(decision.standings))
+    places = {name: place for place, name in enumerate(line)}
+    standings = sorted(decision.standings, key=lambda standing: (places.get(standing.name, len(line)), standing.name))
+    return routing_pb2.RoutingDecision(
+        count=count,
+        ranking=_RANKING[decision.ranking],
+        reason=decision.reason,
+        candidates=[
+            _candidate(standing, why(decision, standing), places.get(standing.name, len(line)) < count)
+            for standing in standings
+        ],
+    )
+
+
+def _candidate(standing: CandidateStanding, reason: str, is_chosen: bool) -> routing_pb2.RoutingCandidate:
+    candidate = routing_pb2.RoutingCandidate(
+        datacenter=standing.name,
+        outcome=routing_pb2.ROUTING_OUTCOME_CHOSEN if is_chosen else routing_pb2.ROUTING_OUTCOME_FALLBACK,
+        health=_HEALTH[standing.finding.health],
+        reason=reason,
+    )
+    part = standing.components
+    if part is None:
+        candidate.outcome = routing_pb2.ROUTING_OUTCOME_EXCLUDED
+        return candidate
+    candidate.score.CopyFrom(
+        routing_pb2.RoutingScore(
+            score=part.score,
+            latency_ms=part.latency_ms,
+            load=part.load,
+            quality=part.quality,
+            preference=part.preference,
+            slo=part.slo,
+            severity=part.severity,
+            cooldown=part.cooldown,
+        )
+    )
+    return candidate

@@ -1,0 +1,119 @@
+"""Jobs that leave the choice of their datacenters to the gate."""
+
+from typing import Any
+
+import pytest
+
+from hyperscale.gate.models.orders import CallOrigin
+from hyperscale.runtime.errors import ErrorReason, HyperscaleError
+from hyperscale.v1 import gate_service_pb2, job_pb2, routing_pb2
+from tests.support.waiting import until
+from tests.unit.gate.conftest import StartGate
+from tests.unit.gate.harness import GateInMemory, heartbeat, submission
+
+
+def job(**selection: Any) -> job_pb2.JobSubmission:
+    asked = submission()
+    asked.datacenters.CopyFrom(job_pb2.DatacenterSelection(**selection))
+    return asked
+
+
+def tell(
+    gate: GateInMemory, datacenter: str, *, free: int = 2, total: int = 8, queued: int = 0, workers: int = 1
+) -> None:
+    news = heartbeat(datacenter)
+    news.available_cores, news.total_cores, news.queued_jobs, news.worker_count = free, total, queued, workers
+    gate.report(datacenter, heartbeat=news)
+
+
+async def status_of(gate: GateInMemory, job_id: str) -> job_pb2.GlobalJobStatus:
+    return await gate.node.desk.get(gate_service_pb2.GetJobRequest(job_id=job_id), CallOrigin.CLIENT)
+
+
+async def places(gate: GateInMemory, job_id: str) -> list[str]:
+    return [part.datacenter for part in (await status_of(gate, job_id)).datacenters]
+
+
+async def test_a_job_goes_where_there_is_room_and_says_why(start_gate: StartGate) -> None:
+    gate = await start_gate("east", "north", "west")
+    tell(gate, "east", free=2)
+    tell(gate, "north", free=0, queued=3)
+    tell(gate, "west", free=6)
+    job_id = await gate.submit(job(count=1))
+    assert await places(gate, job_id) == ["west"]
+    routing = (await status_of(gate, job_id)).routing
+    assert [(one.datacenter, one.outcome, one.health) for one in routing.candidates] == [
+        ("west", routing_pb2.ROUTING_OUTCOME_CHOSEN, routing_pb2.ROUTING_HEALTH_HEALTHY),
+        ("east", routing_pb2.ROUTING_OUTCOME_FALLBACK, routing_pb2.ROUTING_HEALTH_HEALTHY),
+        ("north", routing_pb2.ROUTING_OUTCOME_FALLBACK, routing_pb2.ROUTING_HEALTH_BUSY),
+    ]
+    assert routing.candidates[2].reason == "BUSY, and HEALTHY ones come first: it has no free cores"
+    await gate.dispatched(job_id, "west")
+    gate.finish("west", job_id)
+    await gate.ended(job_id)
+    assert (await status_of(gate, job_id)).routing == routing
+
+
+async def test_the_number_the_wishes_and_the_exclusions_are_kept(start_gate: StartGate) -> None:
+    gate = await start_gate("east", "north", "west")
+    for name in ("east", "north", "west"):
+        tell(gate, name)
+    for _ in range(5):
+        job_id = await gate.submit(job(count=1, preferred=["north"]))
+        assert await places(gate, job_id) == ["north"]
+        job_id = await gate.submit(job(count=2, exclude=["north"]))
+        assert sorted(await places(gate, job_id)) == ["east", "west"]
+
+
+async def test_too_few_usable_ones_refuse_the_job_with_the_reason_of_each(start_gate: StartGate) -> None:
+    gate = await start_gate("east", "west")
+    tell(gate, "east", workers=0, free=0, total=0)
+    tell(gate, "west")
+    with pytest.raises(HyperscaleError) as caught:
+        await gate.submit(job(count=1, exclude=["west"]))
+    assert caught.value.reason is ErrorReason.DATACENTER_UNAVAILABLE
+    assert caught.value.message == (
+        "the job asks for 1 datacenter, none can be used: east: it is unhealthy (it has no workers); "
+        "west: the job excludes it"
+    )
+    assert gate.node.jobs.routing.job_count == 0
+
+
+async def test_unknown_names_are_refused_with_their_paths(gate: GateInMemory) -> None:
+    with pytest.raises(HyperscaleError) as caught:
+        await gate.submit(job(count=1, preferred=["mars"], exclude=["east", "venus"]))
+    assert caught.value.reason is ErrorReason.UNKNOWN_DATACENTER
+    paths = [violation.path for violation in caught.value.violations]
+    assert paths == ["datacenters.preferred[0]", "datacenters.exclude[1]"]
+
+
+async def test_a_job_that_names_its_datacenters_has_no_decision(gate: GateInMemory) -> None:
+    for selection in ({"required": ["east"]}, {}):
+        job_id = await gate.submit(job(**selection))
+        assert not (await status_of(gate, job_id)).HasField("routing")
+
+
+@pytest.mark.requirement("AD-36.4")
+async def test_nothing_is_remembered_of_jobs_that_have_ended(start_gate: StartGate) -> None:
+    gate = await start_gate("east")
+    tell(gate, "east")
+    job_id = await gate.submit(job(count=1))
+    assert gate.node.jobs.routing.job_count == 1
+    await gate.dispatched(job_id, "east")
+    gate.finish("east", job_id)
+    await gate.ended(job_id)
+    await until(lambda: gate.node.jobs.routing.job_count == 0)
+
+
+async def test_a_datacenter_that_could_not_be_handed_a_job_is_avoided(start_gate: StartGate) -> None:
+    gate = await start_gate("east", "west", dispatch_deadline_seconds=0.2)
+    tell(gate, "east", free=6)
+    tell(gate, "west", free=2)
+    gate.datacenters.answers["east:1"] = HyperscaleError(ErrorReason.DATACENTER_UNAVAILABLE)
+    job_id = await gate.submit(job(count=1))
+    assert await places(gate, job_id) == ["east"]
+    await gate.ended(job_id)
+    second = await gate.submit(job(count=1))
+    assert await places(gate, second) == ["west"]
+    other = (await status_of(gate, second)).routing.candidates[1]
+    assert (other.datacenter, other.score.cooldown) == ("east", 2.0)
