@@ -100,6 +100,17 @@ def test_datacenters_beyond_the_required_ones_are_numbered() -> None:
     assert plan_layout("job.yaml", JobSubmission(), NodeCounts()).datacenters == ("dc-1",)
 
 
+def test_a_cluster_for_a_job_that_leaves_the_choice_has_what_it_mentions_and_enough_besides() -> None:
+    choice = DatacenterSelection(count=2, preferred=["near"], exclude=["old"])
+    assert plan_layout("job.yaml", JobSubmission(datacenters=choice), NodeCounts()).datacenters == (
+        "near",
+        "old",
+        "dc-1",
+    )
+    with pytest.raises(Exception, match=re.escape("datacenters.exclude[0]: there is no datacenter 'old'")):
+        plan_layout("job.yaml", JobSubmission(datacenters=choice), NodeCounts(datacenters=1))
+
+
 @pytest.mark.parametrize(
     "address", ["http://127.0.0.1:41001", "https://gate:443", "gate", "gate:0", "gate:65536", "a b:1"]
 )

@@ -71,7 +71,7 @@ async def test_too_few_usable_ones_refuse_the_job_with_the_reason_of_each(start_
     tell(gate, "west")
     with pytest.raises(HyperscaleError) as caught:
         await gate.submit(job(count=1, exclude=["west"]))
-    assert caught.value.reason is ErrorReason.DATACENTER_UNAVAILABLE
+    assert caught.value.reason is ErrorReason.NO_USABLE_DATACENTER
     assert caught.value.message == (
         "the job asks for 1 datacenter, none can be used: east: it is unhealthy (it has no workers); "
         "west: the job excludes it"

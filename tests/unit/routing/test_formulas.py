@@ -26,7 +26,7 @@ CONFIG = RoutingConfig()
     [
         (None, 200.0),
         (RoundTrip(80.0, 10.0), 100.0),
-        (RoundTrip(0.2), 1.0),
+        (RoundTrip(0.2), 5.0),
         (RoundTrip(9_000.0, 1_000.0), 10_000.0),
     ],
 )
@@ -72,7 +72,6 @@ def test_a_score_is_the_product_of_its_components() -> None:
     assert ScoreComponents(100.0, 1.25, 1.5, 0.9, 1.5, 1.2, 2.0).score == pytest.approx(607.5)
 
 
-@pytest.mark.requirement("AD-45.1")
 def test_observed_latency_is_learnt_blended_by_confidence_and_fades() -> None:
     known: ObservedLatency | None = None
     for sample_ms in (100.0, 200.0):
@@ -92,7 +91,6 @@ def test_observed_latency_is_learnt_blended_by_confidence_and_fades() -> None:
     assert observed_latency.blended_ms(learn(None, 1e9, 0.0), 1e9, 0.0, 300.0) == 60_000.0
 
 
-@pytest.mark.requirement("AD-43.1")
 @pytest.mark.parametrize(
     ("cores", "queued", "wait"),
     [
@@ -112,7 +110,6 @@ def test_the_wait_for_cores_is_estimated_from_running_and_queued_work(
     assert capacity.wait_seconds(DatacenterCapacity(8, 2, 0, running, queued), cores) == wait
 
 
-@pytest.mark.requirement("AD-38.1")
 def test_capacity_is_the_word_of_the_leader_and_goes_stale() -> None:
     def report(leads: bool, term: int, age: float, free: int) -> CapacityReport:
         return CapacityReport(leads, term, age, DatacenterCapacity(8, free))

@@ -111,7 +111,6 @@ class Steps:
         return decision.primaries[0], decision.cause
 
 
-@pytest.mark.requirement("AD-36.2")
 def test_a_job_is_held_then_moves_for_a_fifth_and_is_forced_out_by_half_as_much_again() -> None:
     held = Steps()
     assert held.at(0, 100, 110) == ("east", Cause.FIRST)
@@ -167,7 +166,6 @@ def full(name: str, rtt_ms: float, ends_in: float, total: int = 8) -> Datacenter
     return DatacenterCandidate(name, capacity=capacity, round_trip=RoundTrip(rtt_ms))
 
 
-@pytest.mark.requirement("AD-39.1")
 @pytest.mark.parametrize(
     ("first", "second", "place"),
     [

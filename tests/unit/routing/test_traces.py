@@ -18,7 +18,7 @@ def test_the_nearest_of_the_healthy() -> None:
 east: first decision (by score; then west, full)
   east HEALTHY 20.0 = 20.0 ms: lowest score
   west HEALTHY 80.0 = 80.0 ms: 4.00 times the score of east
-  full BUSY 1.5 = 1.0 ms × load 1.50: BUSY, and HEALTHY ones come first: it has no free cores
+  full BUSY 7.5 = 5.0 ms × load 1.50: BUSY, and HEALTHY ones come first: it has no free cores
   gone UNHEALTHY: it is unhealthy (it cannot be reached)"""
     )
 

@@ -18,6 +18,10 @@ from hyperscale.workload.validation import validate_job_file, validate_share, va
 Change = Callable[[JobSubmission], object]
 
 
+def choose(job: job_pb2.JobSubmission, **selection: Any) -> None:
+    job.datacenters.CopyFrom(job_pb2.DatacenterSelection(**selection))
+
+
 def valid_job() -> JobSubmission:
     submission = JobSubmission(name="shop", target="https://shop.example.com/base", idempotency_key="k-1")
     submission.datacenters.required.extend(["eu", "us"])
@@ -70,6 +74,14 @@ FAULTS: list[tuple[str, Change]] = [
     ("datacenters.required[2]", lambda job: job.datacenters.required.append("eu")),
     ("datacenters.required[2]", lambda job: job.datacenters.required.append("")),
     ("datacenters.weights", lambda job: job.datacenters.weights.update({"eu": 2})),
+    ("datacenters.count", lambda job: setattr(job.datacenters, "count", 1)),
+    ("datacenters.count", lambda job: choose(job, count=101)),
+    ("datacenters.preferred", lambda job: choose(job, preferred=["eu"])),
+    ("datacenters.exclude", lambda job: choose(job, exclude=["eu"])),
+    ("datacenters.preferred[1]", lambda job: choose(job, count=1, preferred=["eu", "eu"])),
+    ("datacenters.exclude[0]", lambda job: choose(job, count=1, exclude=["a b"])),
+    ("datacenters.exclude[1]", lambda job: choose(job, count=1, preferred=["eu"], exclude=["us", "eu"])),
+    ("datacenters.exclude", lambda job: choose(job, count=1, exclude=[f"dc-{number}" for number in range(101)])),
     ("distribution", lambda job: setattr(job, "distribution", 99)),
     ("workflows", lambda job: job.ClearField("workflows")),
     ("workflows", lambda job: job.workflows.extend([job.workflows[0]] * 99)),
@@ -153,6 +165,7 @@ VALID: list[Change] = [
     lambda job: setattr(job, "target", "http://127.0.0.1:8080"),
     lambda job: setattr(job, "target", "http://[::1]:8080/base/"),
     lambda job: job.ClearField("datacenters"),
+    lambda job: choose(job, count=100, preferred=["eu"], exclude=["us"]),
     lambda job: job.ClearField("idempotency_key"),
     lambda job: setattr(job, "name", ""),
     lambda job: workflow_of(job).graceful_stop.SetInParent(),

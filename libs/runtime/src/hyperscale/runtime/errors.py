@@ -38,6 +38,7 @@ class ErrorReason(StrEnum):
     SYNCING = "SYNCING"
     DRAINING = "DRAINING"
     OVERLOADED = "OVERLOADED"
+    NO_USABLE_DATACENTER = "NO_USABLE_DATACENTER"
     DATACENTER_UNAVAILABLE = "DATACENTER_UNAVAILABLE"
     PEER_UNREACHABLE = "PEER_UNREACHABLE"
     INSUFFICIENT_CORES = "INSUFFICIENT_CORES"
@@ -122,6 +123,9 @@ CATALOGUE: Mapping[ErrorReason, ErrorSpec] = MappingProxyType(
         _R.SYNCING: _spec(_S.UNAVAILABLE, "this node is still loading state from its peers", _A.OTHER_NODE, 1.0),
         _R.DRAINING: _spec(_S.UNAVAILABLE, "this node is shutting down", _A.OTHER_NODE, 0.1),
         _R.OVERLOADED: _spec(_S.UNAVAILABLE, "this node is overloaded", _A.OTHER_NODE, 1.0),
+        _R.NO_USABLE_DATACENTER: _spec(
+            _S.FAILED_PRECONDITION, "fewer datacenters than the job asks for can be used", _A.AFTER_DELAY, 5.0
+        ),
         _R.DATACENTER_UNAVAILABLE: _spec(
             _S.UNAVAILABLE, "datacenter {datacenter} cannot take work", _A.AFTER_DELAY, 5.0
         ),

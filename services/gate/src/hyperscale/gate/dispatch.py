@@ -90,10 +90,7 @@ class Dispatcher:
 
     async def _dispatch(self, run: JobRun, datacenter: str, dispatch: dispatch_pb2.JobDispatch) -> None:
         async def attempt(_: float) -> job_pb2.JobAck:
-            began_at = self._clock.monotonic()
-            ack = await self._caller.ask(datacenter, lambda address: self._calls.submit_job(address, dispatch))
-            self._routing.taken_over(datacenter, self._clock.monotonic() - began_at)
-            return ack
+            return await self._caller.ask(datacenter, lambda address: self._calls.submit_job(address, dispatch))
 
         try:
             await call_with_retry(_POLICY, attempt, self._deadline_seconds)

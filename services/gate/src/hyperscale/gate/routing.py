@@ -5,15 +5,18 @@ Law: a job that is not under way here has nothing left in the router.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
+from hyperscale.gate.federation import DatacenterWatch
+from hyperscale.gate.registry import ManagerRegistry
 from hyperscale.routing.explanation import why
 from hyperscale.routing.models.candidates import (
     DatacenterCandidate,
     DatacenterCapacity,
     DatacenterHealth,
     DatacenterStaff,
+    RoundTrip,
     RoutingRequest,
 )
 from hyperscale.routing.models.decisions import CandidateStanding, Ranking, RoutingDecision
@@ -36,16 +39,11 @@ _RANKING: Final[Mapping[Ranking, routing_pb2.RoutingRanking.ValueType]] = {
 
 
 class DatacenterRouting:
-    """The router of a gate, and what it learns from the gate's calls.
+    """The router of a gate, fed by heartbeats, probes and failed dispatches."""
 
-    Parameters
-    ----------
-    known
-        What is known of each datacenter now.
-    """
-
-    def __init__(self, known: Callable[[], Iterable[gate_service_pb2.DatacenterInfo]], clock: Clock) -> None:
-        self._known = known
+    def __init__(self, registry: ManagerRegistry, watch: DatacenterWatch, clock: Clock) -> None:
+        self._registry = registry
+        self._watch = watch
         self._clock = clock
         self._router = JobRouter()
 
@@ -55,46 +53,53 @@ class DatacenterRouting:
         return self._router.job_count
 
     def decide(self, job_id: str, selection: job_pb2.DatacenterSelection) -> routing_pb2.RoutingDecision:
-        """The datacenters of a job, and why; raises DATACENTER_UNAVAILABLE when fewer than it asks for can be used."""
-        candidates = [candidate_of(info) for info in self._known()]
+        """The datacenters of a job, and why; raises NO_USABLE_DATACENTER when fewer than it asks for can be used."""
+        candidates = [self._candidate(info) for info in self._registry.datacenters()]
         request = RoutingRequest(
             count=selection.count, preferred=frozenset(selection.preferred), exclude=frozenset(selection.exclude)
         )
         decision = self._router.decide(job_id, request, candidates, self._clock.monotonic())
         if len(decision.chosen(selection.count)) < selection.count:
             self.forget(job_id)
-            raise HyperscaleError(ErrorReason.DATACENTER_UNAVAILABLE, _shortage(decision, selection.count))
+            raise HyperscaleError(ErrorReason.NO_USABLE_DATACENTER, _shortage(decision, selection.count))
         message = _message(decision, selection.count)
         message.decided_at.CopyFrom(timestamp(self._clock.wall()))
         return message
 
+    def _candidate(self, info: gate_service_pb2.DatacenterInfo) -> DatacenterCandidate:
+        name = info.datacenter
+        self._watch.describe(info)
+        return DatacenterCandidate(
+            name,
+            staff=_staff(info),
+            capacity=DatacenterCapacity(info.total_cores, info.available_cores, info.queued_jobs),
+            is_reachable=not self._watch.is_lost(name),
+            heard_seconds_ago=self._clock.monotonic() - self._registry.heard_at(name),
+            round_trip=_round_trip(info),
+        )
+
     def forget(self, job_id: str) -> None:
         """The job is not, or no longer, under way here."""
         self._router.forget(job_id)
-
-    def taken_over(self, datacenter: str, seconds: float) -> None:
-        """A datacenter has taken a job over, after so long."""
-        self._router.observe(datacenter, seconds * 1000.0, self._clock.monotonic())
 
     def unavailable(self, datacenter: str) -> None:
         """A datacenter could not be handed a job."""
         self._router.fail(datacenter, self._clock.monotonic())
 
 
-def candidate_of(info: gate_service_pb2.DatacenterInfo) -> DatacenterCandidate:
-    """A datacenter as the router sees it. Without a leader that takes jobs, nothing is known of its workers."""
+def _staff(info: gate_service_pb2.DatacenterInfo) -> DatacenterStaff:
+    """The nodes of a datacenter. Without a leader that takes jobs, nothing is known of its workers."""
     if not info.available:
-        return DatacenterCandidate(info.datacenter, DatacenterStaff(info.manager_count, healthy_managers=0))
-    return DatacenterCandidate(
-        name=info.datacenter,
-        staff=DatacenterStaff(
-            managers=info.manager_count,
-            healthy_managers=info.manager_count,
-            workers=info.worker_count,
-            healthy_workers=info.worker_count,
-        ),
-        capacity=DatacenterCapacity(info.total_cores, info.available_cores, info.queued_jobs),
-    )
+        return DatacenterStaff(info.manager_count, healthy_managers=0)
+    managers, workers = info.manager_count, info.worker_count
+    return DatacenterStaff(managers, healthy_managers=managers, workers=workers, healthy_workers=workers)
+
+
+def _round_trip(info: gate_service_pb2.DatacenterInfo) -> RoundTrip | None:
+    """The round trip that probes have measured; a single long one does not make it more uncertain than half its length."""
+    if info.reachability == gate_service_pb2.DATACENTER_REACHABILITY_UNREACHABLE or not info.HasField("rtt_ms"):
+        return None
+    return RoundTrip(info.rtt_ms, min((info.rtt_upper_ms - info.rtt_ms) / 2, info.rtt_ms / 2))
 
 
 def chosen(decision: routing_pb2.RoutingDecision) -> list[str]:

@@ -73,7 +73,7 @@ class JobMachinery:
         self.leases = JobLeases(around.coordinator, config.node_id, config.lease_ttl_seconds, supervisor, clock)
         self.registry = ManagerRegistry(identity, config.manager_loss_grace_seconds, clock)
         self.watch = DatacenterWatch(self.registry, config.membership_profile.federation, around.logger)
-        self.routing = DatacenterRouting(self.registry.datacenters, clock)
+        self.routing = DatacenterRouting(self.registry, self.watch, clock)
         self.caller = DatacenterCaller(self.registry)
         self.courier = CancelCourier(self.caller, around.calls, supervisor, clock, config.cancel_delivery_seconds)
         self.closer = JobCloser(self.store, self.leases, supervisor, clock)

@@ -103,7 +103,7 @@ class DatacenterChoice:
     async def choose(self, job_id: str, submission: job_pb2.JobSubmission) -> Destination:
         """The datacenters that the job names, those that routing chooses when it asks for a number, or all that are present.
 
-        Raises UNKNOWN_DATACENTER, NOT_READY, DATACENTER_UNAVAILABLE when fewer than asked for can be used, or
+        Raises UNKNOWN_DATACENTER, NOT_READY, NO_USABLE_DATACENTER when fewer than asked for can be used, or
         INVALID_ARGUMENT for a threshold on a datacenter that is not among them.
         """
         selection = submission.datacenters
@@ -175,7 +175,7 @@ class JobSubmissions:
         """Accept a job and start it, or find the one its idempotency key stands for.
 
         Raises SUBMISSION_TOO_LARGE, INVALID_ARGUMENT with every fault, UNKNOWN_DATACENTER, IDEMPOTENCY_KEY_REUSED,
-        TOO_MANY_JOBS, NOT_READY, DATACENTER_UNAVAILABLE.
+        TOO_MANY_JOBS, NOT_READY, NO_USABLE_DATACENTER.
         """
         self._lifecycle.require_active()
         _check_size(submission)

@@ -15,7 +15,7 @@ class RoutingConfig:
     """Its standard deviation."""
     sigmas: float = 2.0
     """Standard deviations between a round trip and its upper bound; 0: the expected value counts."""
-    rtt_floor_ms: float = 1.0
+    rtt_floor_ms: float = 5.0
     """Shorter ways count as this long: below it, load decides."""
     rtt_ceiling_ms: float = 10_000.0
     """Longer ways count as this long."""
@@ -27,7 +27,7 @@ class RoutingConfig:
     """Age beyond which a measurement loses quality."""
     quality_for_scoring: float = 0.5
     """Quality that the distance of one candidate must have before scores rank them; 0: scores always do."""
-    health_ttl_seconds: float = 10.0
+    health_ttl_seconds: float = 5.0
     """Silence after which a datacenter is DEGRADED at best."""
     hold_seconds: float = 30.0
     """A datacenter chosen for a job stays so long, unless it is forced out; 0: no hold-down."""

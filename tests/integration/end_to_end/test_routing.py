@@ -1,0 +1,65 @@
+"""Jobs that leave the choice to the gate go where there is room, and say why; all seen through the command line."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.jobs import workflow, write_job
+from tests.support.local_cluster import LocalCluster, local_cluster
+from tests.support.processes import eventually
+from tests.support.target import BundledTarget
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    """Two datacenters with one core each."""
+    with local_cluster(tmp_path_factory.mktemp("two-cores"), datacenters=2, cores=1) as running:
+        yield running
+
+
+def submitted(cluster: LocalCluster, directory: Path, target: BundledTarget, seconds: int, **choice: Any) -> str:
+    load = workflow(constant_vus={"vus": 1, "duration": f"{seconds}s"})
+    return cluster.submit(write_job(directory, target.url, load, datacenters=choice))
+
+
+def routing(cluster: LocalCluster, job_id: str) -> dict[str, Any]:
+    decision: dict[str, Any] = cluster.command("result", job_id, "--routing", "--json").last_json["routing"]
+    return decision
+
+
+def test_a_job_goes_to_the_preferred_datacenter_and_elsewhere_while_that_is_full(
+    cluster: LocalCluster, target: BundledTarget, tmp_path: Path
+) -> None:
+    first = submitted(cluster, tmp_path, target, 60, count=1, preferred=["dc-2"])
+    assert routing(cluster, first)["candidates"][0]["datacenter"] == "dc-2"
+
+    def is_full() -> bool:
+        found = cluster.command("datacenters", "--json").last_json["datacenters"]
+        return any(one["datacenter"] == "dc-2" and one["available_cores"] == 0 for one in found)
+
+    eventually(is_full, within_seconds=20, what="dc-2 is full")
+    second = submitted(cluster, tmp_path, target, 1, count=1, preferred=["dc-2"])
+    chosen, other = routing(cluster, second)["candidates"]
+    assert (chosen["datacenter"], chosen["outcome"]) == ("dc-1", "chosen")
+    assert (other["health"], other["reason"]) == ("busy", "BUSY, and HEALTHY ones come first: it has no free cores")
+    table = cluster.command("result", second, "--routing").out.splitlines()
+    assert table[1].split()[:4] == ["datacenter", "outcome", "health", "score"]
+    assert [line.split()[:3] for line in table[2:]] == [["dc-1", "chosen", "healthy"], ["dc-2", "fallback", "busy"]]
+    assert list(cluster.command("result", second, "--wait", "30", "--json").last_json["datacenters"]) == ["dc-1"]
+    cluster.command("cancel", first)
+
+
+def test_a_job_for_more_datacenters_than_there_are_is_refused_with_the_reasons(
+    cluster: LocalCluster, target: BundledTarget, tmp_path: Path
+) -> None:
+    job = write_job(tmp_path, target.url, workflow(), datacenters={"count": 2, "exclude": ["dc-1"]})
+    began = time.monotonic()
+    outcome = cluster.command("submit", str(job), "--json")
+    assert outcome.code != 0
+    assert "the job asks for 2 datacenters, 1 can be used: dc-1: the job excludes it" in outcome.out + outcome.err
+    assert time.monotonic() - began < 20
+    assert json.loads(cluster.command("jobs", "--json").out)["jobs"] is not None
