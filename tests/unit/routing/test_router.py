@@ -1,6 +1,7 @@
 """Decisions about jobs."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -150,6 +151,7 @@ def test_ten_thousand_jobs_leave_nothing_behind() -> None:
             router.forget(f"job-{number - 10}")
     assert router.job_count == 10
     assert router.datacenter_count <= 3_001
+    assert router.placement_count <= 60
     router.observe("last", 5.0, 10_000.0)
     assert router.datacenter_count == 1
 
@@ -190,6 +192,13 @@ def test_learnt_latency_moves_new_jobs() -> None:
         router.observe("east", 500.0, 0.0)
     assert router.decide("new", ONE, pair, 0.0).primaries == ("west",)
     assert router.decide("later", ONE, pair, 300.0).primaries == ("east",)
+
+
+def test_jobs_sent_since_a_datacenter_last_spoke_count_as_its_load() -> None:
+    router, pair = JobRouter(), [near("east", 50.0, free=4), near("west", 60.0, free=8)]
+    silent = [replace(one, heard_seconds_ago=1.0) for one in pair]
+    assert [router.decide(f"job-{n}", ONE, silent, n / 100).primaries[0] for n in range(12)].count("east") < 12
+    assert router.decide("later", ONE, pair, 2.0).primaries == ("east",)
 
 
 def test_two_candidates_of_one_name_are_refused() -> None:

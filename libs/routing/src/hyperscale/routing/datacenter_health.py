@@ -26,6 +26,8 @@ _OVERLOADED = (
 
 def assess(candidate: DatacenterCandidate, health_ttl_seconds: float) -> HealthFinding:
     """The health of a datacenter; one that has been silent for longer than the limit is DEGRADED at best."""
+    if _is_plainly_healthy(candidate, health_ttl_seconds):
+        return _HEALTHY
     found = [*_presence(candidate), *_majorities(candidate.staff), *_pressure(candidate.staff, candidate.capacity)]
     if candidate.slo is not None:
         found.extend(_latencies(candidate.slo))
@@ -33,6 +35,20 @@ def assess(candidate: DatacenterCandidate, health_ttl_seconds: float) -> HealthF
         reason = f"not heard of for {candidate.heard_seconds_ago:.0f} s"
         found.append(HealthFinding(DatacenterHealth.DEGRADED, reason))
     return max(found, key=lambda finding: finding.health) if found else _HEALTHY
+
+
+def _is_plainly_healthy(candidate: DatacenterCandidate, health_ttl_seconds: float) -> bool:
+    """Whether no rule can apply; most datacenters of most decisions are like that, and decisions have to be quick."""
+    staff = candidate.staff
+    return (
+        candidate.is_reachable
+        and candidate.slo is None
+        and 0 < staff.managers == staff.healthy_managers
+        and 0 < staff.workers == staff.healthy_workers
+        and not staff.overloaded_workers
+        and candidate.capacity.free_cores > 0
+        and candidate.heard_seconds_ago <= health_ttl_seconds
+    )
 
 
 def watched(

@@ -29,6 +29,7 @@ from hyperscale.routing.models.decisions import (
 )
 from hyperscale.routing.models.tenure import Tenure
 from hyperscale.routing.observed_latency import ObservedLatency, blended_ms, learn
+from hyperscale.routing.placements import Placements
 from hyperscale.routing.scoring import (
     PREFERENCE,
     coordinate_quality,
@@ -59,6 +60,7 @@ class JobRouter:
         self._tenures: dict[str, tuple[Tenure, ...]] = {}
         self._observed: dict[str, ObservedLatency] = {}
         self._failed_at: dict[str, float] = {}
+        self._placements = Placements(self._config.settle_seconds, self._config.health_ttl_seconds)
 
     @property
     def job_count(self) -> int:
@@ -70,6 +72,11 @@ class JobRouter:
         """Datacenters of which something is remembered."""
         return len(self._observed.keys() | self._failed_at.keys())
 
+    @property
+    def placement_count(self) -> int:
+        """Jobs sent lately, which datacenters may not have counted yet."""
+        return len(self._placements)
+
     def decide(
         self, job_id: str, request: RoutingRequest, candidates: Sequence[DatacenterCandidate], now_seconds: float
     ) -> RoutingDecision:
@@ -78,7 +85,8 @@ class JobRouter:
             raise ValueError("two candidates have the same name")
         self._expire(now_seconds)
         occasion = _Occasion(job_id, request, now_seconds, self._ranking(candidates))
-        standings = tuple(self._standing(candidate, occasion) for candidate in candidates)
+        counted = self._placements.counted
+        standings = tuple(self._standing(counted(candidate, now_seconds), occasion) for candidate in candidates)
         buckets = buckets_of(standings)
         if not buckets:
             self._tenures.pop(job_id, None)
@@ -108,6 +116,7 @@ class JobRouter:
         self._failed_at[datacenter] = now_seconds
 
     def _expire(self, now_seconds: float) -> None:
+        self._placements.expire(now_seconds)
         while self._observed:
             name, known = next(iter(self._observed.items()))
             if now_seconds - known.at_seconds <= self._config.memory_seconds:
@@ -169,6 +178,8 @@ class JobRouter:
         final = self._spilled(bucket, better, now_seconds)
         self._tenures[occasion.job_id] = tuple(final)
         names = {tenure.name for tenure in final}
+        for name in names.difference(tenure.name for tenure in before):
+            self._placements.add(name, occasion.request.cores, now_seconds)
         primaries = tuple(standing.name for standing in bucket if standing.name in names)
         return primaries, _cause(*map(_names, (before, kept, better, final)))
 

@@ -29,6 +29,8 @@ class RoutingConfig:
     """Quality that the distance of one candidate must have before scores rank them; 0: scores always do."""
     health_ttl_seconds: float = 5.0
     """Silence after which a datacenter is DEGRADED at best."""
+    settle_seconds: float = 0.5
+    """From handing a job out until its datacenter counts it among its own."""
     hold_seconds: float = 30.0
     """A datacenter chosen for a job stays so long, unless it is forced out; 0: no hold-down."""
     switch_ratio: float = 0.8
