@@ -195,7 +195,7 @@ def test_learnt_latency_moves_new_jobs() -> None:
 
 
 def test_jobs_sent_since_a_datacenter_last_spoke_count_as_its_load() -> None:
-    router, pair = JobRouter(), [near("east", 50.0, free=4), near("west", 60.0, free=8)]
+    router, pair = JobRouter(), [near("east", 50.0, free=6), near("west", 60.0, free=8)]
     silent = [replace(one, heard_seconds_ago=1.0) for one in pair]
     assert [router.decide(f"job-{n}", ONE, silent, n / 100).primaries[0] for n in range(12)].count("east") < 12
     assert router.decide("later", ONE, pair, 2.0).primaries == ("east",)
