@@ -17,7 +17,7 @@ GENERATED := $(VENV)/.generated
 INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.developed
 
-.PHONY: help install demo test soak check fix bench bench-engine bench-membership compliance wheels lock clean bench-routing
+.PHONY: help install demo test soak check fix bench bench-engine bench-membership bench-routing compliance wheels lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -45,6 +45,7 @@ bench-engine: install $(DEVELOPED) ## the load engine beside its targets, wrk an
 
 bench-membership: install $(DEVELOPED) ## membership in simulations beside its targets; ARGS="--only detection" for one
 	@$(BIN)/python bench/bench_membership.py $(ARGS)
+
 bench-routing: install $(DEVELOPED) ## where jobs go, beside random choice, the nearest datacenter and an oracle
 	@$(BIN)/python bench/bench_routing.py $(ARGS)
 
