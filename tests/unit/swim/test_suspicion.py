@@ -129,3 +129,19 @@ def test_a_peer_known_by_hearsay_is_never_suspected_nor_dead_and_only_its_own_me
     accused = {event.member.identity.node_id for event in puppet.of(MemberSuspected)}
     died = {event.member.identity.node_id for event in puppet.of(MemberDied)}
     assert "new" not in accused | died
+
+
+def test_who_accuses_in_vain_is_told_of_the_refutation() -> None:
+    puppet = Puppet()
+    puppet.hear("p0")
+    puppet.hear("p1", alive("p0", 2))
+    before = len(puppet.sent)
+    puppet.hear("p1", suspect("p0", 1, "p1"))
+    told = [
+        (update.node_id, update.incarnation, MemberState(update.state))
+        for _, address, envelope in puppet.sent[before:]
+        for update in envelope.updates
+        if address == identity("p1").address
+    ]
+    assert ("p0", 2, MemberState.ALIVE) in told
+    assert puppet.state("p0") is MemberState.ALIVE

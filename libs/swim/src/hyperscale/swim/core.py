@@ -110,6 +110,7 @@ class Swim:
             return
         for update in envelope.updates:
             self._hearsay.take(update, source, now)
+            self._hearsay.rebut(update, source)
         reader(envelope, sender, source, now)
 
     def receive_stream_request(self, data: bytes, source: NodeAddress, now: float) -> bytes:

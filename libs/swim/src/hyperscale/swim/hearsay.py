@@ -70,6 +70,14 @@ class Hearsay:
         elif record is not None:
             self._take_gone(update, record, source, now)
 
+    def rebut(self, update: SwimUpdate, source: NodeAddress) -> None:
+        """Tell who accuses a member in vain that it has refuted: the news of it went past the accuser, and does not come again."""
+        if update.state not in (SWIM_STATE_SUSPECT, SWIM_STATE_DEAD):
+            return
+        record = self._shared.table.get(update.node_id)
+        if record is not None and record.state is MemberState.ALIVE and update.incarnation < record.incarnation:
+            self._shared.outbox.send(source, _GOSSIP, record.update())
+
     def _get_to_know(
         self, sender: SwimSender, record: MemberRecord | None, source: NodeAddress, now: float
     ) -> MemberRecord | None:
