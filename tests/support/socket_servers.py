@@ -2,11 +2,11 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+from tests.support.listening import Serve, listening
 
 
 @dataclass(slots=True)
@@ -34,29 +34,13 @@ class TcpServer:
 async def tcp_server(serve: Serve | None = None, tls: ssl.SSLContext | None = None) -> AsyncIterator[TcpServer]:
     """A server for the length of the block; it echoes lines unless it is told otherwise."""
     server = TcpServer()
-    tasks: set[asyncio.Task[None] | None] = set()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.add(asyncio.current_task())
         server.connections += 1
-        try:
-            await (serve or server.echo)(reader, writer)
-        except (ConnectionError, ssl.SSLError, asyncio.CancelledError):
-            return
-        finally:
-            tasks.discard(asyncio.current_task())
-            writer.close()
+        await (serve or server.echo)(reader, writer)
 
-    running = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls, backlog=1024)
-    server.port = running.sockets[0].getsockname()[1]
-    try:
+    async with listening(accept, tls=tls) as server.port:
         yield server
-    finally:
-        running.close()
-        left = [task for task in tasks if task is not None]
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
 
 
 @dataclass(slots=True)

@@ -55,7 +55,7 @@ def install(name: str, wheels: Mapping[str, Path], directory: Path) -> IsolatedE
     """Install the wheel ``name``, those of ours that it declares, and links to the third-party packages it declares."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(directory)], check=True)
     environment = IsolatedEnvironment(directory)
-    names = _closure(name, wheels)
+    names = closure([name], wheels)
     site_packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(directory), "platbase": str(directory)}))
     for third_party in names - wheels.keys():
         _link(distribution(third_party), site_packages)
@@ -65,9 +65,11 @@ def install(name: str, wheels: Mapping[str, Path], directory: Path) -> IsolatedE
     return environment
 
 
-def _closure(name: str, wheels: Mapping[str, Path]) -> set[str]:
+def closure(names: Iterable[str], wheels: Mapping[str, Path] | None = None) -> set[str]:
+    """The distributions and whatever they need, by what the wheels among them declare, and what is installed."""
+    wheels = wheels or {}
     found: set[str] = set()
-    pending = [name]
+    pending: list[str] = [canonicalize_name(name) for name in names]
     while pending:
         current = pending.pop()
         if current not in found:

@@ -16,7 +16,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from tests.support.source import ROOT, Source, repository
-from tests.support.wheelhouse import DISTRIBUTIONS
+from tests.support.wheelhouse import DISTRIBUTIONS, closure
+from tools.lock_inputs import third_party_requirements
 
 NAMES = {"v1": "contracts"}
 """Our packages whose distribution is named otherwise."""
@@ -82,15 +83,22 @@ def test_requirements_on_each_other_admit_the_current_version(directory: Path) -
             assert version in item.specifier, f"{item} does not admit {version}"
 
 
-def test_the_lock_pins_what_the_distributions_declare() -> None:
-    pinned = {
+def pinned_versions() -> dict[str, str]:
+    """Version by name of distribution in the lock."""
+    return {
         canonicalize_name(requirement.name): next(iter(requirement.specifier)).version
         for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
         if line and not line.startswith((" ", "#"))
         for requirement in [Requirement(line.removesuffix(" \\"))]
     }
-    for directory in DISTRIBUTIONS:
-        project = metadata(directory)
-        for item in map(Requirement, [*project["project"]["dependencies"], *project["build-system"]["requires"]]):
-            if not item.name.startswith("hyperscale-"):
-                assert pinned[canonicalize_name(item.name)] in item.specifier, f"{item} is not what the lock pins"
+
+
+def test_the_lock_pins_what_the_distributions_declare() -> None:
+    pinned = pinned_versions()
+    for item in map(Requirement, third_party_requirements(ROOT)):
+        assert pinned[canonicalize_name(item.name)] in item.specifier, f"{item} is not what the lock pins"
+
+
+def test_the_lock_pins_nothing_that_no_distribution_needs() -> None:
+    needed = closure(Requirement(item).name for item in third_party_requirements(ROOT))
+    assert set(pinned_versions()) <= needed

@@ -108,6 +108,8 @@ def test_every_manager_of_a_datacenter_knows_every_worker(cluster: LocalCluster)
         expected = {"dc-1-worker-1", "newcomer"}
         for manager in (first, second):
             eventually(lambda: alive_workers(manager) == expected, within_seconds=20, what="both workers known")  # noqa: B023
+    for manager in (first, second):
+        eventually(lambda: alive_workers(manager) == {"dc-1-worker-1"}, within_seconds=20, what="its leave known")  # noqa: B023
 
 
 def test_the_dead_are_shown_dead_and_lost_datacenters_unreachable(
@@ -116,8 +118,8 @@ def test_the_dead_are_shown_dead_and_lost_datacenters_unreachable(
     eventually(lambda: _all_reachable(datacenters_of(cluster)), within_seconds=10, what="both datacenters reachable")
     long = workflow(constant_vus={"vus": 1, "duration": "60s"})
     before = target.requests()
-    job_id = cluster.submit(write_job(tmp_path, target.url, long))
-    eventually(lambda: target.requests() > before, within_seconds=15, what="load on the target")
+    job_id = cluster.submit(write_job(tmp_path, target.url, long, datacenters={"required": ["dc-1"]}))
+    eventually(lambda: target.requests() > before, within_seconds=30, what="load on the target")
 
     worker = cluster.kill("worker")
     dead = _seconds_until(lambda: nodes_of(cluster)[worker["node_id"]]["state"] == "dead", "the worker shown dead")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.worker.engine.frames import FrameDecoder, encode_frame
 
 REPORT_DEADLINE_SECONDS = 20.0
+REFUSED_RUN_ID = 1_000_000
 
 
 @dataclass(slots=True)
@@ -121,26 +123,87 @@ def launch(descriptor: int, environment: Mapping[str, str]) -> subprocess.Popen[
 
 
 @asynccontextmanager
-async def running_engine(environment: Mapping[str, str] | None = None) -> AsyncIterator[Engine]:
-    """An engine that is ready, ended by closing its socket."""
+async def new_engine(environment: Mapping[str, str] | None = None) -> AsyncIterator[Engine]:
+    """An engine of one's own, for tests of what a process is and has; ended by closing its socket."""
+    process, ours = _launched(environment or {})
+    async with _speaking(process, ours) as engine:
+        try:
+            await assert_ready(engine)
+            yield engine
+        finally:
+            engine.writer.close()
+            await asyncio.to_thread(_wait_for_end, process)
+
+
+@asynccontextmanager
+async def running_engine() -> AsyncIterator[Engine]:
+    """An engine that may have run for other tests before, as those of workers run for many jobs; left idle, or it ends."""
+    is_new, is_kept = not _idle, False
+    process, ours = _launched({}) if is_new else _idle.pop()
+    try:
+        # What asyncio opens belongs to the loop of one test: a copy of the socket.
+        async with _speaking(process, ours.dup()) as engine:
+            if is_new:
+                await assert_ready(engine)
+            yield engine
+            await assert_idle(engine)
+        is_kept = True
+    finally:
+        if is_kept:
+            _idle.append((process, ours))
+        else:
+            ours.close()
+            await asyncio.to_thread(_wait_for_end, process)
+
+
+_idle: list[tuple[subprocess.Popen[bytes], socket.socket]] = []
+"""Engines between two tests, each with our end of its socket."""
+
+
+def end_idle_engines() -> None:
+    while _idle:
+        process, ours = _idle.pop()
+        ours.close()
+        _wait_for_end(process)
+
+
+async def assert_ready(engine: Engine) -> None:
+    """The next thing it says is that it is there."""
+    report = await engine.next_report()
+    assert (report.run_id, report.ready.pid) == (0, engine.process.pid), report
+
+
+async def assert_idle(engine: Engine) -> None:
+    """It has nothing more to say of any run, and none is under way: that would be the reason to refuse a start."""
+    engine.start(workflow_pb2.Workflow(name="none"), run_id=REFUSED_RUN_ID)
+    report = await engine.next_report()
+    assert (report.run_id, "no load" in report.progress.error) == (REFUSED_RUN_ID, True), report
+
+
+def _launched(environment: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
     ours, theirs = socket.socketpair()
     with theirs:
-        process = launch(theirs.fileno(), environment or {})
+        return launch(theirs.fileno(), environment), ours
+
+
+@asynccontextmanager
+async def _speaking(process: subprocess.Popen[bytes], ours: socket.socket) -> AsyncIterator[Engine]:
     reader, writer = await asyncio.open_connection(sock=ours)
-    engine = Engine(process, reader, writer)
     try:
-        ready = await engine.next_report()
-        assert ready.run_id == 0
-        assert ready.ready.pid == process.pid
-        yield engine
+        yield Engine(process, reader, writer)
     finally:
         writer.close()
-        try:
-            await asyncio.to_thread(process.wait, 10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+def _wait_for_end(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
 
 
 def http_step(name: str, url: str, *, timeout_seconds: float = 0.0, **fields: object) -> workflow_pb2.Step:

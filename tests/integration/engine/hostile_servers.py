@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from tests.support.listening import listening
+
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 """Answers one request; the connection is read again afterwards, unless it was closed."""
 
@@ -30,33 +32,17 @@ async def hostile_server(
 ) -> AsyncIterator[Hostile]:
     """Serve for the length of the block; `name` stands in the URL instead of the address."""
     hostile = Hostile()
-    tasks: set[asyncio.Task[None] | None] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.add(asyncio.current_task())
         hostile.connections += 1
-        try:
-            while not writer.is_closing() and await read_request(reader):
-                hostile.requests += 1
-                await answer(writer)
-        except (ConnectionError, ssl.SSLError):
-            pass
-        finally:
-            tasks.discard(asyncio.current_task())
-            writer.close()
+        while not writer.is_closing() and await read_request(reader):
+            hostile.requests += 1
+            await answer(writer)
 
-    server = await asyncio.start_server(serve, host, 0, ssl=tls, backlog=1024)
-    port = server.sockets[0].getsockname()[1]
-    shown = name or (f"[{host}]" if ":" in host else host)
-    hostile.url = f"{'https' if tls else 'http'}://{shown}:{port}"
-    try:
+    async with listening(serve, host=host, tls=tls) as port:
+        shown = name or (f"[{host}]" if ":" in host else host)
+        hostile.url = f"{'https' if tls else 'http'}://{shown}:{port}"
         yield hostile
-    finally:
-        server.close()
-        for task in list(tasks):
-            if task is not None:
-                task.cancel()
-        await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
 
 
 async def read_request(reader: asyncio.StreamReader) -> bool:

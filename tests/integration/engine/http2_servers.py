@@ -39,6 +39,7 @@ class Http2Web:
     url: str = ""
     asked: list[Asked] = field(default_factory=list)
     connections: int = 0
+    transports: list[asyncio.Transport] = field(default_factory=list)
 
     @property
     def targets(self) -> list[str]:
@@ -58,6 +59,7 @@ class Http2Peer(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        self._server.transports.append(self.transport)
         self._server.connections += 1
         self._number = self._server.connections
         self.library.initiate_connection()
@@ -132,3 +134,7 @@ async def http2_web(react: React, *, tls: ssl.SSLContext | None = None) -> Async
     web.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server:
         yield web
+        for transport in web.transports:
+            transport.abort()
+        # What abort has put off comes with the next turn of the loop.
+        await asyncio.sleep(0)

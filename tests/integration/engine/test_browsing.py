@@ -150,5 +150,5 @@ async def test_waiting_for_a_shared_connection_ends_in_time() -> None:
         options = HttpOptions(max_connections_per_origin=2, dns_ttl=Duration(seconds=1))
         outcome = await engine.run(workflow, server.url, options=options)
     assert outcome.failures == {"TIMEOUT": 12}
-    assert server.most_open <= 4
+    assert server.connections < 12, "who waits for a connection until the timeout opens none"
     assert outcome.elapsed_seconds < 5

@@ -17,6 +17,7 @@ from hyperscale.workload.statistics import WorkflowStatistics
 from tests.integration.engine.engine_process import Outcome, running_engine
 from tests.integration.engine.web_servers import forward_proxy
 from tests.support.grpc_shop import FILES, SERVICE, GrpcShop, grpc_shop
+from tests.support.listening import listening
 
 
 def workflow(method: str, request: object = None, iterations: int = 1, vus: int = 1, **fields: Any) -> dict[str, Any]:
@@ -235,12 +236,10 @@ async def test_servers_that_do_not_speak_grpc(answer: bytes | None) -> None:
             writer.write(answer)
             writer.close()
         await reader.read()
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
+    async with listening(serve) as port:
         load = workflow("Place", timeout="0.5s")
-        outcome = await run(load, server.sockets[0].getsockname()[1], descriptor_set=FILES.SerializeToString())
+        outcome = await run(load, port, descriptor_set=FILES.SerializeToString())
     expected = {None: "TIMEOUT", b"": "RESET"}.get(answer, "PROTOCOL")
     assert failures(outcome) == {expected: 1}
 
@@ -278,14 +277,12 @@ async def test_the_end_of_the_run_interrupts_calls(method: str) -> None:
 async def test_users_that_wait_for_a_connection_are_interrupted_too() -> None:
     async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
-        writer.close()
 
-    server = await asyncio.start_server(ignore, "127.0.0.1", 0)
     content = workflow("Place")
     del content["shared_iterations"]
     content |= {"constant_vus": {"vus": 3, "duration": "0.4s"}, "graceful_stop": "0s"}
-    async with server:
-        outcome = await run(content, server.sockets[0].getsockname()[1])
+    async with listening(ignore) as port:
+        outcome = await run(content, port)
     assert outcome.elapsed_seconds < 2
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -26,13 +26,12 @@ from tests.integration.engine.engine_process import Outcome, http_step, running_
 from tests.integration.engine.http2_servers import Http2Peer, http2_web
 from tests.integration.engine.test_hostile_responses import open_files_of
 from tests.integration.engine.web_servers import Asked
+from tests.support.listening import Serve, listening
 
 SEED = 20_261
 SETTINGS = SettingsFrame(0).serialize()
 HEAD = Encoder().encode([(":status", "200")], huffman=False)
 POST = workflow_pb2.HTTP_METHOD_POST
-
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def frames(*given: Frame) -> bytes:
@@ -86,28 +85,8 @@ def repeats(first: bytes, data: bytes, *, reads: bool = True) -> Serve:
 
 @asynccontextmanager
 async def serving(serve: Serve) -> AsyncIterator[str]:
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await serve(reader, writer)
-        except ConnectionError:
-            pass
-        finally:
-            tasks.discard(task)
-            writer.close()
-
-    server = await asyncio.start_server(guarded, "127.0.0.1", 0, backlog=1024)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async with listening(serve) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def step(name: str = "s", *, timeout_seconds: float = 1.0, **fields: object) -> workflow_pb2.Step:

@@ -5,7 +5,13 @@ import random
 from pathlib import Path
 
 from hyperscale.v1 import progress_pb2
-from tests.integration.engine.engine_process import constant_vus, http_step, running_engine, shared_iterations
+from tests.integration.engine.engine_process import (
+    constant_vus,
+    http_step,
+    new_engine,
+    running_engine,
+    shared_iterations,
+)
 from tests.integration.engine.hostile_servers import hostile_server
 
 SEED = 20_260
@@ -101,7 +107,7 @@ async def test_no_response_harms_the_engine() -> None:
 
 
 async def test_memory_does_not_grow_with_hostile_responses() -> None:
-    async with hostile_server(Mangler()) as server, running_engine() as engine:
+    async with hostile_server(Mangler()) as server, new_engine() as engine:
         step = http_step("a", "/", timeout_seconds=0.1, max_redirects=2)
 
         async def memory_after(run_id: int) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hyperscale.v1 import workflow_pb2
-from tests.integration.engine.engine_process import Outcome, http_step, running_engine, shared_iterations
+from tests.integration.engine.engine_process import Outcome, http_step, new_engine, running_engine, shared_iterations
 from tests.integration.engine.hostile_servers import (
     Answer,
     closes_idle_after,
@@ -135,7 +135,7 @@ async def test_tls_is_verified(tmp_path: Path) -> None:
             refused = await stranger.run(workflow, server.url)
         assert refused.failures == {"TLS": 10}
         assert server.requests == 0
-        async with running_engine({"SSL_CERT_FILE": str(trusted)}) as engine:
+        async with new_engine({"SSL_CERT_FILE": str(trusted)}) as engine:
             outcome = await engine.run(workflow, server.url)
             by_address = await engine.run(workflow, server.url.replace("localhost", "127.0.0.1"), run_id=2)
     assert_all_succeeded(outcome, 10)

@@ -9,9 +9,16 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from hyperscale.v1 import workflow_pb2
-from tests.integration.engine.engine_process import constant_vus, http_step, running_engine, shared_iterations
+from tests.integration.engine.engine_process import (
+    constant_vus,
+    http_step,
+    new_engine,
+    running_engine,
+    shared_iterations,
+)
 from tests.integration.engine.hostile_servers import hostile_server, sends, sends_pieces, waits_for
 from tests.integration.engine.web_servers import step_of, values
+from tests.support.listening import listening
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 SHORT = Duration(nanos=200_000_000)
@@ -59,11 +66,9 @@ async def test_connecting_has_its_own_limit() -> None:
 async def test_tls_handshake_has_its_own_limit() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
-        writer.close()
 
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    async with server, running_engine() as engine:
-        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with listening(silent) as port, running_engine() as engine:
+        url = f"https://127.0.0.1:{port}"
         step = http_step("s", "/", timeout_seconds=20, tls_timeout=SHORT)
         outcome = await engine.run(shared_iterations(step, vus=1, iterations=2), url)
     assert outcome.failures == {"TIMEOUT": 2}
@@ -87,11 +92,9 @@ async def test_sending_lasts_until_the_target_takes_the_request() -> None:
         await reader.readexactly(12_000_000)
         writer.write(OK)
         await reader.read()
-        writer.close()
 
-    server = await asyncio.start_server(slow_reader, "127.0.0.1", 0)
-    async with server, running_engine() as engine:
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with listening(slow_reader) as port, running_engine() as engine:
+        url = f"http://127.0.0.1:{port}"
         step = http_step("s", "/", method=POST, binary=b"x" * 12_000_000)
         outcome = await engine.run(shared_iterations(step, vus=1, iterations=1), url)
     measured = step_of(outcome, "s")
@@ -102,7 +105,7 @@ async def test_sending_lasts_until_the_target_takes_the_request() -> None:
 
 
 async def test_running_out_of_descriptors_is_the_generators_fault() -> None:
-    async with hostile_server(sends(OK)) as server, running_engine() as engine:
+    async with hostile_server(sends(OK)) as server, new_engine() as engine:
         limit = resource.prlimit(engine.process.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(engine.process.pid, resource.RLIMIT_NOFILE, (40, limit[1]))
         outcome = await engine.run(constant_vus(http_step("s", "/"), vus=100, seconds=1), server.url)
@@ -125,10 +128,8 @@ async def test_a_target_that_dies_and_comes_back_is_used_again() -> None:
             while await reader.read(65536):
                 back += 1
                 writer.write(OK)
-            writer.close()
 
-        again = await asyncio.start_server(serve, "127.0.0.1", port)
-        async with again:
+        async with listening(serve, port=port):
             outcome = await engine.outcome()
     assert back > 10
     assert set(outcome.failures) <= {"CONNECT", "RESET"}

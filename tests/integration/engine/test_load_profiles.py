@@ -18,7 +18,8 @@ from hyperscale.workload.histogram import Histogram
 from hyperscale.workload.jobfile import parse_job
 from hyperscale.workload.profiles import ramp_schedule
 from hyperscale.workload.shares import WHOLE
-from tests.integration.engine.engine_process import Engine, Outcome, running_engine
+from tests.integration.engine.engine_process import Engine, Outcome, new_engine, running_engine
+from tests.support.listening import listening
 from tests.support.target import BundledTarget, bundled_target
 
 SLOW = "/delay/20"
@@ -147,7 +148,7 @@ async def test_users_of_an_arrival_rate_are_added_when_all_are_busy(target: Bund
 async def test_durations_count_from_when_iterations_were_due(target: BundledTarget) -> None:
     """The engine stands still for a second: nothing is left out, and everything late says so."""
     load = "constant_arrival_rate: {rate: 100, duration: 4s, pre_allocated_vus: 200}"
-    async with running_engine() as engine:
+    async with new_engine() as engine:
         engine.start(workflow_of(load, "/", "/items/1"), target.url)
         await engine.next_report()
         engine.process.send_signal(signal.SIGSTOP)
@@ -184,14 +185,10 @@ async def test_only_the_first_request_counts_from_when_its_iteration_was_due() -
         head = await reader.readuntil(b"\r\n\r\n")
         await asyncio.sleep(0.4 if b"/slow" in head else 0.0)
         writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
-        await writer.drain()
-        writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server, running_engine() as engine:
+    async with listening(answer) as port, running_engine() as engine:
         load = "constant_arrival_rate: {rate: 20, duration: 1s, pre_allocated_vus: 30}"
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        outcome = await engine.run(workflow_of(load, "/slow", "/fast"), url)
+        outcome = await engine.run(workflow_of(load, "/slow", "/fast"), f"http://127.0.0.1:{port}")
     slow, fast = (Histogram.from_proto(step.duration_ms) for step in outcome.last.totals.steps)
     assert (slow.count, fast.count) == (20, 20)
     assert slow.min >= 399

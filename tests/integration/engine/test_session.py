@@ -6,7 +6,14 @@ from google.protobuf.empty_pb2 import Empty
 
 from hyperscale.v1 import engine_pb2, progress_pb2, workflow_pb2
 from hyperscale.worker.engine.frames import MAX_FRAME_BYTES
-from tests.integration.engine.engine_process import Engine, constant_vus, http_step, running_engine, shared_iterations
+from tests.integration.engine.engine_process import (
+    Engine,
+    constant_vus,
+    http_step,
+    new_engine,
+    running_engine,
+    shared_iterations,
+)
 from tests.integration.engine.hostile_servers import hostile_server, sends, waits_for
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -77,7 +84,7 @@ async def test_progress_comes_once_a_second_with_its_window() -> None:
 
 
 async def test_engine_ends_with_its_control_process() -> None:
-    async with hostile_server(waits_for(0.05, OK)) as server, running_engine() as engine:
+    async with hostile_server(waits_for(0.05, OK)) as server, new_engine() as engine:
         engine.start(constant_vus(http_step("a", "/"), vus=20, seconds=60), server.url)
         await engine.next_report()
         engine.writer.close()
@@ -85,7 +92,7 @@ async def test_engine_ends_with_its_control_process() -> None:
 
 
 async def test_broken_framing_ends_the_engine_with_a_reason() -> None:
-    async with running_engine() as engine:
+    async with new_engine() as engine:
         engine.writer.write((MAX_FRAME_BYTES + 1).to_bytes(4, "big"))
         await assert_refused(engine, 0, "longer than")
         assert await asyncio.to_thread(engine.process.wait, 5) == 0

@@ -17,7 +17,8 @@ from hyperscale.workload.statistics import WorkflowStatistics
 from tests.integration.engine.coded_flows import checks_of, coded, exceptions, failures_over
 from tests.integration.engine.coded_flows import run as run_code
 from tests.integration.engine.engine_process import Outcome, running_engine
-from tests.support.socket_servers import Serve, tcp_server
+from tests.support.listening import Serve
+from tests.support.socket_servers import tcp_server
 
 LINE = {"read": {"delimiter": "\n"}}
 

@@ -15,6 +15,7 @@ from hyperscale.workload.metrics import metrics_of
 from hyperscale.workload.statistics import WorkflowStatistics
 from tests.integration.engine.engine_process import Outcome, running_engine
 from tests.integration.engine.web_servers import forward_proxy
+from tests.support.listening import listening
 from tests.support.websocket_server import websocket_server
 
 Metrics = dict[str, dict[str, float]]
@@ -117,11 +118,9 @@ async def test_servers_that_do_not_speak_websocket(answer: bytes | None, failure
             writer.write(answer)
             writer.close()
         await reader.read()
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        outcome = await run(workflow(timeout="0.5s"), server.sockets[0].getsockname()[1])
+    async with listening(serve) as port:
+        outcome = await run(workflow(timeout="0.5s"), port)
     assert failures(outcome) == {failure: 1}
 
 

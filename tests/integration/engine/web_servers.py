@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from hyperscale.v1 import statistics_pb2 as pb
 from tests.integration.engine.engine_process import Outcome
+from tests.support.listening import listening
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,8 @@ async def web(
 ) -> AsyncIterator[Web]:
     """Serve for the length of the block."""
     server_state = Web()
-    tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
         server_state.connections += 1
         server_state.open += 1
         server_state.most_open = max(server_state.most_open, server_state.open)
@@ -79,23 +76,12 @@ async def web(
                 server_state.asked.append(asked)
                 await asyncio.sleep(delay_seconds)
                 writer.write(site(asked))
-        except (ConnectionError, ssl.SSLError):
-            pass
         finally:
             server_state.open -= 1
-            tasks.discard(task)
-            writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls, backlog=1024)
-    server_state.port = server.sockets[0].getsockname()[1]
-    server_state.url = f"{'https' if tls else 'http'}://{name}:{server_state.port}"
-    try:
+    async with listening(serve, tls=tls) as server_state.port:
+        server_state.url = f"{'https' if tls else 'http'}://{name}:{server_state.port}"
         yield server_state
-    finally:
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def read_asked(reader: asyncio.StreamReader, connection: int) -> Asked | None:
@@ -136,30 +122,14 @@ async def forward_proxy(credentials: str = "") -> AsyncIterator[ForwardProxy]:
     """A proxy that asks for credentials, if there are any; what comes for http:// it passes on as it is."""
     proxy = ForwardProxy()
     expected = f"Basic {base64.b64encode(credentials.encode()).decode()}" if credentials else None
-    tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await relay(reader, writer, proxy, expected)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            tasks.discard(task)
-            writer.close()
+        await relay(reader, writer, proxy, expected)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    proxy.url = f"http://{credentials}@{address}" if credentials else f"http://{address}"
-    try:
+    async with listening(serve) as port:
+        address = f"127.0.0.1:{port}"
+        proxy.url = f"http://{credentials}@{address}" if credentials else f"http://{address}"
         yield proxy
-    finally:
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def relay(

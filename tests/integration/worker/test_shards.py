@@ -225,9 +225,16 @@ async def test_an_engine_that_hangs_is_killed_and_replaced(
 
 
 @pytest.mark.parametrize("strike", [kill, stop])
-async def test_an_idle_engine_that_dies_or_hangs_is_replaced(
-    manager: FakeManager, target: BundledTarget, tmp_path: Path, strike: Callable[[int], None]
+async def test_an_idle_engine_that_dies_or_hangs_is_replaced_and_leaves_no_file(
+    manager: FakeManager,
+    target: BundledTarget,
+    tmp_path: Path,
+    strike: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     async with running_worker(manager, tmp_path, "--cores", "1", "--engine-stall-seconds", "2") as worker:
         (victim,) = worker.engines
         strike(victim)
@@ -235,8 +242,11 @@ async def test_an_idle_engine_that_dies_or_hangs_is_replaced(
             eventually, lambda: worker.engines not in ([victim], []), within_seconds=10, what="another engine"
         )
         await _all_cores_free(manager, 1)
+        assert len(list(temporary.iterdir())) == 1
         await manager.worker.DispatchWorkflow(http_dispatch(target.url, iterations=5))
         assert (await manager.ended(SHARD)).status == SHARD_STATUS_COMPLETED
+    # The worker was killed: the engine cleared up by itself.
+    assert not list(temporary.iterdir())
 
 
 async def test_engines_end_when_their_control_process_is_killed(

@@ -1,10 +1,16 @@
 """Jobs whose gate is gone, and datacenters that do not know yet."""
 
+import asyncio
+
 import pytest
 
 from hyperscale.gate.models.orders import CallOrigin
+from hyperscale.gate.recovery import OrphanAlarm
+from hyperscale.runtime.clock import SystemClock
 from hyperscale.runtime.coordination import MemoryStore
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
+from hyperscale.swim.events import MemberDied
+from hyperscale.swim.models import Identity, Member, MemberState, NodeAddress, Role
 from hyperscale.v1 import dispatch_pb2, gate_service_pb2, job_pb2
 from tests.support.waiting import until
 from tests.unit.gate.conftest import StartGate
@@ -118,3 +124,16 @@ async def test_an_unknown_job_is_not_found(start_gate: StartGate) -> None:
         with pytest.raises(HyperscaleError) as caught:
             await answer(gate, job_id)
         assert caught.value.reason is ErrorReason.JOB_NOT_FOUND
+
+
+async def test_the_death_of_a_gate_hastens_the_search_for_its_jobs() -> None:
+    who = Identity("g2", Role.GATE, NodeAddress("h", 1), "c", "e", "local")
+    died = MemberDied(Member(who, MemberState.DEAD, 1, b"", 0, None, 0.0), "g3")
+    alarm = OrphanAlarm(60.0, SystemClock())
+    waiting = asyncio.ensure_future(alarm.next())
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    alarm.member_changed(died)
+    await asyncio.wait_for(waiting, 1.0)
+    # Its leases have not run out yet, so that one more search is not enough.
+    await asyncio.wait_for(alarm.next(), 5.0)

@@ -21,7 +21,7 @@ from hyperscale.gate.handlers.gate_service import GateServiceHandler
 from hyperscale.gate.job_desk import JobDesk
 from hyperscale.gate.leases import JobLeases
 from hyperscale.gate.overview import GateViews, JobListing, WorkflowFanOut
-from hyperscale.gate.recovery import JobRecovery
+from hyperscale.gate.recovery import JobRecovery, OrphanAlarm
 from hyperscale.gate.registration import ManagerRegistrations
 from hyperscale.gate.registry import ManagerRegistry
 from hyperscale.gate.retention import JobRetention
@@ -122,6 +122,8 @@ class GateNode:
         group = GroupSettings.of(config, GATES_GROUP, config.gates)
         self.membership = NodeMembership(self.lifecycle, group, around.pool, supervisor, around.logger)
         self.membership.federate(jobs.watch)
+        self.orphan_alarm = OrphanAlarm(config.lease_ttl_seconds, around.clock)
+        self.membership.observe(self.orphan_alarm)
         census = NodeCensus(self.membership, jobs.registry, jobs.caller, around.calls)
         self.views = GateViews(self.lifecycle, jobs.registry, jobs.watch, jobs.state, census)
         self.registrations = ManagerRegistrations(jobs.registry, jobs.store)
@@ -169,10 +171,10 @@ class GateNode:
     def activate(self) -> None:
         """Take calls, and begin what runs for as long as the gate does."""
         self.lifecycle.activate()
-        ttl_seconds, sweep_seconds = self._config.lease_ttl_seconds, self._config.retention_sweep_seconds
+        sweep_seconds = self._config.retention_sweep_seconds
         loops = {
             "lease-renewal": lambda: self.jobs.leases.keep(self.jobs.state),
-            "orphan-search": lambda: self.recovery.end_orphans(self.jobs.state, ttl_seconds),
+            "orphan-search": lambda: self.recovery.end_orphans(self.jobs.state, self.orphan_alarm),
             "retention": lambda: self.retention.keep_sweeping(sweep_seconds),
         }
         for name, loop in loops.items():

@@ -48,10 +48,12 @@ class EngineProcess:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         trace: BinaryIO,
+        scratch: tempfile.TemporaryDirectory[str],
     ) -> None:
-        """`trace`: file in which the engine says where it hangs."""
+        """`trace`: file in which the engine says where it hangs; `scratch`: where its temporary files are."""
         self._process = process
         self._trace = trace
+        self._scratch = scratch
         self._reader = reader
         self._writer = writer
 
@@ -62,6 +64,7 @@ class EngineProcess:
         `trace_seconds`: once it has hung for so long, `whereabouts` tells where.
         """
         trace = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the engine lives
+        scratch = tempfile.TemporaryDirectory(prefix="hyperscale-engine-", ignore_cleanup_errors=True)
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=ours)
@@ -69,12 +72,14 @@ class EngineProcess:
             with theirs:
                 options = ["--trace-fd", str(trace.fileno()), "--trace-seconds", str(trace_seconds)]
                 options += [] if cpu is None else ["--core", str(cpu)]
+                options += ["--scratch", scratch.name]
                 process = await _start_interpreter(theirs.fileno(), trace.fileno(), options)
         except BaseException:
             writer.close()
             trace.close()
+            scratch.cleanup()
             raise
-        return cls(process, reader, writer, trace)
+        return cls(process, reader, writer, trace, scratch)
 
     @property
     def pid(self) -> int:
@@ -112,6 +117,8 @@ class EngineProcess:
             self.kill()
         ended = EngineExit(self.pid, await self._process.wait())
         self._trace.close()
+        # One that was killed has left the code it ran, and whatever that wrote.
+        await asyncio.to_thread(self._scratch.cleanup)
         return ended
 
     async def _receive(self) -> bytes:

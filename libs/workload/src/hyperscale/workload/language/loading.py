@@ -10,9 +10,13 @@ import tempfile
 import traceback
 from pathlib import Path
 from types import CodeType, FrameType, ModuleType
+from typing import Final
 
 from hyperscale.v1.job_pb2 import SourceBundle
 from hyperscale.workload.bundles import DIRECTORY_PREFIX, top_level_names, unpack_bundle
+
+_SUITE: Final = "hyperscale."
+_LANGUAGE: Final = "hyperscale.workload.language."
 
 
 class UserCodeError(Exception):
@@ -42,7 +46,7 @@ class LoadedBundle:
             Whose fault it is when no line of the bundle led to the error.
         """
         message = error.msg if isinstance(error, SyntaxError) else str(error)
-        what = f"{type(error).__name__}: {message}" if message else type(error).__name__
+        what = f"{_kind(error)}: {message}" if message else _kind(error)
         place = self._place(error) or (f"{self._relative(code.co_filename)}:{code.co_firstlineno}" if code else "")
         return f"{place}: {what}" if place else what
 
@@ -97,3 +101,13 @@ class LoadedBundle:
 
     def _relative(self, filename: str) -> str:
         return filename.removeprefix(f"{self._directory}/")
+
+
+def _kind(error: BaseException) -> str:
+    """Name of an error as code can catch it: the engine's own kinds go by those of the language that they are."""
+    kinds = type(error).__mro__
+    return next(
+        kind.__name__
+        for kind in kinds
+        if kind.__module__.startswith(_LANGUAGE) or not kind.__module__.startswith(_SUITE)
+    )

@@ -1,4 +1,4 @@
-"""Runs one engine process: `python -m hyperscale.worker.engine --fd N [--core N] [--trace-fd N --trace-seconds S]`."""
+"""Runs one engine process: `python -m hyperscale.worker.engine --fd N`, and what else `--help` tells."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import resource
+import shutil
 import signal
 import socket
 from typing import NoReturn
@@ -27,13 +28,16 @@ def main() -> None:
     if arguments.core is not None:
         os.sched_setaffinity(0, {arguments.core})
     watchdog = None if arguments.trace_fd is None else Watchdog(arguments.trace_fd, arguments.trace_seconds)
-    uvloop.run(_serve(socket.socket(fileno=arguments.fd), watchdog))
+    if arguments.scratch is not None:
+        os.environ["TMPDIR"] = arguments.scratch
+    uvloop.run(_serve(socket.socket(fileno=arguments.fd), watchdog, arguments.scratch))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m hyperscale.worker.engine", description=__doc__)
     parser.add_argument("--fd", type=int, required=True, help="number of the inherited stream socket")
     parser.add_argument("--core", type=int, help="processor core to stay on; default: wherever the system puts it")
+    parser.add_argument("--scratch", help="directory for temporary files, removed at the end; default: the system's")
     parser.add_argument("--trace-fd", type=int, help="number of an inherited file that is told where the engine hangs")
     parser.add_argument("--trace-seconds", type=float, default=5.0, help="after so long (default %(default)s)")
     return parser.parse_args()
@@ -45,7 +49,7 @@ def _raise_open_files_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _serve(control: socket.socket, watchdog: Watchdog | None) -> NoReturn:
+async def _serve(control: socket.socket, watchdog: Watchdog | None, scratch: str | None) -> NoReturn:
     control.setblocking(False)
     reader, writer = await asyncio.open_connection(sock=control)
     async with asyncio.TaskGroup() as tasks:
@@ -53,6 +57,9 @@ async def _serve(control: socket.socket, watchdog: Watchdog | None) -> NoReturn:
         await Session(reader, writer).serve()
         if watch is not None:
             watch.cancel()
+    if scratch is not None:
+        # The control process does the same, but it may have been killed.
+        shutil.rmtree(scratch, ignore_errors=True)
     # Nobody is left to report to, and a name lookup that hangs in a library thread must not keep the process.
     logging.shutdown()
     os._exit(0)
