@@ -96,10 +96,14 @@ def result_command(job_id: str, where: GateChoice, wait_seconds: float, shows_ro
         try:
             result = await client.result(job_id, wait_seconds)
         except JobNotFinishedError as error:
-            if as_json:
-                echo_json(status_json(await client.get(job_id)))
-            note(str(error))
-            return ExitCode.ERROR
+            status = await client.get(job_id)
+            if not status.HasField("result"):
+                if as_json:
+                    echo_json(status_json(status))
+                note(str(error))
+                return ExitCode.ERROR
+            # It has ended since.
+            result = status.result
         if as_json:
             echo_json(result_json(job_id, result))
         else:
