@@ -11,7 +11,7 @@ from hyperscale.v1 import progress_pb2, script_pb2, workflow_pb2
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.v1.job_pb2 import ContextValue
 from tests.integration.engine.coded_flows import checks_of, coded, exceptions, run
-from tests.integration.engine.engine_process import Outcome, constant_vus, running_engine
+from tests.integration.engine.engine_process import Outcome, constant_vus, new_engine, running_engine
 from tests.integration.engine.hostile_servers import hostile_server, sends, waits_for
 from tests.support.recording_target import recording_target
 from tests.support.target import BundledTarget, bundled_target
@@ -233,7 +233,7 @@ async def test_a_step_that_refuses_to_end_fails_the_run_with_its_place_and_ends_
                 except BaseException:
                     pass
     """
-    async with hostile_server(sends(OK)) as server, running_engine() as engine:
+    async with hostile_server(sends(OK)) as server, new_engine() as engine:
         start = coded(tmp_path, body, "only")
         start.workflow.CopyFrom(constant_vus(workflow_pb2.Step(name="only"), vus=2, seconds=0.2, graceful=0.1))
         start.workflow.class_name = "Flow"

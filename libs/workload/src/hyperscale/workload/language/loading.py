@@ -15,7 +15,6 @@ from typing import Final
 from hyperscale.v1.job_pb2 import SourceBundle
 from hyperscale.workload.bundles import DIRECTORY_PREFIX, top_level_names, unpack_bundle
 
-_SUITE: Final = "hyperscale."
 _LANGUAGE: Final = "hyperscale.workload.language."
 
 
@@ -104,10 +103,6 @@ class LoadedBundle:
 
 
 def _kind(error: BaseException) -> str:
-    """Name of an error as code can catch it: the engine's own kinds go by those of the language that they are."""
-    kinds = type(error).__mro__
-    return next(
-        kind.__name__
-        for kind in kinds
-        if kind.__module__.startswith(_LANGUAGE) or not kind.__module__.startswith(_SUITE)
-    )
+    """Name of an error as code knows it: an engine's own kind that is one of the language goes by that one."""
+    own = type(error)
+    return next((kind.__name__ for kind in own.__mro__ if kind.__module__.startswith(_LANGUAGE)), own.__name__)
