@@ -39,6 +39,8 @@ NOISE_KIB = 256.0
 """Two chunks by which the C library extends its heap (128 KiB): one for the interpreter's objects, one for everything else."""
 SAMPLE_EVERY_SECONDS = 1.0
 START_SECONDS = 5.0
+END_SECONDS = 60.0
+"""How much longer the job would run: it is cancelled when the last sample has been taken."""
 
 
 def main() -> None:
@@ -48,7 +50,7 @@ def main() -> None:
     arguments = parser.parse_args()
     seconds, users = arguments.seconds, arguments.users
     with tempfile.TemporaryDirectory() as name, bundled_target() as target, local_cluster(Path(name)) as cluster:
-        load = {"vus": users, "duration": f"{round(seconds + START_SECONDS)}s"}
+        load = {"vus": users, "duration": f"{round(seconds + START_SECONDS + END_SECONDS)}s"}
         job_id = cluster.submit(write_job(Path(name), target.url, workflow(steps=STEPS, constant_vus=load)))
         time.sleep(START_SECONDS)
         samples = sample(processes(cluster), seconds)
