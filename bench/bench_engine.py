@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.engine import comparison, distribution, memory, open_model, responsiveness, scaling
 from bench.engine.locust_peer import install_locust
-from bench.engine.rows import Row, append, documents, print_table
+from bench.engine.rows import Row, append, documents, measure_each
 from bench.engine.settings import Settings
 
 MEASUREMENTS: dict[str, Callable[[Settings], list[Row]]] = {
@@ -40,14 +40,7 @@ def main() -> None:
         print("BENCHMARK SKIPPED: target and generator need a core each")
         return
     settings = Settings(arguments.rounds, arguments.seconds, install_locust())
-    rows = []
-    for name in arguments.only:
-        print(f"== {name}", flush=True)
-        measured = MEASUREMENTS[name](settings)
-        for row in measured:
-            print(row.line(), flush=True)
-        rows += measured
-    print_table(rows)
+    rows = measure_each(arguments.only, MEASUREMENTS, settings)
     append("engine", {"rounds": settings.rounds, "seconds": settings.seconds, "rows": documents(rows)})
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench.engine.rows import Row, append, documents, print_table
+from bench.engine.rows import Row, append, documents, measure_each
 from bench.membership import coordinates, cost, detection, false_positives, healing
 from bench.membership.settings import MembershipSettings
 
@@ -32,14 +32,7 @@ MEASUREMENTS: dict[str, Callable[[MembershipSettings], list[Row]]] = {
 def main() -> None:
     arguments = parse_arguments()
     settings = MembershipSettings(arguments.seeds, arguments.nodes_max)
-    rows = []
-    for name in arguments.only:
-        print(f"== {name}", flush=True)
-        measured = MEASUREMENTS[name](settings)
-        for row in measured:
-            print(row.line(), flush=True)
-        rows += measured
-    print_table(rows)
+    rows = measure_each(arguments.only, MEASUREMENTS, settings)
     append("membership", {"seeds": settings.seeds, "nodes_max": settings.nodes_max, "rows": documents(rows)})
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
+
+SettingsT = TypeVar("SettingsT")
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
@@ -43,6 +46,21 @@ class Row:
             f"{self.bound} {self.target:g} {self.unit}".strip(),
         )
         return f"{verdict} {self.name:<58} {measured:>12}   {target:<12} {self.note}".rstrip()
+
+
+def measure_each(
+    names: Sequence[str], measurements: Mapping[str, Callable[[SettingsT], list[Row]]], settings: SettingsT
+) -> list[Row]:
+    """Make the named measurements one after the other, and print each row as soon as it is there, and all at the end."""
+    rows: list[Row] = []
+    for name in names:
+        print(f"== {name}", flush=True)
+        measured = measurements[name](settings)
+        for row in measured:
+            print(row.line(), flush=True)
+        rows += measured
+    print_table(rows)
+    return rows
 
 
 def print_table(rows: Sequence[Row]) -> None:
