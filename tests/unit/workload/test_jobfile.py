@@ -160,7 +160,7 @@ timeout: yes
         ("constant_vus: 5", "workflows[0].constant_vus: must be a mapping of fields, not a number"),
         ("constantVus: {vus: 1, duration: 1s}\n  constant_vus: {vus: 1, duration: 1s}", "workflows[0].constant_vus: cannot be given together with 'constantVus': only one of them is allowed"),
         ("constant_vus:", "workflows[0]: needs a load: constant_vus, ramping_vus, shared_iterations, per_vu_iterations, constant_arrival_rate or ramping_arrival_rate"),
-        ("xyz: 1\n  constant_vus: {vus: 1, duration: 1s}", "workflows[0].xyz: unknown field; there are name, depends_on, priority, constant_vus, shared_iterations, ramping_vus, per_vu_iterations, constant_arrival_rate, ramping_arrival_rate, steps, graceful_stop, think_time, warm_up, share, feeds, data_share, class_name, descriptor_set, setup, teardown, once_per, setup_timeout, teardown_timeout, role"),
+        ("xyz: 1\n  constant_vus: {vus: 1, duration: 1s}", "workflows[0].xyz: unknown field; there are name, depends_on, priority, constant_vus, shared_iterations, ramping_vus, per_vu_iterations, constant_arrival_rate, ramping_arrival_rate, steps, graceful_stop, think_time, warm_up, feeds, descriptor_set, setup, teardown, once_per, setup_timeout, teardown_timeout"),
         ("depends_on: w", "workflows[0].depends_on: must be a list, not a text"),
         ("priority: 7", "workflows[0].priority: must be one of auto, low, normal, high, exclusive, not a number"),
     ],

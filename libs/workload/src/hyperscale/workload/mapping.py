@@ -20,11 +20,16 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import NULL_VALUE, Value
 
+from hyperscale.v1.workflow_pb2 import Workflow
 from hyperscale.workload.durations import parse_duration
 from hyperscale.workload.faults import FaultCollector
 
 _MAX_EXACT_NUMBER: Final = 2**53
 """JSON bodies keep numbers as doubles: whole numbers are exact up to here."""
+_SET_BY_THE_SUITE: Final = frozenset(
+    f"{Workflow.DESCRIPTOR.full_name}.{name}" for name in ("share", "data_share", "role", "class_name")
+)
+"""Fields that nobody writes by hand, and that are not offered in place of an unknown one."""
 _DIGITS: Final = re.compile(r"-?\d{1,20}", re.ASCII)
 _KINDS: Final[Mapping[type, str]] = {
     type(None): "nothing",
@@ -157,7 +162,7 @@ def _is_absent(field: FieldDescriptor, value: object) -> bool:
 
 
 def _unknown_field(name: str, message: Message) -> str:
-    known = [field.name for field in message.DESCRIPTOR.fields]
+    known = [field.name for field in message.DESCRIPTOR.fields if field.full_name not in _SET_BY_THE_SUITE]
     close = difflib.get_close_matches(name[:80], known, n=1)
     return f"unknown field; did you mean {close[0]!r}?" if close else f"unknown field; there are {', '.join(known)}"
 
