@@ -1,7 +1,6 @@
 """A stream server in the event loop of the test, of which nothing is left when its block ends."""
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -41,7 +40,7 @@ async def listening(
             writer.transport.abort()
             task.cancel()
         async with asyncio.timeout(CLOSING_SECONDS):
+            # A task that was cancelled while it waited for its connection to close has cancelled that waiter with it.
+            closings = (writer.wait_closed() for writer in left.values())
             await asyncio.gather(*left, return_exceptions=True)
-            for writer in left.values():
-                with contextlib.suppress(ConnectionError, ssl.SSLError):
-                    await writer.wait_closed()
+            await asyncio.gather(*closings, return_exceptions=True)

@@ -1,11 +1,11 @@
 """Waiting for what other processes do, with a deadline instead of a guess."""
 
+import json
 import os
 import signal
-import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,34 +44,47 @@ def killed_and_restarted(node: Mapping[str, Any]) -> Iterator[int]:
     """Kill a node with -9 and start it again, with the same options on the same port, for the length of the block."""
     pid = node["pid"]
     words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
+    ready_file = Path(words[words.index("--ready-file") + 1])
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: not is_alive(pid), within_seconds=5, what=f"the end of {pid}")
-    process = subprocess.Popen(_on_port(words, node["address"].rpartition(":")[2]), stderr=subprocess.DEVNULL)
+    command = _on_port(words, node["address"].rpartition(":")[2])
+    process = _started(command, ready_file, node["node_id"])
     try:
-        eventually(
-            lambda: _has_come_back(process, node["address"]),
-            within_seconds=10,
-            what=f"{node['node_id']} listening again",
-        )
         yield process.pid
     finally:
         process.terminate()
         process.wait(timeout=15)
 
 
-def _has_come_back(process: subprocess.Popen[bytes], address: str) -> bool:
-    assert process.poll() is None, f"it exited with {process.returncode}"
-    return accepts(address)
+def _started(command: Sequence[str], ready_file: Path, name: str) -> subprocess.Popen[bytes]:
+    """Start a node; wait until it says that it is ready, starting it again when it ends.
 
+    That somebody listens on its port says nothing: the threads of the node that was killed may still hold the port
+    when the node counts as dead. It ends when another process has taken the port for a connection of its own.
+    """
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
-def accepts(address: str) -> bool:
-    """Whether somebody listens there."""
-    host, _, port = address.rpartition(":")
+    def is_ready() -> bool:
+        nonlocal process
+        if process.poll() is not None:
+            process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        return _pid_in(ready_file) == process.pid
+
     try:
-        socket.create_connection((host, int(port)), timeout=1).close()
-    except ConnectionRefusedError:
-        return False
-    return True
+        eventually(is_ready, within_seconds=20, what=f"{name} ready again")
+    except AssertionError:
+        process.kill()
+        process.wait(timeout=5)
+        raise
+    return process
+
+
+def _pid_in(ready_file: Path) -> int | None:
+    try:
+        pid: int = json.loads(ready_file.read_bytes())["pid"]
+    except FileNotFoundError:
+        return None
+    return pid
 
 
 def _on_port(words: list[str], port: str) -> list[str]:
