@@ -152,7 +152,7 @@ class ManagerInMemory:
         self.reports = GateReports(DATACENTER, {GATE_ADDRESS: self.outbox})
         self.events = JobEvents()
         self.progression = JobProgression(self.workers, self.events, clock, ShardPatience(5.0, 30.0))
-        self.health = ManagerHealth(node, self.state, self.workers, self.leadership)
+        self.health = ManagerHealth(node, self.state, self.workers, self.leadership, clock)
         self._join_actors(woken)
         self._join_requests(identity, max_active_jobs)
         self._connections: dict[str, int] = {}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from hyperscale.manager.capacity import busy_cores, has_exclusive, waiting_work
 from hyperscale.manager.leadership import Leadership
+from hyperscale.manager.models.capacity import Instant
 from hyperscale.manager.registry import WorkerRegistry
 from hyperscale.manager.state import ManagerState
+from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.v1.job_pb2 import JOB_STATUS_QUEUED
 from hyperscale.v1.manager_service_pb2 import ManagerPingResponse
@@ -16,34 +19,56 @@ class ManagerHealth:
     """Reads state, registry and leadership; changes nothing."""
 
     def __init__(
-        self, node: NodeLifecycle, state: ManagerState, workers: WorkerRegistry, leadership: Leadership
+        self,
+        node: NodeLifecycle,
+        state: ManagerState,
+        workers: WorkerRegistry,
+        leadership: Leadership,
+        clock: Clock,
     ) -> None:
         self._node = node
         self._state = state
         self._workers = workers
         self._leadership = leadership
+        self._clock = clock
 
     def heartbeat(self) -> ManagerHeartbeat:
-        """Who this is, whether it leads, and what capacity its workers have."""
-        lease = self._leadership.lease
-        statuses = self._workers.statuses()
-        total_cores = self._workers.total_cores
-        return ManagerHeartbeat(
-            node=self._node.info(),
-            is_leader=lease is not None and self._leadership.is_ready,
-            term=lease.token if lease is not None else 0,
-            worker_count=len(statuses),
-            total_cores=total_cores,
-            available_cores=max(0, total_cores - sum(status.reserved_cores for status in statuses)),
-            active_jobs=len(self._state),
-            queued_jobs=sum(job.lifecycle.status == JOB_STATUS_QUEUED for job in self._state.jobs()),
-        )
+        """Who this is, whether it leads, and what capacity its workers have, now and later."""
+        vitals = self._vitals()
+        vitals.node.CopyFrom(self._node.info())
+        jobs, now = self._state.jobs(), Instant(self._clock.wall(), self._clock.monotonic())
+        vitals.busy.extend(busy_cores(jobs, vitals.total_cores, now))
+        vitals.waiting.extend(waiting_work(jobs, vitals.total_cores, now))
+        return vitals
 
     def vitals(self) -> ManagerHeartbeat:
-        """What the group is told: the state without what it knows anyway."""
-        vitals = self.heartbeat()
+        """What the group is told: the state in brief, without what it knows anyway."""
+        vitals = self._vitals()
         vitals.node.CopyFrom(self._node.vitals())
         return vitals
+
+    def _vitals(self) -> ManagerHeartbeat:
+        lease = self._leadership.lease
+        jobs = self._state.jobs()
+        return ManagerHeartbeat(
+            is_leader=self._leads,
+            term=lease.token if lease is not None else 0,
+            worker_count=self._workers.present_count,
+            healthy_worker_count=self._workers.healthy_count,
+            total_cores=self._workers.total_cores,
+            available_cores=self._available_cores(),
+            active_jobs=len(jobs),
+            queued_jobs=sum(job.lifecycle.status == JOB_STATUS_QUEUED for job in jobs),
+        )
+
+    @property
+    def _leads(self) -> bool:
+        return self._leadership.lease is not None and self._leadership.is_ready
+
+    def _available_cores(self) -> int:
+        if not self._leads:
+            return self._workers.idle_cores
+        return 0 if has_exclusive(self._state.jobs()) else self._workers.free_cores
 
     def answer(self, request: PingRequest) -> ManagerPingResponse:
         """The answer to Ping."""

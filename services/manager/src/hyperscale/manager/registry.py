@@ -151,6 +151,27 @@ class WorkerRegistry:
         """Cores of the workers that are here."""
         return sum(worker.heartbeat.total_cores for worker in self._workers.values() if worker.connection is not None)
 
+    @property
+    def free_cores(self) -> int:
+        """Cores that nobody has reserved, of the workers that take work now."""
+        return sum(worker.free_cores for worker in self.capacities())
+
+    @property
+    def idle_cores(self) -> int:
+        """Cores without work of the workers that take some now, as these say: whoever does not lead reserves none."""
+        now = self._clock.monotonic()
+        return sum(worker.heartbeat.available_cores for worker in self._workers.values() if worker.takes_work(now))
+
+    @property
+    def present_count(self) -> int:
+        """Workers that are here."""
+        return sum(worker.connection is not None for worker in self._workers.values())
+
+    @property
+    def healthy_count(self) -> int:
+        """Of these, workers that take work and that the group does not take for dead."""
+        return sum(worker.is_healthy for worker in self._workers.values())
+
     def reserve(self, worker_id: str, shard_id: str, cores: int) -> None:
         """Set cores aside for a shard; raises ValueError, and nothing happens, when the worker has fewer."""
         worker = self._workers.get(worker_id)

@@ -283,6 +283,6 @@ def _core(context: NodeContext[ManagerConfig], coordinator: Coordinator, clock: 
         reports=reports,
         events=events,
         progression=JobProgression(workers, events, clock, config.shard_patience),
-        health=ManagerHealth(node, state, workers, leadership),
+        health=ManagerHealth(node, state, workers, leadership, clock),
         channels=ChannelPool(context.supervisor),
     )

@@ -80,7 +80,15 @@ class ConnectedWorker:
             return LostWorker(self.worker_id, f"no connection for {grace_seconds:g} s")
         return None
 
+    @property
+    def is_healthy(self) -> bool:
+        """Whether it is here, takes work, and is not taken for dead."""
+        return self._is_active and self.declared_dead_by is None
+
     def takes_work(self, now_seconds: float) -> bool:
         """Whether it is worth asking."""
-        is_here = self.connection is not None and self.heartbeat.node.state == NODE_STATE_ACTIVE
-        return is_here and now_seconds >= self.held_until_seconds
+        return self._is_active and now_seconds >= self.held_until_seconds
+
+    @property
+    def _is_active(self) -> bool:
+        return self.connection is not None and self.heartbeat.node.state == NODE_STATE_ACTIVE

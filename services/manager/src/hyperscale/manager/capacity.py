@@ -1,0 +1,82 @@
+"""How many cores are free, until when the others have work, and what waits for them. Pure.
+
+Law: however much there is to tell, no core and no core-second of it is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
+from typing import Final
+
+from hyperscale.manager.models.capacity import CoreUse, Instant
+from hyperscale.manager.models.job import DatacenterJob, ShardPhase, WorkflowRun
+from hyperscale.manager.progression import ready_runs
+from hyperscale.v1.progress_pb2 import BusyCores, WaitingWork
+from hyperscale.v1.workflow_pb2 import PRIORITY_EXCLUSIVE
+from hyperscale.workload.defaults import graceful_stop_seconds
+from hyperscale.workload.profiles import load_seconds
+from hyperscale.workload.timestamps import duration
+
+MAX_ENTRIES: Final = 64
+_SOON_SECONDS: Final = 1.0
+"""What should have ended is expected to do so before the next heartbeat."""
+
+
+def has_exclusive(jobs: Sequence[DatacenterJob]) -> bool:
+    """Whether a workflow runs beside which nothing may start."""
+    return any(_is_exclusive(run) and run.live_shards for job in jobs for run in job.workflows.values())
+
+
+def busy_cores(jobs: Sequence[DatacenterJob], total_cores: int, now: Instant) -> list[BusyCores]:
+    """Cores that have work, soonest free first. An exclusive workflow has all of them."""
+    uses = [
+        CoreUse(max(total_cores, run.cores) if _is_exclusive(run) else run.cores, _ends_in_seconds(job, run, now))
+        for job in jobs
+        for run in job.workflows.values()
+        if run.cores
+    ]
+    bounded = folded(sorted(uses, key=attrgetter("seconds")), MAX_ENTRIES)
+    return [BusyCores(cores=use.cores, ends_in=duration(use.seconds)) for use in bounded]
+
+
+def waiting_work(jobs: Sequence[DatacenterJob], total_cores: int, now: Instant) -> list[WaitingWork]:
+    """What would start if there were cores; what waits for other workflows of its job is not yet in anybody's way."""
+    bounded = folded([use for job in jobs for use in _waiting(job, total_cores, now)], MAX_ENTRIES)
+    return [WaitingWork(cores=use.cores, lasts=duration(use.seconds)) for use in bounded]
+
+
+def folded(uses: Sequence[CoreUse], entries_max: int) -> Sequence[CoreUse]:
+    """No more than so many uses, the last of which stands for all that are too many: sums of cores and of cores times
+    seconds stay as they are.
+    """
+    if len(uses) <= entries_max:
+        return uses
+    rest = uses[entries_max - 1 :]
+    cores = sum(use.cores for use in rest)
+    core_seconds = sum(use.cores * use.seconds for use in rest)
+    return [*uses[: entries_max - 1], CoreUse(cores, core_seconds / cores)]
+
+
+def _waiting(job: DatacenterJob, total_cores: int, now: Instant) -> Iterator[CoreUse]:
+    for run in ready_runs(job):
+        # It starts with whatever is free, unless it wants everything.
+        yield CoreUse(max(1, total_cores) if _is_exclusive(run) else 1, load_seconds(run.workflow))
+    for shard in job.shards():
+        if shard.phase is ShardPhase.UNPLACED and not job.is_stopping:
+            yield CoreUse(shard.cores, _ends_in_seconds(job, job.run_of(shard), now))
+
+
+def _ends_in_seconds(job: DatacenterJob, run: WorkflowRun, now: Instant) -> float:
+    """When a workflow that was handed out gives its cores back, at the latest that can be expected; never 0."""
+    started_at = now.wall_seconds if run.start_at_seconds is None else run.start_at_seconds
+    left = started_at + load_seconds(run.workflow) - now.wall_seconds
+    if left <= 0:
+        left += graceful_stop_seconds(run.workflow)
+    if job.settle_deadline_seconds is not None:
+        left = min(left, job.settle_deadline_seconds - now.monotonic_seconds)
+    return max(left, _SOON_SECONDS)
+
+
+def _is_exclusive(run: WorkflowRun) -> bool:
+    return run.workflow.priority == PRIORITY_EXCLUSIVE
