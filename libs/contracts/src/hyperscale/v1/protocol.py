@@ -22,6 +22,9 @@ CAPABILITIES_METADATA_KEY: Final = "hyperscale-capabilities"
 FORWARDED_METADATA_KEY: Final = "hyperscale-forwarded"
 """Set by a gate that passes a call on to a job's owner; a forwarded call is never forwarded again."""
 
+JOB_ID_METADATA_KEY: Final = "hyperscale-job-id"
+"""Identity of the job, in a submission that is passed on: the gate that took it from the client has chosen its owner by it."""
+
 ERROR_DOMAIN: Final = "hyperscale"
 """``google.rpc.ErrorInfo.domain`` of every error this suite raises."""
 

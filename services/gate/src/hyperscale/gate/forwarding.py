@@ -12,7 +12,7 @@ from hyperscale.runtime.errors import LEADER_KEY, ErrorReason, HyperscaleError
 from hyperscale.runtime.interceptors import error_from_rpc
 from hyperscale.v1 import dispatch_pb2, gate_service_pb2, job_pb2, record_pb2
 from hyperscale.v1.gate_service_pb2_grpc import GateServiceStub
-from hyperscale.v1.protocol import FORWARDED_METADATA_KEY
+from hyperscale.v1.protocol import FORWARDED_METADATA_KEY, JOB_ID_METADATA_KEY
 
 _FORWARDED = ((FORWARDED_METADATA_KEY, "1"),)
 
@@ -29,6 +29,15 @@ class OwnerGates:
     def __init__(self, pool: ChannelPool, timeout_seconds: float) -> None:
         self._pool = pool
         self._timeout_seconds = timeout_seconds
+
+    async def submit_job(self, address: str, job_id: str, submission: job_pb2.JobSubmission) -> job_pb2.JobAck:
+        """SubmitJob at the gate that is to own the job."""
+        metadata = (*_FORWARDED, (JOB_ID_METADATA_KEY, job_id))
+        stub: GateServiceStub = self._pool.stub(address, GateServiceStub)
+        try:
+            return await stub.SubmitJob(submission, timeout=self._timeout_seconds, metadata=metadata)
+        except grpc.aio.AioRpcError as error:
+            raise error_from_rpc(error) from error
 
     async def get_job(
         self, record: record_pb2.JobRecord, request: gate_service_pb2.GetJobRequest

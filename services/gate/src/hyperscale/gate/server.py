@@ -21,6 +21,7 @@ from hyperscale.gate.handlers.gate_service import GateServiceHandler
 from hyperscale.gate.job_desk import JobDesk
 from hyperscale.gate.leases import JobLeases
 from hyperscale.gate.overview import GateViews, JobListing, WorkflowFanOut
+from hyperscale.gate.ownership import GateRing, JobOwnership
 from hyperscale.gate.recovery import JobRecovery, OrphanAlarm
 from hyperscale.gate.registration import ManagerRegistrations
 from hyperscale.gate.registry import ManagerRegistry
@@ -106,22 +107,24 @@ class GateNode:
         identity = NodeIdentity.of(config, NODE_ROLE_GATE)
         self.lifecycle = NodeLifecycle(identity)
         self.jobs = jobs = JobMachinery(config, identity, around)
+        group = GroupSettings.of(config, GATES_GROUP, config.gates)
+        self.membership = NodeMembership(self.lifecycle, group, around.pool, supervisor, around.logger)
+        self.membership.federate(jobs.watch)
+        ring = GateRing(config.node_id, self.membership)
+        owners = OwnerGates(around.pool, config.call_timeout_seconds)
         self.submissions = JobSubmissions(
             lifecycle=self.lifecycle,
             choice=DatacenterChoice(jobs.registry, jobs.routing, jobs.store),
+            ownership=JobOwnership(ring, owners, supervisor),
             store=jobs.store,
             leases=jobs.leases,
             runs=jobs.runs,
             clock=around.clock,
         )
-        owners = OwnerGates(around.pool, config.call_timeout_seconds)
         canceller = JobCanceller(jobs.store, around.clock)
         self.desk = JobDesk(config.node_id, jobs.state, jobs.store, owners, canceller)
         self.listing = JobListing(jobs.store)
         self.queries = WorkflowFanOut(self.desk, jobs.registry, jobs.caller, around.calls)
-        group = GroupSettings.of(config, GATES_GROUP, config.gates)
-        self.membership = NodeMembership(self.lifecycle, group, around.pool, supervisor, around.logger)
-        self.membership.federate(jobs.watch)
         self.orphan_alarm = OrphanAlarm(config.lease_ttl_seconds, around.clock)
         self.membership.observe(self.orphan_alarm)
         census = NodeCensus(self.membership, jobs.registry, jobs.caller, around.calls)

@@ -1,20 +1,23 @@
 """Accepting jobs.
 
 Laws: an acknowledged job is durable together with its idempotency key; a key is one job, at whichever gate and however
-often at once; a refused job leaves nothing behind.
+often at once; a refused job leaves nothing behind; a job that another gate passes on is not passed on again.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import count
+from typing import Final
 
 from hyperscale.gate.conductor import JobConductor
 from hyperscale.gate.job_run import JobRun
 from hyperscale.gate.leases import JobLeases
 from hyperscale.gate.models.orders import JobLimits, StopCause, StopOrder
+from hyperscale.gate.ownership import JobOwnership
 from hyperscale.gate.registry import ManagerRegistry
 from hyperscale.gate.routing import DatacenterRouting, chosen
 from hyperscale.gate.stage_results import lost_results
@@ -26,11 +29,14 @@ from hyperscale.runtime.errors import ErrorReason, FieldViolation, HyperscaleErr
 from hyperscale.runtime.identity import NodeIdentity
 from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.v1 import job_pb2, record_pb2, routing_pb2
-from hyperscale.v1.protocol import MAX_SUBMISSION_BYTES
+from hyperscale.v1.protocol import JOB_ID_METADATA_KEY, MAX_SUBMISSION_BYTES
 from hyperscale.workload.faults import Fault
 from hyperscale.workload.metric_selector import parse_selector
 from hyperscale.workload.timestamps import timestamp
 from hyperscale.workload.validation import validate_submission
+
+_NAME: Final = "[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
+_JOB_ID: Final = re.compile(rf"{_NAME}-[0-9]{{1,15}}-{_NAME}-[0-9]{{1,15}}")
 
 
 class JobIds:
@@ -158,12 +164,14 @@ class JobSubmissions:
         *,
         lifecycle: NodeLifecycle,
         choice: DatacenterChoice,
+        ownership: JobOwnership,
         store: JobStore,
         leases: JobLeases,
         runs: JobRuns,
         clock: Clock,
     ) -> None:
         self._lifecycle = lifecycle
+        self._ownership = ownership
         self._ids = JobIds(lifecycle.identity)
         self._choice = choice
         self._store = store
@@ -171,8 +179,10 @@ class JobSubmissions:
         self._runs = runs
         self._clock = clock
 
-    async def submit(self, submission: job_pb2.JobSubmission) -> job_pb2.JobAck:
-        """Accept a job and start it, or find the one its idempotency key stands for.
+    async def submit(self, submission: job_pb2.JobSubmission, given_id: str | None = None) -> job_pb2.JobAck:
+        """Accept a job and start it, here or at its owner, or find the one its idempotency key stands for.
+
+        With the identity that another gate has given it, it stays here.
 
         Raises SUBMISSION_TOO_LARGE, INVALID_ARGUMENT with every fault, UNKNOWN_DATACENTER, IDEMPOTENCY_KEY_REUSED,
         TOO_MANY_JOBS, NOT_READY, NO_USABLE_DATACENTER.
@@ -184,7 +194,15 @@ class JobSubmissions:
         known = await self._acknowledged(submission, digest)
         if known is not None:
             return known
+        if given_id is not None:
+            return await self._own(_checked_id(given_id), submission, digest)
         job_id = self._ids.next(self._clock.wall())
+        answer = await self._ownership.passed_on(job_id, submission)
+        return await self._own(job_id, submission, digest) if answer is None else answer
+
+    async def _own(self, job_id: str, submission: job_pb2.JobSubmission, digest: bytes) -> job_pb2.JobAck:
+        if self._runs.is_in_charge(job_id):
+            return await self._known_job(job_id, submission)
         destination = await self._choice.choose(job_id, submission)
         try:
             return await self._accept(self._acceptance(job_id, submission, destination, digest))
@@ -225,7 +243,7 @@ class JobSubmissions:
         with self._runs.reserved(acceptance.record.job_id):
             lease = await self._leases.acquire(acceptance.record.job_id)
             if lease is None:
-                raise HyperscaleError(ErrorReason.NOT_READY, "another gate owns a job of the same identity")
+                return await self._overtaken(acceptance)
             acceptance.record.fence_token = lease.token
             try:
                 await self._store.create(acceptance.record, acceptance.ack, acceptance.digest, lease)
@@ -236,11 +254,24 @@ class JobSubmissions:
         return acceptance.ack
 
     async def _overtaken(self, acceptance: Acceptance) -> job_pb2.JobAck:
-        """The answer when a submission with the same key was committed first."""
-        known = await self._acknowledged(acceptance.record.submission, acceptance.digest)
-        if known is None:
+        """The answer when a submission with the same key, or the same job at another gate, was committed first."""
+        record = acceptance.record
+        known = await self._acknowledged(record.submission, acceptance.digest)
+        return await self._known_job(record.job_id, record.submission) if known is None else known
+
+    async def _known_job(self, job_id: str, submission: job_pb2.JobSubmission) -> job_pb2.JobAck:
+        """The answer to a job that is there already: passed on once more, or taken over by a gate whose answer got lost."""
+        record = await self._store.get(job_id)
+        if record is None or record.submission != submission:
             raise HyperscaleError(ErrorReason.NOT_READY, "another job took the same identity; submit again")
-        return known
+        return job_pb2.JobAck(job_id=job_id, gate_id=record.gate_id, submitted_at=record.submitted_at)
+
+
+def _checked_id(given_id: str) -> str:
+    if _JOB_ID.fullmatch(given_id) is None:
+        violation = FieldViolation(JOB_ID_METADATA_KEY, "is no identity of a job")
+        raise HyperscaleError(ErrorReason.INVALID_ARGUMENT, violations=[violation])
+    return given_id
 
 
 def _check_size(submission: job_pb2.JobSubmission) -> None:

@@ -17,7 +17,7 @@ from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1 import dispatch_pb2, gate_service_pb2, job_pb2, node_pb2
 from hyperscale.v1.gate_service_pb2_grpc import GateServiceServicer
 from hyperscale.v1.membership_service_pb2 import NodeListRequest, NodeListResponse
-from hyperscale.v1.protocol import FORWARDED_METADATA_KEY
+from hyperscale.v1.protocol import FORWARDED_METADATA_KEY, JOB_ID_METADATA_KEY
 
 
 class GateServiceHandler(GateServiceServicer):
@@ -47,7 +47,9 @@ class GateServiceHandler(GateServiceServicer):
     ) -> job_pb2.JobAck:
         """Accept a job."""
         # Once it is durable it must begin, whether or not the client still waits.
-        return await self._supervisor.see_through(self._submissions.submit(request), name="job-submission")
+        return await self._supervisor.see_through(
+            self._submissions.submit(request, _given_id(context)), name="job-submission"
+        )
 
     async def GetJob(
         self, request: gate_service_pb2.GetJobRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -108,5 +110,13 @@ class GateServiceHandler(GateServiceServicer):
 
 
 def _origin(context: grpc.aio.ServicerContext[Any, Any]) -> CallOrigin:
-    keys = {key for key, _ in context.invocation_metadata() or ()}
-    return CallOrigin.GATE if FORWARDED_METADATA_KEY in keys else CallOrigin.CLIENT
+    return CallOrigin.GATE if FORWARDED_METADATA_KEY in _metadata(context) else CallOrigin.CLIENT
+
+
+def _given_id(context: grpc.aio.ServicerContext[Any, Any]) -> str | None:
+    """The identity under which another gate passes a job on; None: a client submits it."""
+    return str(_metadata(context).get(JOB_ID_METADATA_KEY, "")) if _origin(context) is CallOrigin.GATE else None
+
+
+def _metadata(context: grpc.aio.ServicerContext[Any, Any]) -> dict[str, str | bytes]:
+    return dict(context.invocation_metadata() or ())

@@ -1,0 +1,119 @@
+"""Which gate owns a job, by the job's identity.
+
+Laws: gates that see the same gates name the same owner; a job is passed on at most once; a gate that is alone asks nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+from google.protobuf.message import DecodeError
+
+from hyperscale.gate.forwarding import OwnerGates
+from hyperscale.routing.hash_ring import HashRing
+from hyperscale.runtime.errors import ErrorReason, HyperscaleError
+from hyperscale.runtime.supervisor import Supervisor
+from hyperscale.swim.models import Member, MemberState, NodeAddress, Role
+from hyperscale.v1 import job_pb2, node_pb2
+from hyperscale.v1.membership_service_pb2 import GateVitals
+
+_CANNOT_OWN: Final = frozenset(
+    {
+        ErrorReason.PEER_UNREACHABLE,
+        ErrorReason.DEADLINE_EXCEEDED,
+        ErrorReason.CANCELLED,
+        ErrorReason.NOT_READY,
+        ErrorReason.SYNCING,
+        ErrorReason.DRAINING,
+        ErrorReason.OVERLOADED,
+        ErrorReason.TOO_MANY_JOBS,
+        ErrorReason.PROTOCOL_MISMATCH,
+    }
+)
+"""Answers after which the gate that was asked owns the job: they are about the other gate. Any other is about the job."""
+
+
+class GateGroup(Protocol):
+    """The gates that know each other."""
+
+    def members(self) -> list[Member]:
+        """Everybody that is known."""
+        ...
+
+
+class GateRing:
+    """The gates that take jobs, on a consistent hash.
+
+    Parameters
+    ----------
+    gate_id
+        Node id of this gate, which is on the ring whatever its group says.
+    """
+
+    def __init__(self, gate_id: str, group: GateGroup) -> None:
+        self._gate_id = gate_id
+        self._group = group
+        self._names = frozenset([gate_id])
+        self._ring = HashRing(self._names)
+
+    def owner_elsewhere(self, job_id: str) -> NodeAddress | None:
+        """Where the gate listens that is to own the job; None: it is this one."""
+        others = self._look()
+        if not others:
+            return None
+        (owner,) = self._ring.owners(job_id, 1)
+        return others.get(owner)
+
+    def turn(self, job_id: str) -> int:
+        """How many gates go before this one when the job needs an owner."""
+        others = self._look()
+        return self._ring.owners(job_id, len(others) + 1).index(self._gate_id) if others else 0
+
+    def _look(self) -> dict[str, NodeAddress]:
+        """Where the other gates on the ring listen; the ring is made anew when they have changed."""
+        others = _taking_jobs(self._group.members())
+        others.pop(self._gate_id, None)
+        names = frozenset([self._gate_id, *others])
+        if names != self._names:
+            self._names, self._ring = names, HashRing(names)
+        return others
+
+
+class JobOwnership:
+    """Passes new jobs on to the gates that are to own them."""
+
+    def __init__(self, ring: GateRing, gates: OwnerGates, supervisor: Supervisor) -> None:
+        self._ring = ring
+        self._gates = gates
+        self._supervisor = supervisor
+
+    async def passed_on(self, job_id: str, submission: job_pb2.JobSubmission) -> job_pb2.JobAck | None:
+        """The owner's answer; None when this gate is to own the job, or the owner takes none. Raises what the owner refuses."""
+        owner = self._ring.owner_elsewhere(job_id)
+        if owner is None:
+            return None
+        try:
+            return await self._gates.submit_job(str(owner), job_id, submission)
+        except HyperscaleError as error:
+            if error.reason not in _CANNOT_OWN:
+                raise
+            self._supervisor.report(error, "job-forwarding", job_id=job_id, owner=str(owner))
+            return None
+
+
+def _taking_jobs(members: Iterable[Member]) -> dict[str, NodeAddress]:
+    """The gates that are there and say that they take jobs."""
+    return {
+        member.identity.node_id: member.identity.address
+        for member in members
+        if member.state is MemberState.ALIVE and member.identity.role is Role.GATE and _takes_jobs(member)
+    }
+
+
+def _takes_jobs(member: Member) -> bool:
+    try:
+        return GateVitals.FromString(member.metadata).node.state == node_pb2.NODE_STATE_ACTIVE
+    except DecodeError:
+        # Somebody of another release.
+        return False
