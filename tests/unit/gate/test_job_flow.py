@@ -316,7 +316,7 @@ async def test_dispatch_follows_the_hint_to_the_leader(gate: GateInMemory) -> No
 
 
 async def test_a_datacenter_out_of_reach_fails_with_the_reason_and_is_told_on_contact(start_gate: StartGate) -> None:
-    gate = await start_gate("east", dispatch_deadline_seconds=0.2)
+    gate = await start_gate("east", dispatch_deadline_seconds=0.2, circuit_half_open_after_seconds=0.5)
     gate.datacenters.answers["east:1"] = refusal(ErrorReason.PEER_UNREACHABLE)
     job_id = await gate.submit(submission("east"))
     result = await gate.ended(job_id)

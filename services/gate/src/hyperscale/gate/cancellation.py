@@ -97,8 +97,11 @@ class CancelCourier:
         request = dispatch_pb2.JobCancelRequest(
             job_id=notice.job_id, reason=notice.reason, fence_token=notice.fence_token
         )
-        response = await self._caller.ask(notice.datacenter, lambda address: self._calls.cancel_job(address, request))
-        return response.status
+
+        async def cancel(address: str) -> dispatch_pb2.JobCancelResponse:
+            return await self._calls.cancel_job(address, request)
+
+        return (await self._caller.ask(notice.datacenter, cancel, notice.manager)).status
 
     def _report(self, error: HyperscaleError, notice: CancelNotice) -> None:
         self._supervisor.report(error, "cancel-delivery", job_id=notice.job_id, datacenter=notice.datacenter)

@@ -184,7 +184,7 @@ class JobConductor:
 
 
 def _notice(run: JobRun, datacenter: str, reason: str) -> CancelNotice:
-    return CancelNotice(run.plan.dispatch_id, datacenter, run.lease.token, reason)
+    return CancelNotice(run.plan.dispatch_id, datacenter, run.lease.token, reason, run.manager_of(datacenter))
 
 
 def _stop_unless_completed(run: JobRun, now_seconds: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from hyperscale.gate.models.orders import EventBounds, JobLimits
+from hyperscale.runtime.circuits import CircuitPolicy
 from hyperscale.runtime.config import NodeConfig, SeedAddress
 
 _HOUR_SECONDS = 3600.0
@@ -42,6 +43,23 @@ class GateConfig(NodeConfig):
     )
     call_timeout_seconds: float = Field(
         default=3.0, gt=0, le=60, description="Longest wait for one answer of a manager or another gate."
+    )
+    circuit_failures: int = Field(
+        default=3,
+        ge=1,
+        le=1000,
+        description="A manager is not called for a while after so many calls to it have failed within the window; a datacenter "
+        "whose managers are all left alone gets no job that leaves the choice to the gate.",
+    )
+    circuit_window_seconds: float = Field(
+        default=30.0, gt=0, le=3600, description="Failed calls that are older do not count against a manager."
+    )
+    circuit_half_open_after_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=3600,
+        description="After this time one call tries again whether a manager that is left alone is back. Shorter finds it "
+        "sooner, and lets more calls wait for one that is gone. One that registers again is called at once.",
     )
     manager_loss_grace_seconds: float = Field(
         default=10.0,
@@ -89,6 +107,15 @@ class GateConfig(NodeConfig):
     retention_sweep_seconds: float = Field(
         default=60.0, gt=0, description="Pause between two searches for jobs past their retention."
     )
+
+    @property
+    def circuit_policy(self) -> CircuitPolicy:
+        """When managers are left alone."""
+        return CircuitPolicy(
+            failures=self.circuit_failures,
+            window_seconds=self.circuit_window_seconds,
+            half_open_after_seconds=self.circuit_half_open_after_seconds,
+        )
 
     @property
     def job_limits(self) -> JobLimits:

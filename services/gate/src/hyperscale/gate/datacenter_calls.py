@@ -8,8 +8,13 @@ from typing import Protocol, TypeVar
 
 import grpc.aio
 
+from hyperscale.gate.models.managers import ConnectedManager
 from hyperscale.gate.registry import ManagerRegistry
+from hyperscale.routing.manager_selection import managers_in_order
+from hyperscale.routing.models.peers import ManagerCandidate
 from hyperscale.runtime.channels import ChannelPool
+from hyperscale.runtime.circuits import Circuits, CircuitState
+from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.runtime.interceptors import error_from_rpc
 from hyperscale.v1 import dispatch_pb2, gate_service_pb2, job_pb2, manager_service_pb2
@@ -92,38 +97,88 @@ class GrpcManagerCalls:
 
 
 class DatacenterCaller:
-    """Finds the leader of a datacenter: tries the managers that are connected, and follows their hints."""
+    """Finds the leader of a datacenter: tries its managers in the order that routing gives, and follows their hints.
 
-    def __init__(self, registry: ManagerRegistry) -> None:
+    Parameters
+    ----------
+    silence_limit_seconds
+        A manager that has not spoken for longer is not called.
+    """
+
+    def __init__(
+        self, registry: ManagerRegistry, circuits: Circuits, clock: Clock, silence_limit_seconds: float
+    ) -> None:
         self._registry = registry
+        self._circuits = circuits
+        self._clock = clock
+        self._silence_limit_seconds = silence_limit_seconds
 
-    async def ask(self, datacenter: str, call: Callable[[str], Awaitable[AnswerT]]) -> AnswerT:
+    async def ask(
+        self, datacenter: str, call: Callable[[str], Awaitable[AnswerT]], usual_manager: str | None = None
+    ) -> AnswerT:
         """Call each address at most once until one answers; raises the last error, or the first that is final.
 
-        Raises DATACENTER_UNAVAILABLE when no manager is connected.
+        While none is known to lead, `usual_manager`, the address of the one that the job had, is called first. A hint is
+        newer than what was last heard of the manager it names, so that only an open circuit keeps it from being called.
+        Raises DATACENTER_UNAVAILABLE when no manager can be called.
         """
-        waiting = deque(self._registry.addresses(datacenter))
+        waiting = deque(self._in_order(datacenter, usual_manager))
         tried: set[str] = set()
-        failure = HyperscaleError(
-            ErrorReason.DATACENTER_UNAVAILABLE,
-            f"no manager of datacenter {datacenter} is connected",
-            metadata={"datacenter": datacenter},
-            retry_after_seconds=0.0,
-        )
+        failure: HyperscaleError | None = None
         while waiting and len(tried) < _MAX_ADDRESSES:
             address = waiting.popleft()
-            if address in tried:
+            if address in tried or not self._circuits.admits(address):
                 continue
             tried.add(address)
             try:
-                return await call(address)
+                with self._circuits.call(address):
+                    return await call(address)
             except HyperscaleError as error:
                 if error.reason not in _ASK_ANOTHER:
                     raise
                 failure = error
                 if error.leader is not None:
                     waiting.appendleft(error.leader)
-        raise failure
+        raise failure or self._unavailable(datacenter)
+
+    def open_circuits(self, datacenter: str) -> int:
+        """How many of the managers that speak are not called, since calls to them have failed."""
+        return sum(self._is_open(manager) for manager in self._registry.speaking(datacenter))
+
+    def _in_order(self, datacenter: str, usual_manager: str | None) -> list[str]:
+        managers = {manager.heartbeat.node.node_id: manager for manager in self._registry.connected(datacenter)}
+        sticky_id = next((node_id for node_id, one in managers.items() if one.address == usual_manager), None)
+        candidates = [self._candidate(node_id, manager) for node_id, manager in managers.items()]
+        in_order = managers_in_order(candidates, sticky_id, self._silence_limit_seconds)
+        return [managers[node_id].address for node_id in in_order]
+
+    def _candidate(self, node_id: str, manager: ConnectedManager) -> ManagerCandidate:
+        return ManagerCandidate(
+            node_id,
+            is_leader=manager.heartbeat.is_leader,
+            term=manager.heartbeat.term,
+            is_circuit_open=self._is_open(manager),
+            heard_seconds_ago=self._clock.monotonic() - manager.heard_at_seconds,
+        )
+
+    def _is_open(self, manager: ConnectedManager) -> bool:
+        return self._circuits.state(manager.address) is CircuitState.OPEN
+
+    def _unavailable(self, datacenter: str) -> HyperscaleError:
+        managers = self._registry.connected(datacenter)
+        failures = "; ".join(
+            f"{manager.address}: {self._circuits.last_failure(manager.address)}"
+            for manager in managers
+            if not self._circuits.admits(manager.address)
+        )
+        if failures:
+            message = f"calls to the managers of datacenter {datacenter} have failed lately: {failures}"
+        elif managers:
+            message = f"the managers of datacenter {datacenter} have been silent for {self._silence_limit_seconds:g} s"
+        else:
+            message = f"no manager of datacenter {datacenter} is connected"
+        facts = {"datacenter": datacenter}
+        return HyperscaleError(ErrorReason.DATACENTER_UNAVAILABLE, message, metadata=facts, retry_after_seconds=0.0)
 
 
 async def _decoded(call: Awaitable[AnswerT]) -> AnswerT:

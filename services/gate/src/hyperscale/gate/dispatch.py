@@ -89,18 +89,22 @@ class Dispatcher:
         ]
 
     async def _dispatch(self, run: JobRun, datacenter: str, dispatch: dispatch_pb2.JobDispatch) -> None:
-        async def attempt(_: float) -> job_pb2.JobAck:
-            return await self._caller.ask(datacenter, lambda address: self._calls.submit_job(address, dispatch))
+        async def hand_over(address: str) -> str:
+            await self._calls.submit_job(address, dispatch)
+            return address
+
+        async def attempt(_: float) -> str:
+            return await self._caller.ask(datacenter, hand_over, run.manager_of(datacenter))
 
         try:
-            await call_with_retry(_POLICY, attempt, self._deadline_seconds)
+            manager = await call_with_retry(_POLICY, attempt, self._deadline_seconds)
         except HyperscaleError as error:
             self._supervisor.report(error, "job-dispatch", job_id=run.job_id, datacenter=datacenter)
             if error.reason in _POLICY.retryable:
                 self._routing.unavailable(datacenter)
             run.give_up(datacenter, job_pb2.JOB_STATUS_FAILED, _refusal(error, self._deadline_seconds))
         else:
-            run.accepted(datacenter)
+            run.accepted(datacenter, manager)
 
 
 def _refusal(error: HyperscaleError, deadline_seconds: float) -> str:

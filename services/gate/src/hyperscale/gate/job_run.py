@@ -60,6 +60,7 @@ class JobRun:
         self._parts = {name: DatacenterPart(name) for name in record.datacenters}
         self._load_parts = self._parts
         self._shown = dict(self._parts)
+        self._managers: dict[str, str] = {}
         self._is_resumed = bool(record.stages)
         self.entered_at_seconds = self._accepted_at_seconds
         self._statistics = GlobalStatistics(record.datacenters, limits.window_tolerance_seconds)
@@ -227,8 +228,13 @@ class JobRun:
         self.events.close(error)
         self._wake()
 
-    def accepted(self, datacenter: str) -> None:
-        """Note that a datacenter has taken the job over."""
+    def manager_of(self, datacenter: str) -> str | None:
+        """The address of the manager that took the job over last; None while none has."""
+        return self._managers.get(datacenter)
+
+    def accepted(self, datacenter: str, manager: str) -> None:
+        """Note that a datacenter has taken the job over, and the address of the manager that did."""
+        self._managers[datacenter] = manager
         part = self._parts[datacenter]
         if part.is_done or part.is_accepted:
             return

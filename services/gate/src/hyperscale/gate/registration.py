@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from hyperscale.gate.registry import ManagerRegistry
 from hyperscale.gate.store import JobStore
+from hyperscale.runtime.circuits import Circuits
+from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.v1 import progress_pb2
 
 
 class ManagerRegistrations:
     """Registers managers."""
 
-    def __init__(self, registry: ManagerRegistry, store: JobStore) -> None:
+    def __init__(self, registry: ManagerRegistry, store: JobStore, circuits: Circuits) -> None:
         self._registry = registry
         self._store = store
+        self._circuits = circuits
 
     async def register(self, heartbeat: progress_pb2.ManagerHeartbeat) -> None:
         """Let a manager in; raises WRONG_CLUSTER, INVALID_ARGUMENT or OVERLOADED."""
         is_new = heartbeat.node.datacenter not in self._registry.datacenter_names
         self._registry.register(heartbeat)
+        endpoint = heartbeat.node.endpoint
+        self._circuits.forget(Endpoint(endpoint.host, endpoint.port).address)
         if is_new:
             await self._store.remember_datacenter(heartbeat.node.datacenter)

@@ -111,9 +111,18 @@ class ManagerRegistry:
         """The datacenters that are not silent, sorted: those that a job runs in when it names none."""
         return [name for name in self.datacenter_names if not self.is_silent(name)]
 
+    def connected(self, datacenter: str) -> list[ConnectedManager]:
+        """The managers of a datacenter whose streams have not ended; not to be changed."""
+        return [manager for manager in self._managers.values() if manager.heartbeat.node.datacenter == datacenter]
+
+    def speaking(self, datacenter: str) -> list[ConnectedManager]:
+        """Those of them that have been heard of just now."""
+        now = self._clock.monotonic()
+        return [manager for manager in self.connected(datacenter) if now - manager.heard_at_seconds <= _FRESH_SECONDS]
+
     def addresses(self, datacenter: str) -> list[str]:
         """Where to reach a datacenter, best first: its leader, then its other managers, who know the leader."""
-        managers = [manager for manager in self._managers.values() if manager.heartbeat.node.datacenter == datacenter]
+        managers = self.connected(datacenter)
         managers.sort(key=lambda manager: (manager.heartbeat.is_leader, manager.heartbeat.term), reverse=True)
         return [manager.address for manager in managers]
 

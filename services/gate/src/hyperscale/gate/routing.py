@@ -6,8 +6,10 @@ Law: a job that is not under way here has nothing left in the router.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
+from hyperscale.gate.datacenter_calls import DatacenterCaller
 from hyperscale.gate.federation import DatacenterWatch
 from hyperscale.gate.registry import ManagerRegistry
 from hyperscale.routing.explanation import why
@@ -41,9 +43,12 @@ _RANKING: Final[Mapping[Ranking, routing_pb2.RoutingRanking.ValueType]] = {
 class DatacenterRouting:
     """The router of a gate, fed by heartbeats, probes and failed dispatches."""
 
-    def __init__(self, registry: ManagerRegistry, watch: DatacenterWatch, clock: Clock) -> None:
+    def __init__(
+        self, registry: ManagerRegistry, watch: DatacenterWatch, caller: DatacenterCaller, clock: Clock
+    ) -> None:
         self._registry = registry
         self._watch = watch
+        self._caller = caller
         self._clock = clock
         self._router = JobRouter()
 
@@ -71,7 +76,7 @@ class DatacenterRouting:
         self._watch.describe(info)
         return DatacenterCandidate(
             name,
-            staff=_staff(info),
+            staff=replace(_staff(info), open_circuits=self._caller.open_circuits(name)),
             capacity=DatacenterCapacity(info.total_cores, info.available_cores, info.queued_jobs),
             is_reachable=not self._watch.is_lost(name),
             heard_seconds_ago=self._clock.monotonic() - self._registry.heard_at(name),

@@ -34,6 +34,7 @@ from hyperscale.gate.submission import DatacenterChoice, JobRuns, JobSubmissions
 from hyperscale.gate.sync import ReportIngestion, StrayReports
 from hyperscale.gate.timeouts import JobDeadlines
 from hyperscale.runtime.channels import ChannelPool
+from hyperscale.runtime.circuits import Circuits
 from hyperscale.runtime.clock import Clock, SystemClock
 from hyperscale.runtime.coordination import Coordinator, open_coordinator
 from hyperscale.runtime.endpoints import Endpoint
@@ -74,8 +75,9 @@ class JobMachinery:
         self.leases = JobLeases(around.coordinator, config.node_id, config.lease_ttl_seconds, supervisor, clock)
         self.registry = ManagerRegistry(identity, config.manager_loss_grace_seconds, clock)
         self.watch = DatacenterWatch(self.registry, config.membership_profile.federation, around.logger)
-        self.routing = DatacenterRouting(self.registry, self.watch, clock)
-        self.caller = DatacenterCaller(self.registry)
+        self.circuits = Circuits(config.circuit_policy, clock)
+        self.caller = DatacenterCaller(self.registry, self.circuits, clock, config.manager_loss_grace_seconds)
+        self.routing = DatacenterRouting(self.registry, self.watch, self.caller, clock)
         self.courier = CancelCourier(self.caller, around.calls, supervisor, clock, config.cancel_delivery_seconds)
         self.closer = JobCloser(self.store, self.leases, supervisor, clock)
         steering = JobSteering(
@@ -129,7 +131,7 @@ class GateNode:
         self.membership.observe(self.orphan_alarm)
         census = NodeCensus(self.membership, jobs.registry, jobs.caller, around.calls)
         self.views = GateViews(self.lifecycle, jobs.registry, jobs.watch, jobs.state, census)
-        self.registrations = ManagerRegistrations(jobs.registry, jobs.store)
+        self.registrations = ManagerRegistrations(jobs.registry, jobs.store, jobs.circuits)
         self.strays = StrayReports(jobs.store, jobs.courier, supervisor)
         self.ingestion = ReportIngestion(jobs.state, jobs.registry, self.strays, supervisor)
         self.recovery = JobRecovery(

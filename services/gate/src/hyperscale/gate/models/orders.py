@@ -42,12 +42,13 @@ class StopOrder:
 
 @dataclass(frozen=True, slots=True)
 class CancelNotice:
-    """A datacenter is to be told to stop a job."""
+    """A datacenter is to be told to stop a job; `manager` is the address of the one that took it over, as far as known."""
 
     job_id: str
     datacenter: str
     fence_token: int
     reason: str
+    manager: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
