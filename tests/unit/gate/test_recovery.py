@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from hyperscale.gate.models.orders import CallOrigin
-from hyperscale.gate.recovery import OrphanAlarm
+from hyperscale.gate.orphans import OrphanAlarm
 from hyperscale.runtime.clock import SystemClock
 from hyperscale.runtime.coordination import MemoryStore
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
@@ -65,7 +65,7 @@ async def test_jobs_of_a_gate_that_stays_away_are_ended_by_another(start_gate: S
     gate = await start_gate("east", lease_ttl_seconds=0.2)
     other = await start_gate("east", node_id="g2", lease_ttl_seconds=0.2)
     job_id = await gate.submit(submission("east"))
-    await other.node.recovery.end_orphans_once(other.node.jobs.state)
+    await other.node.recovery.end_orphans_once(other.node.orphans)
     assert (await answer(gate, job_id)).status not in {FAILED, CANCELLED}
     await crash(gate)
     result = await other.ended(job_id)

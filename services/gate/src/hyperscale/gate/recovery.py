@@ -12,48 +12,15 @@ from hyperscale.gate.cancellation import CancelCourier, notices
 from hyperscale.gate.closing import JobCloser
 from hyperscale.gate.job_lifecycle import TERMINAL
 from hyperscale.gate.leases import JobLeases
+from hyperscale.gate.orphans import OrphanSearch
 from hyperscale.gate.stages import SETUP, last_stage, owes_teardown
-from hyperscale.gate.state import GateState
 from hyperscale.gate.store import JobStore
 from hyperscale.gate.submission import JobRuns
-from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.coordination import CoordinationUnavailableError, Lease, LeaseLostError
-from hyperscale.runtime.rhythm import Rhythm
 from hyperscale.runtime.supervisor import Supervisor
-from hyperscale.swim.events import Event, MemberDied
 from hyperscale.v1 import job_pb2, record_pb2
 
 _AT_ONCE = 32
-_URGENT_PAUSE_SECONDS = 1.0
-
-
-class OrphanAlarm:
-    """When to look for orphans: regularly, and each second after the death of a gate until its leases have run out.
-
-    Parameters
-    ----------
-    lease_seconds
-        Life of a lease that is not renewed; the regular pause as well.
-    """
-
-    def __init__(self, lease_seconds: float, clock: Clock) -> None:
-        self._lease_seconds = lease_seconds
-        self._clock = clock
-        self._rhythm = Rhythm(lease_seconds)
-        self._urgent_until = float("-inf")
-
-    def member_changed(self, event: Event) -> None:
-        """Note a gate that its group declares dead. That alone ends no job: the lease decides."""
-        if isinstance(event, MemberDied):
-            self._urgent_until = self._clock.monotonic() + self._lease_seconds + _URGENT_PAUSE_SECONDS
-            self._rhythm.hasten()
-
-    async def next(self) -> None:
-        """Wait until the next search is due."""
-        if self._clock.monotonic() < self._urgent_until:
-            await asyncio.sleep(min(_URGENT_PAUSE_SECONDS, self._lease_seconds))
-        else:
-            await self._rhythm.next()
 
 
 class JobRecovery:
@@ -89,21 +56,18 @@ class JobRecovery:
         own = [ack for ack in await self._store.unfinished() if ack.gate_id == self._gate_id]
         await self._end_all(own)
 
-    async def end_orphans(self, state: GateState, alarm: OrphanAlarm) -> None:
+    async def end_orphans(self, search: OrphanSearch) -> None:
         """End jobs whose lease has run out, again and again."""
         while True:
-            await alarm.next()
+            await search.next()
             try:
-                await self.end_orphans_once(state)
+                await self.end_orphans_once(search)
             except CoordinationUnavailableError as error:
                 self._supervisor.report(error, "orphan-search")
 
-    async def end_orphans_once(self, state: GateState) -> None:
-        """End the jobs whose lease has run out now."""
-        unfinished = await self._store.unfinished()
-        elsewhere = [ack for ack in unfinished if not state.is_in_charge(ack.job_id)]
-        orphans = [ack for ack in elsewhere if not await self._leases.is_owned(ack.job_id)]
-        await self._end_all(orphans)
+    async def end_orphans_once(self, search: OrphanSearch) -> None:
+        """End the jobs whose lease has run out now, and whose turn has come."""
+        await self._end_all(await search.due())
 
     async def _end_all(self, acks: list[job_pb2.JobAck]) -> None:
         for start in range(0, len(acks), _AT_ONCE):

@@ -20,9 +20,10 @@ from hyperscale.gate.handlers.gate_ingest_service import GateIngestServiceHandle
 from hyperscale.gate.handlers.gate_service import GateServiceHandler
 from hyperscale.gate.job_desk import JobDesk
 from hyperscale.gate.leases import JobLeases
+from hyperscale.gate.orphans import OrphanAlarm, OrphanSearch, TakeoverOrder
 from hyperscale.gate.overview import GateViews, JobListing, WorkflowFanOut
 from hyperscale.gate.ownership import GateRing, JobOwnership
-from hyperscale.gate.recovery import JobRecovery, OrphanAlarm
+from hyperscale.gate.recovery import JobRecovery
 from hyperscale.gate.registration import ManagerRegistrations
 from hyperscale.gate.registry import ManagerRegistry
 from hyperscale.gate.retention import JobRetention
@@ -127,8 +128,9 @@ class GateNode:
         self.desk = JobDesk(config.node_id, jobs.state, jobs.store, owners, canceller)
         self.listing = JobListing(jobs.store)
         self.queries = WorkflowFanOut(self.desk, jobs.registry, jobs.caller, around.calls)
-        self.orphan_alarm = OrphanAlarm(config.lease_ttl_seconds, around.clock)
-        self.membership.observe(self.orphan_alarm)
+        alarm = OrphanAlarm(config.lease_ttl_seconds, around.clock)
+        self.membership.observe(alarm)
+        self.orphans = OrphanSearch(jobs.state, jobs.store, jobs.leases, TakeoverOrder(ring, around.clock), alarm)
         census = NodeCensus(self.membership, jobs.registry, jobs.caller, around.calls)
         self.views = GateViews(self.lifecycle, jobs.registry, jobs.watch, jobs.state, census)
         self.registrations = ManagerRegistrations(jobs.registry, jobs.store, jobs.circuits)
@@ -179,7 +181,7 @@ class GateNode:
         sweep_seconds = self._config.retention_sweep_seconds
         loops = {
             "lease-renewal": lambda: self.jobs.leases.keep(self.jobs.state),
-            "orphan-search": lambda: self.recovery.end_orphans(self.jobs.state, self.orphan_alarm),
+            "orphan-search": lambda: self.recovery.end_orphans(self.orphans),
             "retention": lambda: self.retention.keep_sweeping(sweep_seconds),
         }
         for name, loop in loops.items():
