@@ -87,11 +87,12 @@ def measured(requests: int, failed: int = 0, latency_ms: float = 10.0) -> list[s
 
 @dataclass(slots=True)
 class FakeDatacenters:
-    """The managers behind a gate: records what they are told, answers as `answers` says (default: yes)."""
+    """The managers behind a gate: records what they are told, answers as `answers` says (default: yes, at once)."""
 
     dispatches: dict[tuple[str, str], dispatch_pb2.JobDispatch] = field(default_factory=dict)
     cancels: list[tuple[str, dispatch_pb2.JobCancelRequest]] = field(default_factory=list)
     answers: dict[str, Exception] = field(default_factory=dict)
+    delays_seconds: dict[str, float] = field(default_factory=dict)
     on_dispatch: Callable[[str, dispatch_pb2.JobDispatch], None] | None = None
     on_cancel: Callable[[str, dispatch_pb2.JobCancelRequest], job_pb2.JobStatus.ValueType] | None = None
 
@@ -122,7 +123,7 @@ class FakeDatacenters:
         return NodeListResponse(nodes=[NodeStatus(node=node)])
 
     async def _answer(self, address: str) -> None:
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.delays_seconds.get(address, 0))
         if address in self.answers:
             raise self.answers[address]
 

@@ -72,6 +72,7 @@ def test_a_score_is_the_product_of_its_components() -> None:
     assert ScoreComponents(100.0, 1.25, 1.5, 0.9, 1.5, 1.2, 2.0).score == pytest.approx(607.5)
 
 
+@pytest.mark.requirement("AD-45.1")
 def test_observed_latency_is_learnt_blended_by_confidence_and_fades() -> None:
     known: ObservedLatency | None = None
     for sample_ms in (100.0, 200.0):

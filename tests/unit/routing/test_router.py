@@ -112,6 +112,7 @@ class Steps:
         return decision.primaries[0], decision.cause
 
 
+@pytest.mark.requirement("AD-36.2")
 def test_a_job_is_held_then_moves_for_a_fifth_and_is_forced_out_by_half_as_much_again() -> None:
     held = Steps()
     assert held.at(0, 100, 110) == ("east", Cause.FIRST)

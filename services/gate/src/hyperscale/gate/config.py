@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from hyperscale.gate.models.orders import EventBounds, JobLimits
+from hyperscale.routing.models.config import RoutingConfig
 from hyperscale.runtime.circuits import CircuitPolicy
 from hyperscale.runtime.config import NodeConfig, SeedAddress
 
@@ -61,6 +62,13 @@ class GateConfig(NodeConfig):
         description="After this time one call tries again whether a manager that is left alone is back. Shorter finds it "
         "sooner, and lets more calls wait for one that is gone. One that registers again is called at once.",
     )
+    routing_cooldown_seconds: float = Field(
+        default=120.0,
+        ge=0,
+        le=86_400,
+        description="A datacenter that did not take a job over, or was lost with one, scores twice as high for so long in the "
+        "choices for other jobs; 0 forgets failures at once.",
+    )
     manager_loss_grace_seconds: float = Field(
         default=10.0,
         gt=0,
@@ -116,6 +124,11 @@ class GateConfig(NodeConfig):
             window_seconds=self.circuit_window_seconds,
             half_open_after_seconds=self.circuit_half_open_after_seconds,
         )
+
+    @property
+    def routing(self) -> RoutingConfig:
+        """How datacenters are chosen."""
+        return RoutingConfig(cooldown_seconds=self.routing_cooldown_seconds)
 
     @property
     def job_limits(self) -> JobLimits:

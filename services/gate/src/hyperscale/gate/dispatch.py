@@ -96,14 +96,16 @@ class Dispatcher:
         async def attempt(_: float) -> str:
             return await self._caller.ask(datacenter, hand_over, run.manager_of(datacenter))
 
+        began_at = self._clock.monotonic()
         try:
             manager = await call_with_retry(_POLICY, attempt, self._deadline_seconds)
         except HyperscaleError as error:
             self._supervisor.report(error, "job-dispatch", job_id=run.job_id, datacenter=datacenter)
             if error.reason in _POLICY.retryable:
-                self._routing.unavailable(datacenter)
+                self._routing.failed(datacenter)
             run.give_up(datacenter, job_pb2.JOB_STATUS_FAILED, _refusal(error, self._deadline_seconds))
         else:
+            self._routing.taken_over(datacenter, self._clock.monotonic() - began_at)
             run.accepted(datacenter, manager)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from hyperscale.gate.acceptance_times import AcceptanceTimes
 from hyperscale.gate.datacenter_calls import DatacenterCaller
 from hyperscale.gate.federation import DatacenterWatch
 from hyperscale.gate.registry import ManagerRegistry
@@ -21,6 +22,7 @@ from hyperscale.routing.models.candidates import (
     RoundTrip,
     RoutingRequest,
 )
+from hyperscale.routing.models.config import RoutingConfig
 from hyperscale.routing.models.decisions import CandidateStanding, Ranking, RoutingDecision
 from hyperscale.routing.router import JobRouter
 from hyperscale.runtime.clock import Clock
@@ -28,6 +30,7 @@ from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.v1 import gate_service_pb2, job_pb2, routing_pb2
 from hyperscale.workload.timestamps import timestamp
 
+_MS_PER_SECOND: Final = 1000.0
 _HEALTH: Final[Mapping[DatacenterHealth, routing_pb2.RoutingHealth.ValueType]] = {
     DatacenterHealth.HEALTHY: routing_pb2.ROUTING_HEALTH_HEALTHY,
     DatacenterHealth.BUSY: routing_pb2.ROUTING_HEALTH_BUSY,
@@ -44,13 +47,19 @@ class DatacenterRouting:
     """The router of a gate, fed by heartbeats, probes and failed dispatches."""
 
     def __init__(
-        self, registry: ManagerRegistry, watch: DatacenterWatch, caller: DatacenterCaller, clock: Clock
+        self,
+        registry: ManagerRegistry,
+        watch: DatacenterWatch,
+        caller: DatacenterCaller,
+        clock: Clock,
+        config: RoutingConfig,
     ) -> None:
         self._registry = registry
         self._watch = watch
         self._caller = caller
         self._clock = clock
-        self._router = JobRouter()
+        self._router = JobRouter(config)
+        self._acceptances = AcceptanceTimes(config.rtt_floor_ms)
 
     @property
     def job_count(self) -> int:
@@ -87,8 +96,15 @@ class DatacenterRouting:
         """The job is not, or no longer, under way here."""
         self._router.forget(job_id)
 
-    def unavailable(self, datacenter: str) -> None:
-        """A datacenter could not be handed a job."""
+    def taken_over(self, datacenter: str, took_seconds: float) -> None:
+        """A datacenter has taken a job over, so long after it was handed out."""
+        known = _round_trip(self._watch.describe(gate_service_pb2.DatacenterInfo(datacenter=datacenter)))
+        rtt_ms = None if known is None else known.rtt_ms
+        latency_ms = self._acceptances.latency_ms(took_seconds * _MS_PER_SECOND, rtt_ms)
+        self._router.observe(datacenter, latency_ms, self._clock.monotonic())
+
+    def failed(self, datacenter: str) -> None:
+        """A datacenter could not be handed a job, or was lost with one."""
         self._router.fail(datacenter, self._clock.monotonic())
 
 

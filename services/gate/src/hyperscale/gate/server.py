@@ -78,7 +78,7 @@ class JobMachinery:
         self.watch = DatacenterWatch(self.registry, config.membership_profile.federation, around.logger)
         self.circuits = Circuits(config.circuit_policy, clock)
         self.caller = DatacenterCaller(self.registry, self.circuits, clock, config.manager_loss_grace_seconds)
-        self.routing = DatacenterRouting(self.registry, self.watch, self.caller, clock)
+        self.routing = DatacenterRouting(self.registry, self.watch, self.caller, clock, config.routing)
         self.courier = CancelCourier(self.caller, around.calls, supervisor, clock, config.cancel_delivery_seconds)
         self.closer = JobCloser(self.store, self.leases, supervisor, clock)
         steering = JobSteering(
@@ -91,7 +91,7 @@ class JobMachinery:
                 gate_id=config.node_id,
                 deadline_seconds=config.dispatch_deadline_seconds,
             ),
-            deadlines=JobDeadlines(self.watch, limits, clock),
+            deadlines=JobDeadlines(self.watch, self.routing, limits, clock),
             courier=self.courier,
             closer=self.closer,
             course=JobCourse(self.store, self.registry, supervisor),

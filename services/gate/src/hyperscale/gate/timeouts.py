@@ -6,6 +6,7 @@ from hyperscale.gate.federation import DatacenterWatch
 from hyperscale.gate.job_run import JobRun
 from hyperscale.gate.models.orders import JobLimits, StopCause, StopOrder
 from hyperscale.gate.models.part import DatacenterPart
+from hyperscale.gate.routing import DatacenterRouting
 from hyperscale.gate.stages import LOAD, TEARDOWN
 from hyperscale.runtime.clock import Clock
 from hyperscale.v1 import job_pb2
@@ -15,8 +16,9 @@ from hyperscale.workload.defaults import graceful_stop_seconds, job_timeout_seco
 class JobDeadlines:
     """Ends what takes too long."""
 
-    def __init__(self, watch: DatacenterWatch, limits: JobLimits, clock: Clock) -> None:
+    def __init__(self, watch: DatacenterWatch, routing: DatacenterRouting, limits: JobLimits, clock: Clock) -> None:
         self._watch = watch
+        self._routing = routing
         self._limits = limits
         self._clock = clock
 
@@ -52,6 +54,7 @@ class JobDeadlines:
     def _enforce_part(self, run: JobRun, part: DatacenterPart) -> None:
         if part.is_accepted and self._watch.is_lost(part.datacenter):
             reason = "no manager of the datacenter answers any more"
+            self._routing.failed(part.datacenter)
             run.give_up(part.datacenter, job_pb2.JOB_STATUS_FAILED, reason)
         elif run.stage_stop is not None:
             self._enforce_stop(run, part, self._clock.monotonic() - run.stage_stop.given_at_seconds)
