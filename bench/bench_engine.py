@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.engine import comparison, distribution, memory, open_model, responsiveness, scaling
 from bench.engine.locust_peer import install_locust
-from bench.engine.rows import Row, append, documents, measure_each
 from bench.engine.settings import Settings
+from bench.rows import Row, append, documents, measure_each
 
 MEASUREMENTS: dict[str, Callable[[Settings], list[Row]]] = {
     "http": comparison.measure,

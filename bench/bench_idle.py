@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.engine.machine import children_of, cpu_seconds
-from bench.engine.rows import Bound, Row, append, documents, print_table
+from bench.rows import Bound, Row, append, documents, print_table
 from tests.support.services import services
 from tests.support.swim_processes import swim_processes
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench.engine.rows import Row, append, documents, measure_each
 from bench.membership import coordinates, cost, detection, false_positives, healing
 from bench.membership.settings import MembershipSettings
+from bench.rows import Row, append, documents, measure_each
 
 MEASUREMENTS: dict[str, Callable[[MembershipSettings], list[Row]]] = {
     "coordinates": coordinates.measure,

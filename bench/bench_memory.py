@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.engine.machine import children_of, resident_bytes
-from bench.engine.rows import append
+from bench.rows import append
 from tests.support.jobs import workflow, write_job
 from tests.support.local_cluster import LocalCluster, local_cluster
 from tests.support.target import bundled_target

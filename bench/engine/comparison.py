@@ -14,8 +14,8 @@ from pathlib import Path
 from bench.engine.locust_peer import run_locust
 from bench.engine.machine import TARGET_CORE, cpu_seconds, machine_busy_seconds, pin, wait_until_quiet
 from bench.engine.peers import Sample, run_coded, run_declared, run_wrk, run_wrk_three_paths
-from bench.engine.rows import Bound, Row
 from bench.engine.settings import Settings
+from bench.rows import Bound, Row
 from tests.support.nginx import CONSTANT_ANSWER, Nginx, running_nginx
 
 CONNECTIONS = 64

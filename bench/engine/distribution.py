@@ -10,9 +10,9 @@ from pathlib import Path
 
 from bench.engine.engine_process import engine_process, steady_load
 from bench.engine.machine import GENERATOR_CORE, TARGET_CORE, pin
-from bench.engine.rows import Bound, Row
 from bench.engine.schedule import percentile_seconds
 from bench.engine.settings import Settings
+from bench.rows import Bound, Row
 from hyperscale.workload.histogram import Histogram
 
 USERS = 16

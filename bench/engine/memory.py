@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bench.engine.engine_process import engine_process, steady_load
 from bench.engine.machine import GENERATOR_CORE, TARGET_CORE, most_resident_bytes, pin, resident_bytes
-from bench.engine.rows import Bound, Row
 from bench.engine.settings import Settings
+from bench.rows import Bound, Row
 from tests.support.nginx import running_nginx
 
 USERS = 5000

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from bench.engine.engine_process import Run, engine_process
 from bench.engine.machine import GENERATOR_CORE, TARGET_CORE, pin
-from bench.engine.rows import Bound, Row
 from bench.engine.settings import Settings
+from bench.rows import Bound, Row
 from hyperscale.v1 import workflow_pb2
 from hyperscale.workload.histogram import Histogram
 from tests.support.nginx import running_nginx

@@ -13,8 +13,8 @@ from pathlib import Path
 import grpc
 
 from bench.engine.machine import machine_busy_seconds, pin
-from bench.engine.rows import Bound, Row
 from bench.engine.settings import Settings
+from bench.rows import Bound, Row
 from hyperscale.v1 import node_pb2, worker_service_pb2_grpc
 from tests.support.jobs import workflow, write_job
 from tests.support.local_cluster import local_cluster

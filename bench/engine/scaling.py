@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from bench.engine.engine_process import Run, engine_process, steady_load
 from bench.engine.machine import GENERATOR_CORE, TARGET_CORE, pin
-from bench.engine.rows import Bound, Row
 from bench.engine.settings import Settings
+from bench.rows import Bound, Row
 from tests.support.nginx import Nginx, running_nginx
 
 CONNECTIONS = 64

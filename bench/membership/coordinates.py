@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import statistics
 
-from bench.engine.rows import Bound, Row
 from bench.membership.settings import MembershipSettings
+from bench.rows import Bound, Row
 from hyperscale.swim.simulator import topology
 from hyperscale.swim.simulator.embedding import Embedding
 from hyperscale.swim.simulator.topology import RttMatrix

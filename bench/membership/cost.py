@@ -7,8 +7,8 @@ import random
 import time
 from collections.abc import Callable
 
-from bench.engine.rows import Bound, Row
 from bench.membership.settings import MembershipSettings
+from bench.rows import Bound, Row
 from hyperscale.swim.keyring import DatagramSeal, Keyring, SealIdentity
 from hyperscale.swim.simulator.options import SimulationOptions
 from hyperscale.swim.simulator.simulation import Simulation

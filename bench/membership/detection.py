@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import statistics
 
-from bench.engine.rows import Bound, Row
 from bench.membership.settings import MembershipSettings
+from bench.rows import Bound, Row
 from hyperscale.swim.simulator.options import SimulationOptions
 from hyperscale.swim.simulator.simulation import Simulation
 

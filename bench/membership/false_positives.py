@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.engine.rows import Bound, Row
 from bench.membership.settings import MembershipSettings
+from bench.rows import Bound, Row
 from hyperscale.swim.config import SwimConfig
 from hyperscale.swim.simulator.faults import blocked_cycles
 from hyperscale.swim.simulator.options import SimulationOptions

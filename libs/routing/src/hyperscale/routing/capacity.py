@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import attrgetter
 
 from hyperscale.routing.models.candidates import CapacityReport, DatacenterCapacity
 
@@ -39,7 +40,7 @@ def wait_seconds(capacity: DatacenterCapacity, cores: int) -> float:
         return 0.0
     queue_seconds = sum(work.cores * work.lasts_seconds for work in capacity.queued) / max(1, capacity.total_cores)
     free, waited_seconds = capacity.free_cores, 0.0
-    for shard in sorted(capacity.running, key=lambda shard: shard.ends_in_seconds):
+    for shard in sorted(capacity.running, key=attrgetter("ends_in_seconds")):
         if free >= cores:
             break
         free += shard.cores

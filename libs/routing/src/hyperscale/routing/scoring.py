@@ -25,10 +25,14 @@ def coordinate_quality(round_trip: RoundTrip | None, config: RoutingConfig) -> f
     """How far a round trip can be trusted: 0 (nothing is known) to 1, by samples, error and age."""
     if round_trip is None:
         return 0.0
-    samples = round_trip.samples / max(1, config.samples_for_quality)
-    error = config.good_error / max(round_trip.error, config.good_error) if config.good_error else 1.0
-    freshness = min(1.0, config.coordinate_ttl_seconds / round_trip.age_seconds) if round_trip.age_seconds > 0 else 1.0
-    return min(1.0, samples) * error * freshness
+    samples_needed, quality = max(1, config.samples_for_quality), 1.0
+    if round_trip.samples < samples_needed:
+        quality = round_trip.samples / samples_needed
+    if round_trip.error > config.good_error > 0:
+        quality *= config.good_error / round_trip.error
+    if round_trip.age_seconds > config.coordinate_ttl_seconds:
+        quality *= config.coordinate_ttl_seconds / round_trip.age_seconds
+    return quality
 
 
 def load_factor(capacity: DatacenterCapacity, open_circuits: int) -> float:
@@ -44,6 +48,8 @@ def quality_factor(quality: float) -> float:
 
 def severity_factor(staff: DatacenterStaff) -> float:
     """1 (nobody is overloaded) to 1.5 (every worker or every manager is)."""
+    if not staff.overloaded_workers and not staff.overloaded_managers:
+        return 1.0
     workers = staff.overloaded_workers / max(1, staff.workers)
     managers = staff.overloaded_managers / max(1, staff.managers)
     return 1.0 + 0.5 * min(1.0, max(workers, managers))

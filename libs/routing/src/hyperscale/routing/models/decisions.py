@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from hyperscale.routing.models.candidates import DatacenterHealth
 
@@ -36,8 +37,8 @@ class Cause(Enum):
     NONE_USABLE = "no datacenter can be used"
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreComponents:
+# Made for each candidate of each decision: a named tuple takes a third of the time that a frozen dataclass takes.
+class ScoreComponents(NamedTuple):
     """Factors of a score; lower is better for each."""
 
     latency_ms: float
@@ -62,8 +63,7 @@ class HealthFinding:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class CandidateStanding:
+class CandidateStanding(NamedTuple):
     """How a datacenter stood in a decision.
 
     Attributes

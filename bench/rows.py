@@ -12,7 +12,7 @@ from typing import TypeVar
 
 SettingsT = TypeVar("SettingsT")
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
+RESULTS = Path(__file__).resolve().parent / "results"
 
 
 class Bound(StrEnum):
