@@ -31,6 +31,12 @@ def routing(cluster: LocalCluster, job_id: str) -> dict[str, Any]:
     return decision
 
 
+def datacenter(cluster: LocalCluster, name: str) -> dict[str, Any]:
+    found = cluster.command("datacenters", "--json").last_json["datacenters"]
+    one: dict[str, Any] = next(one for one in found if one["datacenter"] == name)
+    return one
+
+
 def test_a_job_goes_to_the_preferred_datacenter_and_elsewhere_while_that_is_full(
     cluster: LocalCluster, target: BundledTarget, tmp_path: Path
 ) -> None:
@@ -38,10 +44,13 @@ def test_a_job_goes_to_the_preferred_datacenter_and_elsewhere_while_that_is_full
     assert routing(cluster, first)["candidates"][0]["datacenter"] == "dc-2"
 
     def is_full() -> bool:
-        found = cluster.command("datacenters", "--json").last_json["datacenters"]
-        return any(one["datacenter"] == "dc-2" and one["available_cores"] == 0 for one in found)
+        return bool(datacenter(cluster, "dc-2")["available_cores"] == 0)
 
     eventually(is_full, within_seconds=20, what="dc-2 is full")
+    full, idle = datacenter(cluster, "dc-2"), datacenter(cluster, "dc-1")
+    assert (full["busy_cores"], full["waiting_cores"], idle["busy_cores"]) == (1, 0, 0)
+    assert 0 < full["core_wait_seconds"] <= 60.5
+    assert idle["core_wait_seconds"] == 0
     second = submitted(cluster, tmp_path, target, 1, count=1, preferred=["dc-2"])
     chosen, other = routing(cluster, second)["candidates"]
     assert (chosen["datacenter"], chosen["outcome"]) == ("dc-1", "chosen")

@@ -23,6 +23,7 @@ def tell(
 ) -> None:
     news = heartbeat(datacenter)
     news.available_cores, news.total_cores, news.queued_jobs, news.worker_count = free, total, queued, workers
+    news.healthy_worker_count = workers
     gate.report(datacenter, heartbeat=news)
 
 

@@ -111,17 +111,22 @@ def test_the_wait_for_cores_is_estimated_from_running_and_queued_work(
     assert capacity.wait_seconds(DatacenterCapacity(8, 2, 0, running, queued), cores) == wait
 
 
+def test_what_cannot_start_now_has_a_wait() -> None:
+    assert capacity.wait_seconds(DatacenterCapacity(8, 2, queue=1), 1) > 0.0
+    assert capacity.wait_seconds(DatacenterCapacity(8, 0, running=(RunningShard(1, 0.0),)), 1) > 0.0
+
+
 def test_capacity_is_the_word_of_the_leader_and_goes_stale() -> None:
     def report(leads: bool, term: int, age: float, free: int) -> CapacityReport:
-        return CapacityReport(leads, term, age, DatacenterCapacity(8, free))
+        return CapacityReport("m", leads, term, age, DatacenterCapacity(8, free))
 
     reports = [report(False, 0, 0.1, 1), report(True, 4, 1.0, 2), report(True, 5, 2.0, 3)]
     found = capacity.aggregated(reports, 10.0)
     assert found is not None
-    assert found.free_cores == 3
+    assert found.capacity.free_cores == 3
     followers = capacity.aggregated([report(True, 5, 11.0, 3), report(False, 0, 2.0, 1), report(False, 0, 1.0, 2)], 10)
     assert followers is not None
-    assert followers.free_cores == 2
+    assert followers.capacity.free_cores == 2
     assert capacity.aggregated([report(True, 5, 11.0, 3)], 10.0) is None
 
 

@@ -8,16 +8,18 @@ from operator import attrgetter
 
 from hyperscale.routing.models.candidates import CapacityReport, DatacenterCapacity
 
+_LEAST_SECONDS = 0.001
+"""Wait for what has to wait, and is not known to take any time."""
 
-def aggregated(reports: Sequence[CapacityReport], ttl_seconds: float) -> DatacenterCapacity | None:
-    """What a datacenter can take by the word of its managers; None when all they said is older than the limit.
+
+def aggregated(reports: Sequence[CapacityReport], ttl_seconds: float) -> CapacityReport | None:
+    """The word that counts for a datacenter, of all that its managers say; None when all of it is older than the limit.
 
     Every manager sees all workers, so that their words are not added up: that of the leader counts, of the highest term when
     several believe they lead; while none leads, the latest.
     """
     fresh = [report for report in reports if report.age_seconds <= ttl_seconds]
-    best = max(fresh, key=lambda report: (report.is_leader, report.term, -report.age_seconds), default=None)
-    return None if best is None else best.capacity
+    return max(fresh, key=lambda report: (report.is_leader, report.term, -report.age_seconds), default=None)
 
 
 def utilization(capacity: DatacenterCapacity) -> float:
@@ -31,7 +33,7 @@ def can_start(capacity: DatacenterCapacity, cores: int) -> bool:
 
 
 def wait_seconds(capacity: DatacenterCapacity, cores: int) -> float:
-    """How long work that needs so many cores would wait; infinite when that cannot be told, or never ends.
+    """How long work that needs so many cores would wait; infinite when that cannot be told, or never ends; 0 when it can start now.
 
     Running shards free their cores in the order in which they end until enough are free; then comes the queue ahead, whose
     work is spread over all cores.
@@ -45,4 +47,4 @@ def wait_seconds(capacity: DatacenterCapacity, cores: int) -> float:
             break
         free += shard.cores
         waited_seconds = max(waited_seconds, shard.ends_in_seconds)
-    return waited_seconds + queue_seconds if free >= cores else math.inf
+    return max(waited_seconds + queue_seconds, _LEAST_SECONDS) if free >= cores else math.inf

@@ -142,8 +142,8 @@ class DatacenterCaller:
         raise failure or self._unavailable(datacenter)
 
     def open_circuits(self, datacenter: str) -> int:
-        """How many of the managers that speak are not called, since calls to them have failed."""
-        return sum(self._is_open(manager) for manager in self._registry.speaking(datacenter))
+        """How many of the managers are not called, since calls to them have failed."""
+        return sum(self._is_open(manager) for manager in self._registry.connected(datacenter))
 
     def _in_order(self, datacenter: str, usual_manager: str | None) -> list[str]:
         managers = {manager.heartbeat.node.node_id: manager for manager in self._registry.connected(datacenter)}

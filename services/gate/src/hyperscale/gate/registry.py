@@ -6,8 +6,9 @@ datacenter that was once known stays known, available or not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
+from hyperscale.gate.capacity import described
 from hyperscale.gate.models.managers import ConnectedManager
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.endpoints import Endpoint
@@ -17,7 +18,6 @@ from hyperscale.v1 import gate_service_pb2, node_pb2, progress_pb2
 
 _MAX_MANAGERS = 1000
 MAX_DATACENTERS = 1000
-_FRESH_SECONDS = 3.0
 
 
 class ManagerRegistry:
@@ -115,11 +115,6 @@ class ManagerRegistry:
         """The managers of a datacenter whose streams have not ended; not to be changed."""
         return [manager for manager in self._managers.values() if manager.heartbeat.node.datacenter == datacenter]
 
-    def speaking(self, datacenter: str) -> list[ConnectedManager]:
-        """Those of them that have been heard of just now."""
-        now = self._clock.monotonic()
-        return [manager for manager in self.connected(datacenter) if now - manager.heard_at_seconds <= _FRESH_SECONDS]
-
     def addresses(self, datacenter: str) -> list[str]:
         """Where to reach a datacenter, best first: its leader, then its other managers, who know the leader."""
         managers = self.connected(datacenter)
@@ -128,36 +123,11 @@ class ManagerRegistry:
 
     def datacenters(self) -> list[gate_service_pb2.DatacenterInfo]:
         """What is known of each datacenter, by name."""
-        return [self._info(name) for name in self.datacenter_names]
-
-    def _info(self, name: str) -> gate_service_pb2.DatacenterInfo:
         now = self._clock.monotonic()
-        managers = {
-            node_id: manager
-            for node_id, manager in self._managers.items()
-            if manager.heartbeat.node.datacenter == name and now - manager.heard_at_seconds <= _FRESH_SECONDS
-        }
-        info = gate_service_pb2.DatacenterInfo(datacenter=name, manager_count=len(managers))
-        leader = _leader(managers)
-        if leader is None:
-            return info
-        info.available = leader.node.state == node_pb2.NODE_STATE_ACTIVE
-        info.leader_id = leader.node.node_id
-        info.worker_count = leader.worker_count
-        info.total_cores = leader.total_cores
-        info.available_cores = leader.available_cores
-        info.active_jobs = leader.active_jobs
-        info.queued_jobs = leader.queued_jobs
-        return info
+        return [described(name, self.connected(name), now) for name in self.datacenter_names]
 
     def _check_room(self, node: node_pb2.NodeInfo) -> None:
         if node.node_id not in self._managers and len(self._managers) >= _MAX_MANAGERS:
             raise HyperscaleError(ErrorReason.OVERLOADED, f"{_MAX_MANAGERS} managers are already registered")
         if node.datacenter not in self._heard_at and len(self._heard_at) >= MAX_DATACENTERS:
             raise HyperscaleError(ErrorReason.OVERLOADED, f"{MAX_DATACENTERS} datacenters are already known")
-
-
-def _leader(managers: Mapping[str, ConnectedManager]) -> progress_pb2.ManagerHeartbeat | None:
-    """The leader of the highest term, when several believe they lead."""
-    leaders = [manager.heartbeat for manager in managers.values() if manager.heartbeat.is_leader]
-    return max(leaders, key=lambda heartbeat: heartbeat.term, default=None)

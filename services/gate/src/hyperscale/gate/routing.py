@@ -6,28 +6,19 @@ Law: a job that is not under way here has nothing left in the router.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 
 from hyperscale.gate.acceptance_times import AcceptanceTimes
-from hyperscale.gate.datacenter_calls import DatacenterCaller
-from hyperscale.gate.federation import DatacenterWatch
-from hyperscale.gate.registry import ManagerRegistry
+from hyperscale.gate.candidates import DatacenterCandidates
 from hyperscale.routing.explanation import why
-from hyperscale.routing.models.candidates import (
-    DatacenterCandidate,
-    DatacenterCapacity,
-    DatacenterHealth,
-    DatacenterStaff,
-    RoundTrip,
-    RoutingRequest,
-)
+from hyperscale.routing.models.candidates import DatacenterHealth, RoutingRequest
 from hyperscale.routing.models.config import RoutingConfig
 from hyperscale.routing.models.decisions import CandidateStanding, Ranking, RoutingDecision
 from hyperscale.routing.router import JobRouter
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
-from hyperscale.v1 import gate_service_pb2, job_pb2, routing_pb2
+from hyperscale.v1 import job_pb2, routing_pb2
+from hyperscale.workload.demand import starting_cores
 from hyperscale.workload.timestamps import timestamp
 
 _MS_PER_SECOND: Final = 1000.0
@@ -46,17 +37,8 @@ _RANKING: Final[Mapping[Ranking, routing_pb2.RoutingRanking.ValueType]] = {
 class DatacenterRouting:
     """The router of a gate, fed by heartbeats, probes and failed dispatches."""
 
-    def __init__(
-        self,
-        registry: ManagerRegistry,
-        watch: DatacenterWatch,
-        caller: DatacenterCaller,
-        clock: Clock,
-        config: RoutingConfig,
-    ) -> None:
-        self._registry = registry
-        self._watch = watch
-        self._caller = caller
+    def __init__(self, candidates: DatacenterCandidates, clock: Clock, config: RoutingConfig) -> None:
+        self._candidates = candidates
         self._clock = clock
         self._router = JobRouter(config)
         self._acceptances = AcceptanceTimes(config.rtt_floor_ms)
@@ -66,13 +48,16 @@ class DatacenterRouting:
         """Jobs that the router remembers."""
         return self._router.job_count
 
-    def decide(self, job_id: str, selection: job_pb2.DatacenterSelection) -> routing_pb2.RoutingDecision:
+    def decide(self, job_id: str, submission: job_pb2.JobSubmission) -> routing_pb2.RoutingDecision:
         """The datacenters of a job, and why; raises NO_USABLE_DATACENTER when fewer than it asks for can be used."""
-        candidates = [self._candidate(info) for info in self._registry.datacenters()]
+        selection = submission.datacenters
         request = RoutingRequest(
-            count=selection.count, preferred=frozenset(selection.preferred), exclude=frozenset(selection.exclude)
+            count=selection.count,
+            cores=starting_cores(submission),
+            preferred=frozenset(selection.preferred),
+            exclude=frozenset(selection.exclude),
         )
-        decision = self._router.decide(job_id, request, candidates, self._clock.monotonic())
+        decision = self._router.decide(job_id, request, self._candidates.all(), self._clock.monotonic())
         if len(decision.chosen(selection.count)) < selection.count:
             self.forget(job_id)
             raise HyperscaleError(ErrorReason.NO_USABLE_DATACENTER, _shortage(decision, selection.count))
@@ -80,25 +65,13 @@ class DatacenterRouting:
         message.decided_at.CopyFrom(timestamp(self._clock.wall()))
         return message
 
-    def _candidate(self, info: gate_service_pb2.DatacenterInfo) -> DatacenterCandidate:
-        name = info.datacenter
-        self._watch.describe(info)
-        return DatacenterCandidate(
-            name,
-            staff=replace(_staff(info), open_circuits=self._caller.open_circuits(name)),
-            capacity=DatacenterCapacity(info.total_cores, info.available_cores, info.queued_jobs),
-            is_reachable=not self._watch.is_lost(name),
-            heard_seconds_ago=self._clock.monotonic() - self._registry.heard_at(name),
-            round_trip=_round_trip(info),
-        )
-
     def forget(self, job_id: str) -> None:
         """The job is not, or no longer, under way here."""
         self._router.forget(job_id)
 
     def taken_over(self, datacenter: str, took_seconds: float) -> None:
         """A datacenter has taken a job over, so long after it was handed out."""
-        known = _round_trip(self._watch.describe(gate_service_pb2.DatacenterInfo(datacenter=datacenter)))
+        known = self._candidates.round_trip(datacenter)
         rtt_ms = None if known is None else known.rtt_ms
         latency_ms = self._acceptances.latency_ms(took_seconds * _MS_PER_SECOND, rtt_ms)
         self._router.observe(datacenter, latency_ms, self._clock.monotonic())
@@ -106,21 +79,6 @@ class DatacenterRouting:
     def failed(self, datacenter: str) -> None:
         """A datacenter could not be handed a job, or was lost with one."""
         self._router.fail(datacenter, self._clock.monotonic())
-
-
-def _staff(info: gate_service_pb2.DatacenterInfo) -> DatacenterStaff:
-    """The nodes of a datacenter. Without a leader that takes jobs, nothing is known of its workers."""
-    if not info.available:
-        return DatacenterStaff(info.manager_count, healthy_managers=0)
-    managers, workers = info.manager_count, info.worker_count
-    return DatacenterStaff(managers, healthy_managers=managers, workers=workers, healthy_workers=workers)
-
-
-def _round_trip(info: gate_service_pb2.DatacenterInfo) -> RoundTrip | None:
-    """The round trip that probes have measured; a single long one does not make it more uncertain than half its length."""
-    if info.reachability == gate_service_pb2.DATACENTER_REACHABILITY_UNREACHABLE or not info.HasField("rtt_ms"):
-        return None
-    return RoundTrip(info.rtt_ms, min((info.rtt_upper_ms - info.rtt_ms) / 2, info.rtt_ms / 2))
 
 
 def chosen(decision: routing_pb2.RoutingDecision) -> list[str]:

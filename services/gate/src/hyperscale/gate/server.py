@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from structlog.typing import FilteringBoundLogger
 
 from hyperscale.gate.cancellation import CancelCourier, JobCanceller
+from hyperscale.gate.candidates import DatacenterCandidates
 from hyperscale.gate.census import NodeCensus
 from hyperscale.gate.closing import JobCloser
 from hyperscale.gate.conductor import JobConductor, JobSteering
@@ -78,7 +79,8 @@ class JobMachinery:
         self.watch = DatacenterWatch(self.registry, config.membership_profile.federation, around.logger)
         self.circuits = Circuits(config.circuit_policy, clock)
         self.caller = DatacenterCaller(self.registry, self.circuits, clock, config.manager_loss_grace_seconds)
-        self.routing = DatacenterRouting(self.registry, self.watch, self.caller, clock, config.routing)
+        candidates = DatacenterCandidates(self.registry, self.watch, self.caller, clock)
+        self.routing = DatacenterRouting(candidates, clock, config.routing)
         self.courier = CancelCourier(self.caller, around.calls, supervisor, clock, config.cancel_delivery_seconds)
         self.closer = JobCloser(self.store, self.leases, supervisor, clock)
         steering = JobSteering(

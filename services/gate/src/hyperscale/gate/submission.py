@@ -116,7 +116,7 @@ class DatacenterChoice:
         await self._check_known(selection)
         if selection.required:
             return Destination(list(selection.required))
-        destination = self._routed(job_id, selection) if selection.count else Destination(self._present())
+        destination = self._routed(job_id, submission) if selection.count else Destination(self._present())
         try:
             _check_thresholds(submission, destination.datacenters)
         except HyperscaleError:
@@ -145,8 +145,8 @@ class DatacenterChoice:
             message = f"unknown datacenter {unknown}; {_known(known)}"
             raise HyperscaleError(ErrorReason.UNKNOWN_DATACENTER, message, violations=violations)
 
-    def _routed(self, job_id: str, selection: job_pb2.DatacenterSelection) -> Destination:
-        decision = self._routing.decide(job_id, selection)
+    def _routed(self, job_id: str, submission: job_pb2.JobSubmission) -> Destination:
+        decision = self._routing.decide(job_id, submission)
         return Destination(chosen(decision), decision)
 
     def _present(self) -> list[str]:

@@ -27,6 +27,9 @@ _DATACENTER_COLUMNS: Final = (
     "worker_count",
     "total_cores",
     "available_cores",
+    "busy_cores",
+    "waiting_cores",
+    "core_wait",
     "active_jobs",
 )
 _NODE_COLUMNS: Final = (
@@ -87,11 +90,17 @@ def _info_json(info: DatacenterInfo) -> dict[str, Any]:
         "rtt_ms": info.rtt_ms if info.HasField("rtt_ms") else None,
         "rtt_upper_ms": info.rtt_upper_ms if info.HasField("rtt_upper_ms") else None,
         "health": health_name(info.health) if info.health else None,
+        "core_wait_seconds": info.core_wait_seconds if info.HasField("core_wait_seconds") else None,
     }
 
 
 def _info_row(info: dict[str, Any]) -> tuple[object, ...]:
-    shown = {**info, "rtt_ms": _span(info["rtt_ms"], info["rtt_upper_ms"]), "health": info["health"] or "-"}
+    shown = {
+        **info,
+        "rtt_ms": _span(info["rtt_ms"], info["rtt_upper_ms"]),
+        "health": info["health"] or "-",
+        "core_wait": _wait(info["core_wait_seconds"]),
+    }
     return tuple(shown[column] for column in _DATACENTER_COLUMNS)
 
 
@@ -165,6 +174,13 @@ def _jobs(count: int) -> str:
 def _address(status: NodeStatus) -> str:
     host = status.node.endpoint.host
     return f"[{host}]:{status.node.endpoint.port}" if ":" in host else f"{host}:{status.node.endpoint.port}"
+
+
+def _wait(seconds: float | None) -> str:
+    """When one core is free."""
+    if seconds is None:
+        return "-"
+    return f"{seconds:.1f} s" if seconds else "none"
 
 
 def _span(expected_ms: float | None, upper_ms: float | None) -> str:

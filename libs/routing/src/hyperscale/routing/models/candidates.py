@@ -62,6 +62,7 @@ class DatacenterCapacity:
 class CapacityReport:
     """What one manager says of its datacenter."""
 
+    manager: str
     is_leader: bool
     term: int
     age_seconds: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hyperscale.routing.models.candidates import DatacenterCapacity
 from hyperscale.v1 import progress_pb2
 
 
@@ -23,3 +24,22 @@ class ConnectedManager:
     address: str
     heartbeat: progress_pb2.ManagerHeartbeat
     heard_at_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenFor:
+    """A datacenter by the word of one of its managers.
+
+    Attributes
+    ----------
+    heartbeat
+        What that manager has said.
+    age_seconds
+        How long ago.
+    capacity
+        What follows from it for now.
+    """
+
+    heartbeat: progress_pb2.ManagerHeartbeat
+    age_seconds: float
+    capacity: DatacenterCapacity

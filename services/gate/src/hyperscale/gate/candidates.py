@@ -1,0 +1,76 @@
+"""The datacenters that a job could go to, as the router is to see them: from heartbeats and probes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from hyperscale.gate.capacity import fresh_count, spoken_for, takes_jobs
+from hyperscale.gate.datacenter_calls import DatacenterCaller
+from hyperscale.gate.federation import DatacenterWatch
+from hyperscale.gate.models.managers import SpokenFor
+from hyperscale.gate.registry import ManagerRegistry
+from hyperscale.routing.models.candidates import DatacenterCandidate, DatacenterCapacity, DatacenterStaff, RoundTrip
+from hyperscale.runtime.clock import Clock
+from hyperscale.v1 import gate_service_pb2
+
+_UNKNOWN: Final = DatacenterCapacity(total_cores=0, free_cores=0)
+"""Nothing can be started on what is not known to be there."""
+
+
+class DatacenterCandidates:
+    """Puts together what is known of each datacenter."""
+
+    def __init__(
+        self, registry: ManagerRegistry, watch: DatacenterWatch, caller: DatacenterCaller, clock: Clock
+    ) -> None:
+        self._registry = registry
+        self._watch = watch
+        self._caller = caller
+        self._clock = clock
+
+    def all(self) -> list[DatacenterCandidate]:
+        """Every datacenter that has ever registered, by name."""
+        now = self._clock.monotonic()
+        return [self._candidate(name, now) for name in self._registry.datacenter_names]
+
+    def round_trip(self, datacenter: str) -> RoundTrip | None:
+        """What probes have measured of the way to a datacenter; None when nothing."""
+        return _round_trip(self._watch.describe(gate_service_pb2.DatacenterInfo(datacenter=datacenter)))
+
+    def _candidate(self, name: str, now_seconds: float) -> DatacenterCandidate:
+        managers = self._registry.connected(name)
+        word = spoken_for(managers, now_seconds)
+        heard_at = max((manager.heard_at_seconds for manager in managers), default=self._registry.heard_at(name))
+        return DatacenterCandidate(
+            name,
+            staff=replace(
+                _staff(len(managers), fresh_count(managers, now_seconds), word),
+                open_circuits=self._caller.open_circuits(name),
+            ),
+            capacity=_UNKNOWN if word is None else word.capacity,
+            is_reachable=not self._watch.is_lost(name),
+            heard_seconds_ago=now_seconds - heard_at if word is None else word.age_seconds,
+            round_trip=self.round_trip(name),
+        )
+
+
+def _staff(managers: int, speaking: int, word: SpokenFor | None) -> DatacenterStaff:
+    """The nodes of a datacenter. Managers are of no use without a leader that takes jobs."""
+    healthy = speaking if takes_jobs(word) else 0
+    if word is None:
+        return DatacenterStaff(managers, healthy_managers=healthy)
+    news = word.heartbeat
+    return DatacenterStaff(
+        managers,
+        healthy_managers=healthy,
+        workers=news.worker_count,
+        healthy_workers=news.healthy_worker_count,
+    )
+
+
+def _round_trip(info: gate_service_pb2.DatacenterInfo) -> RoundTrip | None:
+    """The round trip that probes have measured; a single long one does not make it more uncertain than half its length."""
+    if info.reachability == gate_service_pb2.DATACENTER_REACHABILITY_UNREACHABLE or not info.HasField("rtt_ms"):
+        return None
+    return RoundTrip(info.rtt_ms, min((info.rtt_upper_ms - info.rtt_ms) / 2, info.rtt_ms / 2))
