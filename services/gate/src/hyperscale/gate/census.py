@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from hyperscale.gate.datacenter_calls import DatacenterCaller, ManagerCalls
+from hyperscale.gate.datacenter_calls import ManagerCalls
+from hyperscale.gate.peers import ManagerPeers
 from hyperscale.gate.registry import ManagerRegistry
 from hyperscale.runtime.errors import HyperscaleError
 from hyperscale.v1.membership_service_pb2 import NodeListResponse, NodeStatus, UnansweredDatacenter
@@ -26,12 +27,10 @@ class OwnGroup(Protocol):
 class NodeCensus:
     """Counts the nodes by asking one manager of each datacenter, all at the same time."""
 
-    def __init__(
-        self, group: OwnGroup, registry: ManagerRegistry, caller: DatacenterCaller, calls: ManagerCalls
-    ) -> None:
+    def __init__(self, group: OwnGroup, registry: ManagerRegistry, peers: ManagerPeers, calls: ManagerCalls) -> None:
         self._group = group
         self._registry = registry
-        self._caller = caller
+        self._peers = peers
         self._calls = calls
 
     async def take(self) -> NodeListResponse:
@@ -42,7 +41,7 @@ class NodeCensus:
     async def _ask(self, datacenter: str) -> NodeListResponse:
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                return await self._caller.ask(datacenter, self._calls.list_nodes)
+                return await self._peers.ask(datacenter, self._calls.list_nodes)
         except TimeoutError:
             error = f"no answer within {_ANSWER_SECONDS:g} s"
         except HyperscaleError as failure:

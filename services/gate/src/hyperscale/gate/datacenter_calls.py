@@ -26,7 +26,7 @@ AnswerT = TypeVar("AnswerT")
 
 _MAX_ADDRESSES = 8
 
-_ASK_ANOTHER = frozenset(
+ASK_ANOTHER = frozenset(
     {
         ErrorReason.NOT_LEADER,
         ErrorReason.PEER_UNREACHABLE,
@@ -36,6 +36,7 @@ _ASK_ANOTHER = frozenset(
         ErrorReason.DRAINING,
     }
 )
+"""Answers of a manager after which another one of its datacenter is called: they are about the manager."""
 
 
 class ManagerCalls(Protocol):
@@ -134,7 +135,7 @@ class DatacenterCaller:
                 with self._circuits.call(address):
                     return await call(address)
             except HyperscaleError as error:
-                if error.reason not in _ASK_ANOTHER:
+                if error.reason not in ASK_ANOTHER:
                     raise
                 failure = error
                 if error.leader is not None:

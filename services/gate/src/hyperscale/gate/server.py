@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
@@ -24,6 +25,7 @@ from hyperscale.gate.leases import JobLeases
 from hyperscale.gate.orphans import OrphanAlarm, OrphanSearch, TakeoverOrder
 from hyperscale.gate.overview import GateViews, JobListing, WorkflowFanOut
 from hyperscale.gate.ownership import GateRing, JobOwnership
+from hyperscale.gate.peers import ManagerPeers
 from hyperscale.gate.recovery import JobRecovery
 from hyperscale.gate.registration import ManagerRegistrations
 from hyperscale.gate.registry import ManagerRegistry
@@ -81,6 +83,14 @@ class JobMachinery:
         self.caller = DatacenterCaller(self.registry, self.circuits, clock, config.manager_loss_grace_seconds)
         candidates = DatacenterCandidates(self.registry, self.watch, self.caller, clock)
         self.routing = DatacenterRouting(candidates, clock, config.routing)
+        self.peers = ManagerPeers(
+            gate_id=config.node_id,
+            registry=self.registry,
+            caller=self.caller,
+            circuits=self.circuits,
+            clock=clock,
+            dice=random.Random(),
+        )
         self.courier = CancelCourier(self.caller, around.calls, supervisor, clock, config.cancel_delivery_seconds)
         self.closer = JobCloser(self.store, self.leases, supervisor, clock)
         steering = JobSteering(
@@ -133,7 +143,7 @@ class GateNode:
         alarm = OrphanAlarm(config.lease_ttl_seconds, around.clock)
         self.membership.observe(alarm)
         self.orphans = OrphanSearch(jobs.state, jobs.store, jobs.leases, TakeoverOrder(ring, around.clock), alarm)
-        census = NodeCensus(self.membership, jobs.registry, jobs.caller, around.calls)
+        census = NodeCensus(self.membership, jobs.registry, jobs.peers, around.calls)
         self.views = GateViews(self.lifecycle, jobs.registry, jobs.watch, jobs.state, census)
         self.registrations = ManagerRegistrations(jobs.registry, jobs.store, jobs.circuits)
         self.strays = StrayReports(jobs.store, jobs.courier, supervisor)
