@@ -122,7 +122,9 @@ class FakeManager(ManagerServiceServicer):
         self._reports.append(progress_pb2.ManagerReport(report_sequence=len(self._reports) + 1, **report))
 
     def heartbeat(self) -> progress_pb2.ManagerHeartbeat:
-        return progress_pb2.ManagerHeartbeat(node=self.node, is_leader=True, term=1, total_cores=2, available_cores=2)
+        return progress_pb2.ManagerHeartbeat(
+            node=self.node, is_leader=True, term=1, worker_count=1, total_cores=2, available_cores=2
+        )
 
     @asynccontextmanager
     async def serving(self, *gates: str) -> AsyncIterator[FakeManager]:

@@ -21,6 +21,7 @@ from hyperscale.runtime.coordination import MemoryStore, memory_coordinator
 from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.runtime.supervisor import Supervisor
+from hyperscale.runtime.telemetry import SilentMeter
 from hyperscale.v1 import (
     dispatch_pb2,
     gate_service_pb2,
@@ -211,7 +212,13 @@ def make_gate(store: MemoryStore, node_id: str = "g1", **options: Any) -> GateIn
     supervisor = Supervisor("gate", logger)
     datacenters = FakeDatacenters()
     around = GateSurroundings(
-        memory_coordinator(store), datacenters, ChannelPool(supervisor), supervisor, SystemClock(), logger
+        memory_coordinator(store),
+        datacenters,
+        ChannelPool(supervisor),
+        supervisor,
+        SystemClock(),
+        logger,
+        SilentMeter(),
     )
     return GateInMemory(GateNode(config, around), datacenters, supervisor)
 

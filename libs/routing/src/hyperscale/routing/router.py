@@ -88,15 +88,18 @@ class JobRouter:
         counted = self._placements.counted
         standings = tuple(self._standing(counted(candidate, now_seconds), occasion) for candidate in candidates)
         buckets = buckets_of(standings)
+        before = _names(self._tenures.get(job_id, ()))
         if not buckets:
             self._tenures.pop(job_id, None)
             reason = reason_of(standings, Cause.NONE_USABLE, ())
-            return RoutingDecision(standings, None, occasion.ranking, (), (), Cause.NONE_USABLE, reason)
+            replaced = tuple(sorted(before))
+            return RoutingDecision(standings, None, occasion.ranking, (), (), Cause.NONE_USABLE, reason, replaced)
         health = min(buckets)
         primaries, cause = self._primaries(buckets[health], occasion)
         chain = fallback_chain(buckets, primaries)
         reason = reason_of(standings, cause, primaries)
-        return RoutingDecision(standings, health, occasion.ranking, primaries, chain, cause, reason)
+        replaced = tuple(sorted(before.difference(primaries)))
+        return RoutingDecision(standings, health, occasion.ranking, primaries, chain, cause, reason, replaced)
 
     def forget(self, job_id: str) -> None:
         """The job has ended."""

@@ -33,6 +33,7 @@ from hyperscale.runtime.errors import ConfigurationError, FieldViolation
 from hyperscale.runtime.logs import LogFormat, LogLevel
 from hyperscale.runtime.membership.profile import MembershipProfile
 from hyperscale.runtime.membership.seeds import checked_seed
+from hyperscale.runtime.telemetry import checked_collector
 
 ConfigT = TypeVar("ConfigT", bound="NodeConfig")
 
@@ -129,6 +130,14 @@ class NodeConfig(BaseSettings):
     )
     log_level: LogLevel = Field(default=LogLevel.INFO, description="Least severe level that is logged.")
     log_format: LogFormat = Field(default=LogFormat.JSON, description="json for programs, console for people.")
+    otlp_endpoint: Annotated[str, AfterValidator(checked_collector)] | None = Field(
+        default=None,
+        description="Collector that metrics are sent to by OTLP/gRPC: http://host:port, or https://host:port for TLS. "
+        "Default: no metrics are kept or sent.",
+    )
+    otlp_interval_seconds: float = Field(
+        default=10.0, gt=0, le=3600, description="Pause between two exports of metrics; no more than 3 s wait for one."
+    )
     ready_file: Path | None = Field(
         default=None, description="File that describes the node in JSON from when it serves until it exits."
     )

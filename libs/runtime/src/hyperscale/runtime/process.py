@@ -21,11 +21,13 @@ from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.errors import ConfigurationError
 from hyperscale.runtime.logs import configure_logging, get_logger
 from hyperscale.runtime.supervisor import Supervisor
+from hyperscale.runtime.telemetry import Meter, Telemetry, exporting_telemetry, silent_telemetry
 
 ConfigT = TypeVar("ConfigT", bound=NodeConfig)
 
 _PARENT_POLL_SECONDS = 0.25
 _CLEANUP_SECONDS = 2.0
+_LAST_EXPORT_SECONDS = 1.0
 _DRAIN_SHARE = 0.9
 _SIGNAL_EXIT_BASE = 128
 
@@ -46,6 +48,8 @@ class NodeContext(Generic[ConfigT]):
     ----------
     supervisor
         Stopped by the shell after main has returned.
+    meter
+        Makes the instruments of the node's metrics.
     drain_requested
         Set by SIGTERM, SIGINT, the loss of the parent or work that was given up. Main then drains and returns.
     """
@@ -54,6 +58,7 @@ class NodeContext(Generic[ConfigT]):
     role: str
     logger: FilteringBoundLogger
     supervisor: Supervisor
+    meter: Meter
     drain_requested: asyncio.Event = field(default_factory=asyncio.Event)
     _drain_deadline: float | None = None
 
@@ -114,7 +119,8 @@ def run_node(main: Main[ConfigT], config_class: type[ConfigT], *, role: str, arg
 async def _run(main: Main[ConfigT], config: ConfigT, role: str) -> int:
     logger = get_logger(role)
     supervisor = Supervisor(role, logger)
-    context = NodeContext(config, role, logger, supervisor)
+    telemetry = _telemetry(config, role, supervisor)
+    context = NodeContext(config, role, logger, supervisor, telemetry.meter)
     _handle_signals(context)
     try:
         return await _serve(main, context)
@@ -125,7 +131,24 @@ async def _run(main: Main[ConfigT], config: ConfigT, role: str) -> int:
         return NodeExitCode.FAILED
     finally:
         await supervisor.stop(_CLEANUP_SECONDS)
+        await telemetry.close(_LAST_EXPORT_SECONDS)
         _remove_ready_file(config)
+
+
+def _telemetry(config: NodeConfig, role: str, supervisor: Supervisor) -> Telemetry:
+    if config.otlp_endpoint is None:
+        return silent_telemetry()
+    resource = {
+        "service.name": f"hyperscale-{role}",
+        "service.namespace": config.cluster_id,
+        "service.instance.id": config.node_id,
+        "deployment.environment.name": config.environment_id,
+        "hyperscale.datacenter": config.datacenter,
+    }
+    described = {name: value for name, value in resource.items() if value}
+    return exporting_telemetry(
+        config.otlp_endpoint, config.otlp_interval_seconds, described, lambda: supervisor.failures
+    )
 
 
 async def _serve(main: Main[ConfigT], context: NodeContext[ConfigT]) -> int:

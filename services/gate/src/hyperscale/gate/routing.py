@@ -10,6 +10,7 @@ from typing import Final
 
 from hyperscale.gate.acceptance_times import AcceptanceTimes
 from hyperscale.gate.candidates import DatacenterCandidates
+from hyperscale.gate.routing_journal import RoutingJournal
 from hyperscale.routing.explanation import why
 from hyperscale.routing.models.candidates import DatacenterHealth, RoutingRequest
 from hyperscale.routing.models.config import RoutingConfig
@@ -37,8 +38,11 @@ _RANKING: Final[Mapping[Ranking, routing_pb2.RoutingRanking.ValueType]] = {
 class DatacenterRouting:
     """The router of a gate, fed by heartbeats, probes and failed dispatches."""
 
-    def __init__(self, candidates: DatacenterCandidates, clock: Clock, config: RoutingConfig) -> None:
+    def __init__(
+        self, candidates: DatacenterCandidates, journal: RoutingJournal, clock: Clock, config: RoutingConfig
+    ) -> None:
         self._candidates = candidates
+        self._journal = journal
         self._clock = clock
         self._router = JobRouter(config)
         self._acceptances = AcceptanceTimes(config.rtt_floor_ms)
@@ -57,7 +61,9 @@ class DatacenterRouting:
             preferred=frozenset(selection.preferred),
             exclude=frozenset(selection.exclude),
         )
-        decision = self._router.decide(job_id, request, self._candidates.all(), self._clock.monotonic())
+        now_seconds = self._clock.monotonic()
+        decision = self._router.decide(job_id, request, self._candidates.all(), now_seconds)
+        self._journal.decided(job_id, decision, selection.count, self._clock.monotonic() - now_seconds)
         if len(decision.chosen(selection.count)) < selection.count:
             self.forget(job_id)
             raise HyperscaleError(ErrorReason.NO_USABLE_DATACENTER, _shortage(decision, selection.count))

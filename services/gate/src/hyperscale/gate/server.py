@@ -31,6 +31,7 @@ from hyperscale.gate.registration import ManagerRegistrations
 from hyperscale.gate.registry import ManagerRegistry
 from hyperscale.gate.retention import JobRetention
 from hyperscale.gate.routing import DatacenterRouting
+from hyperscale.gate.routing_journal import RoutingJournal
 from hyperscale.gate.stage_entry import JobCourse
 from hyperscale.gate.state import GateState
 from hyperscale.gate.store import JobStore
@@ -49,6 +50,7 @@ from hyperscale.runtime.membership.settings import GATES_GROUP, GroupSettings
 from hyperscale.runtime.process import NodeContext
 from hyperscale.runtime.server import NodeServer
 from hyperscale.runtime.supervisor import RestartPolicy, Supervisor
+from hyperscale.runtime.telemetry import Meter
 from hyperscale.v1.gate_ingest_service_pb2_grpc import add_GateIngestServiceServicer_to_server
 from hyperscale.v1.gate_service_pb2_grpc import add_GateServiceServicer_to_server
 from hyperscale.v1.node_pb2 import NODE_ROLE_GATE
@@ -59,7 +61,10 @@ _GATE_INGEST_SERVICE = "hyperscale.v1.GateIngestService"
 
 @dataclass(frozen=True, slots=True)
 class GateSurroundings:
-    """What a gate does not make itself: its store, its ways to managers and other gates, its time and its tasks."""
+    """What a gate does not make itself: its store, its ways to managers and other gates, its time and its tasks.
+
+    What it does is told through the last two.
+    """
 
     coordinator: Coordinator
     calls: ManagerCalls
@@ -67,6 +72,7 @@ class GateSurroundings:
     supervisor: Supervisor
     clock: Clock
     logger: FilteringBoundLogger
+    meter: Meter
 
 
 class JobMachinery:
@@ -82,7 +88,8 @@ class JobMachinery:
         self.circuits = Circuits(config.circuit_policy, clock)
         self.caller = DatacenterCaller(self.registry, self.circuits, clock, config.manager_loss_grace_seconds)
         candidates = DatacenterCandidates(self.registry, self.watch, self.caller, clock)
-        self.routing = DatacenterRouting(candidates, clock, config.routing)
+        journal = RoutingJournal(around.meter, around.logger)
+        self.routing = DatacenterRouting(candidates, journal, clock, config.routing)
         self.peers = ManagerPeers(
             gate_id=config.node_id,
             registry=self.registry,
@@ -206,7 +213,9 @@ async def serve_gate(context: NodeContext[GateConfig]) -> None:
     coordinator = open_coordinator(config.store_url)
     pool = ChannelPool(context.supervisor, default_deadline_seconds=config.call_timeout_seconds)
     calls = GrpcManagerCalls(pool, config.call_timeout_seconds)
-    around = GateSurroundings(coordinator, calls, pool, context.supervisor, SystemClock(), context.logger)
+    around = GateSurroundings(
+        coordinator, calls, pool, context.supervisor, SystemClock(), context.logger, context.meter
+    )
     gate = GateNode(config, around)
     listening = Endpoint(config.host, config.port)
     server = NodeServer(listening, context.logger, insecure=config.insecure)

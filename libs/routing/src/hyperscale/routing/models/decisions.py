@@ -98,6 +98,8 @@ class RoutingDecision:
         At most as many as were asked for, best first.
     fallback_chain
         The rest of the bucket, then the lower ones, each best first.
+    replaced
+        Datacenters that the job had and has no more, by name.
     """
 
     standings: tuple[CandidateStanding, ...]
@@ -107,6 +109,7 @@ class RoutingDecision:
     fallback_chain: tuple[str, ...]
     cause: Cause
     reason: str
+    replaced: tuple[str, ...] = ()
 
     def chosen(self, count: int) -> tuple[str, ...]:
         """As many datacenters as there are, up to a number: what the bucket lacks comes from the fallback chain."""
