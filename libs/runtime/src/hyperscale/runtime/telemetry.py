@@ -35,7 +35,7 @@ class Gauge(Protocol):
         ...
 
 
-class Recorder(Protocol):
+class Distribution(Protocol):
     """How values are distributed."""
 
     def record(self, amount: float, attributes: Labels | None = None) -> None:
@@ -61,7 +61,7 @@ class Meter(Protocol):
         description: str = "",
         *,
         explicit_bucket_boundaries_advisory: Sequence[float] | None = None,
-    ) -> Recorder:
+    ) -> Distribution:
         """An instrument for a distribution, with the upper bounds of its buckets."""
         ...
 
@@ -95,7 +95,7 @@ class SilentMeter:
         description: str = "",
         *,
         explicit_bucket_boundaries_advisory: Sequence[float] | None = None,
-    ) -> Recorder:
+    ) -> Distribution:
         """An instrument that keeps nothing."""
         return _SilentInstrument()
 
