@@ -22,7 +22,13 @@ from tools.lock_inputs import third_party_requirements
 NAMES = {"v1": "contracts"}
 """Our packages whose distribution is named otherwise."""
 
-SHARED_NAMESPACES = {"google.protobuf": "protobuf", "google.rpc": "googleapis-common-protos"}
+SHARED_NAMESPACES = {
+    "google.protobuf": "protobuf",
+    "google.rpc": "googleapis-common-protos",
+    "opentelemetry.exporter.otlp.proto.grpc": "opentelemetry-exporter-otlp-proto-grpc",
+    "opentelemetry.metrics": "opentelemetry-api",
+    "opentelemetry.sdk": "opentelemetry-sdk",
+}
 """Packages below a name that several distributions share."""
 
 IN_ROOT = pytest.mark.parametrize("directory", DISTRIBUTIONS, ids=[path.name for path in DISTRIBUTIONS])
