@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from hyperscale.gate.capacity import FRESH_SECONDS
 from hyperscale.gate.datacenter_calls import DatacenterCaller
 from hyperscale.gate.peers import ManagerPeers
 from hyperscale.gate.registry import ManagerRegistry
@@ -120,7 +121,7 @@ def drain(east: Datacenter, name: str) -> None:
 
 def fall_silent(east: Datacenter, name: str) -> None:
     east.silent.add(name)
-    east.clock.now += 5.0
+    east.clock.now += FRESH_SECONDS + 0.1
 
 
 def fail_calls(east: Datacenter, name: str) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from hyperscale.gate.capacity import FRESH_SECONDS
 from hyperscale.gate.datacenter_calls import ASK_ANOTHER, DatacenterCaller
 from hyperscale.gate.models.managers import ConnectedManager
 from hyperscale.gate.registry import ManagerRegistry
@@ -102,7 +103,7 @@ class ManagerPeers:
         raise list(failed.values())[-1]
 
     def _next(self, datacenter: str, failed: dict[str, HyperscaleError]) -> ConnectedManager | None:
-        managers = {_node_id(manager): manager for manager in self._registry.speaking(datacenter)}
+        managers = {_node_id(manager): manager for manager in self._registry.connected(datacenter)}
         known = self._known.setdefault(datacenter, _Acquaintances())
         known.forget(managers, self._clock.monotonic() - _MEMORY_SECONDS)
         candidates = [
@@ -119,7 +120,8 @@ class ManagerPeers:
 
     def _is_fit(self, manager: ConnectedManager) -> bool:
         is_active = manager.heartbeat.node.state == node_pb2.NODE_STATE_ACTIVE
-        return is_active and self._circuits.admits(manager.address)
+        is_fresh = self._clock.monotonic() - manager.heard_at_seconds <= FRESH_SECONDS
+        return is_active and is_fresh and self._circuits.admits(manager.address)
 
     @contextmanager
     def _measured(self, datacenter: str, manager: ConnectedManager) -> Iterator[None]:
