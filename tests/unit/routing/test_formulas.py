@@ -116,6 +116,11 @@ def test_what_cannot_start_now_has_a_wait() -> None:
     assert capacity.wait_seconds(DatacenterCapacity(8, 0, running=(RunningShard(1, 0.0),)), 1) > 0.0
 
 
+def test_running_work_has_gone_on_since_it_was_told() -> None:
+    told = DatacenterCapacity(8, 0, running=(RunningShard(8, 30.0),), queued=(QueuedWork(8, 5.0),), age_seconds=20.0)
+    assert capacity.wait_seconds(told, 1) == 10.0 + 5.0
+
+
 def test_capacity_is_the_word_of_the_leader_and_goes_stale() -> None:
     def report(leads: bool, term: int, age: float, free: int) -> CapacityReport:
         return CapacityReport("m", leads, term, age, DatacenterCapacity(8, free))

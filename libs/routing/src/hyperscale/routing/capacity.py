@@ -8,8 +8,8 @@ from operator import attrgetter
 
 from hyperscale.routing.models.candidates import CapacityReport, DatacenterCapacity
 
-_LEAST_SECONDS = 0.001
-"""Wait for what has to wait, and is not known to take any time."""
+_LEAST_SECONDS = 0.1
+"""Wait of what cannot start now, though nothing that is known keeps it from doing so: what should have ended has not."""
 
 
 def aggregated(reports: Sequence[CapacityReport], ttl_seconds: float) -> CapacityReport | None:
@@ -47,4 +47,6 @@ def wait_seconds(capacity: DatacenterCapacity, cores: int) -> float:
             break
         free += shard.cores
         waited_seconds = max(waited_seconds, shard.ends_in_seconds)
-    return max(waited_seconds + queue_seconds, _LEAST_SECONDS) if free >= cores else math.inf
+    if free < cores:
+        return math.inf
+    return max(max(0.0, waited_seconds - capacity.age_seconds) + queue_seconds, _LEAST_SECONDS)

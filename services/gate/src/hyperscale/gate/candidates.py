@@ -50,7 +50,7 @@ class DatacenterCandidates:
             ),
             capacity=_UNKNOWN if word is None else word.capacity,
             is_reachable=not self._watch.is_lost(name),
-            heard_seconds_ago=now_seconds - heard_at if word is None else word.age_seconds,
+            heard_seconds_ago=now_seconds - heard_at if word is None else word.capacity.age_seconds,
             round_trip=self.round_trip(name),
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from hyperscale.gate.models.managers import ConnectedManager, SpokenFor
@@ -18,8 +19,17 @@ from hyperscale.v1 import gate_service_pb2, node_pb2, progress_pb2
 from hyperscale.workload.timestamps import seconds_of
 
 FRESH_SECONDS: Final = RoutingConfig().health_ttl_seconds
-_SOON_SECONDS: Final = 0.1
-"""What should have ended has not: it is not free yet."""
+
+
+def capacity_of(news: progress_pb2.ManagerHeartbeat) -> DatacenterCapacity:
+    """What a manager has just said of its datacenter's cores."""
+    return DatacenterCapacity(
+        news.total_cores,
+        news.available_cores,
+        news.queued_jobs,
+        tuple(RunningShard(use.cores, seconds_of(use.ends_in)) for use in news.busy),
+        tuple(QueuedWork(work.cores, seconds_of(work.lasts)) for work in news.waiting),
+    )
 
 
 def spoken_for(managers: Sequence[ConnectedManager], now_seconds: float) -> SpokenFor | None:
@@ -28,7 +38,7 @@ def spoken_for(managers: Sequence[ConnectedManager], now_seconds: float) -> Spok
     if report is None:
         return None
     heartbeat = next(one.heartbeat for one in managers if one.heartbeat.node.node_id == report.manager)
-    return SpokenFor(heartbeat, report.age_seconds, report.capacity)
+    return SpokenFor(heartbeat, replace(report.capacity, age_seconds=report.age_seconds))
 
 
 def takes_jobs(word: SpokenFor | None) -> bool:
@@ -68,14 +78,4 @@ def described(
 def _report(manager: ConnectedManager, now_seconds: float) -> CapacityReport:
     news = manager.heartbeat
     age_seconds = now_seconds - manager.heard_at_seconds
-    return CapacityReport(news.node.node_id, news.is_leader, news.term, age_seconds, _capacity(news, age_seconds))
-
-
-def _capacity(news: progress_pb2.ManagerHeartbeat, age_seconds: float) -> DatacenterCapacity:
-    return DatacenterCapacity(
-        news.total_cores,
-        news.available_cores,
-        news.queued_jobs,
-        tuple(RunningShard(use.cores, max(_SOON_SECONDS, seconds_of(use.ends_in) - age_seconds)) for use in news.busy),
-        tuple(QueuedWork(work.cores, seconds_of(work.lasts)) for work in news.waiting),
-    )
+    return CapacityReport(news.node.node_id, news.is_leader, news.term, age_seconds, manager.capacity)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hyperscale.gate.capacity import described
+from hyperscale.gate.capacity import capacity_of, described
 from hyperscale.gate.models.managers import ConnectedManager
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.endpoints import Endpoint
@@ -36,6 +36,7 @@ class ManagerRegistry:
         self._loss_grace_seconds = loss_grace_seconds
         self._clock = clock
         self._managers: dict[str, ConnectedManager] = {}
+        self._by_datacenter: dict[str, dict[str, ConnectedManager]] = {}
         self._heard_at: dict[str, float] = {}
         self._last_session = 0
 
@@ -61,14 +62,17 @@ class ManagerRegistry:
         self._check_room(heartbeat.node)
         self._last_session += 1
         now = self._clock.monotonic()
-        endpoint = heartbeat.node.endpoint
-        self._managers[heartbeat.node.node_id] = ConnectedManager(
+        node, endpoint = heartbeat.node, heartbeat.node.endpoint
+        self._forget(node.node_id)
+        self._managers[node.node_id] = manager = ConnectedManager(
             session=self._last_session,
             address=Endpoint(endpoint.host, endpoint.port).address,
             heartbeat=heartbeat,
+            capacity=capacity_of(heartbeat),
             heard_at_seconds=now,
         )
-        self._heard_at[heartbeat.node.datacenter] = now
+        self._by_datacenter.setdefault(node.datacenter, {})[node.node_id] = manager
+        self._heard_at[node.datacenter] = now
 
     def session_of(self, node_id: str) -> int | None:
         """The latest registration of a manager; None when it has not registered with this process."""
@@ -80,13 +84,13 @@ class ManagerRegistry:
         manager = self._managers.get(heartbeat.node.node_id)
         if manager is None or manager.heartbeat.node.datacenter != heartbeat.node.datacenter:
             return
-        manager.heartbeat = heartbeat
+        manager.heartbeat, manager.capacity = heartbeat, capacity_of(heartbeat)
         manager.heard_at_seconds = self._heard_at[heartbeat.node.datacenter] = self._clock.monotonic()
 
     def leave(self, node_id: str, session: int) -> None:
         """Forget a manager whose stream has ended, unless it has registered again since."""
         if self.session_of(node_id) == session:
-            del self._managers[node_id]
+            self._forget(node_id)
 
     def expire(self) -> None:
         """Forget managers that have been silent for too long."""
@@ -97,7 +101,7 @@ class ManagerRegistry:
             if now - manager.heard_at_seconds > self._loss_grace_seconds
         ]
         for node_id in silent:
-            del self._managers[node_id]
+            self._forget(node_id)
 
     def heard_at(self, datacenter: str) -> float:
         """When a manager of the datacenter last spoke on its stream, by the monotonic clock."""
@@ -113,7 +117,7 @@ class ManagerRegistry:
 
     def connected(self, datacenter: str) -> list[ConnectedManager]:
         """The managers of a datacenter whose streams have not ended; not to be changed."""
-        return [manager for manager in self._managers.values() if manager.heartbeat.node.datacenter == datacenter]
+        return list(self._by_datacenter.get(datacenter, {}).values())
 
     def addresses(self, datacenter: str) -> list[str]:
         """Where to reach a datacenter, best first: its leader, then its other managers, who know the leader."""
@@ -125,6 +129,11 @@ class ManagerRegistry:
         """What is known of each datacenter, by name."""
         now = self._clock.monotonic()
         return [described(name, self.connected(name), now) for name in self.datacenter_names]
+
+    def _forget(self, node_id: str) -> None:
+        manager = self._managers.pop(node_id, None)
+        if manager is not None:
+            del self._by_datacenter[manager.heartbeat.node.datacenter][node_id]
 
     def _check_room(self, node: node_pb2.NodeInfo) -> None:
         if node.node_id not in self._managers and len(self._managers) >= _MAX_MANAGERS:

@@ -56,6 +56,8 @@ class DatacenterCapacity:
     """Jobs or workflows that wait there."""
     running: tuple[RunningShard, ...] = ()
     queued: tuple[QueuedWork, ...] = ()
+    age_seconds: float = 0.0
+    """How long ago this was so; what runs has gone on since."""
 
 
 @dataclass(frozen=True, slots=True)

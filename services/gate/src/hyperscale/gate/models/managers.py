@@ -16,6 +16,8 @@ class ConnectedManager:
     ----------
     session
         Rises with each registration, so that the end of an earlier stream does not touch a later one.
+    capacity
+        What the heartbeat says of the datacenter's cores.
     heard_at_seconds
         Monotonic clock.
     """
@@ -23,6 +25,7 @@ class ConnectedManager:
     session: int
     address: str
     heartbeat: progress_pb2.ManagerHeartbeat
+    capacity: DatacenterCapacity
     heard_at_seconds: float
 
 
@@ -34,12 +37,9 @@ class SpokenFor:
     ----------
     heartbeat
         What that manager has said.
-    age_seconds
-        How long ago.
     capacity
-        What follows from it for now.
+        What follows from it, and how old that is.
     """
 
     heartbeat: progress_pb2.ManagerHeartbeat
-    age_seconds: float
     capacity: DatacenterCapacity
