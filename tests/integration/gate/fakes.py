@@ -122,10 +122,9 @@ class FakeManager(ManagerServiceServicer):
         self._reports.append(progress_pb2.ManagerReport(report_sequence=len(self._reports) + 1, **report))
 
     def heartbeat(self) -> progress_pb2.ManagerHeartbeat:
-        workers = {"worker_count": 1, "healthy_worker_count": 1}
-        return progress_pb2.ManagerHeartbeat(
-            node=self.node, is_leader=True, term=1, total_cores=2, available_cores=2, **workers
-        )
+        beat = progress_pb2.ManagerHeartbeat(node=self.node, is_leader=True, term=1, total_cores=2, available_cores=2)
+        beat.worker_count = beat.healthy_worker_count = 1
+        return beat
 
     @asynccontextmanager
     async def serving(self, *gates: str) -> AsyncIterator[FakeManager]:

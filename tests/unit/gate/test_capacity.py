@@ -12,9 +12,11 @@ from hyperscale.gate.datacenter_calls import DatacenterCaller
 from hyperscale.gate.federation import DatacenterWatch
 from hyperscale.gate.registry import ManagerRegistry
 from hyperscale.gate.routing import DatacenterRouting, chosen
+from hyperscale.gate.routing_journal import RoutingJournal
 from hyperscale.routing.models.config import RoutingConfig
 from hyperscale.runtime.circuits import CircuitPolicy, Circuits
 from hyperscale.runtime.identity import NodeIdentity
+from hyperscale.runtime.telemetry import SilentMeter
 from hyperscale.swim.federation import FederationConfig
 from hyperscale.swim.models import Identity, Role
 from hyperscale.v1 import gate_service_pb2, node_pb2, routing_pb2
@@ -64,7 +66,7 @@ class Landscape:
         self.watch = DatacenterWatch(self.registry, FederationConfig.lan(), logger)
         caller = DatacenterCaller(self.registry, Circuits(CircuitPolicy(), self), self, 10.0)
         candidates = DatacenterCandidates(self.registry, self.watch, caller, self)
-        self.routing = DatacenterRouting(candidates, self, RoutingConfig())
+        self.routing = DatacenterRouting(candidates, RoutingJournal(SilentMeter(), logger), self, RoutingConfig())
 
     def wall(self) -> float:
         return self.now
