@@ -54,6 +54,8 @@ class Landscape:
     """What a gate knows and decides, on a clock of its own."""
 
     rtt_ms: dict[str, float] = field(default_factory=dict)
+    groups: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Managers and workers that the group of a datacenter expects."""
     now: float = 1000.0
     registry: ManagerRegistry = field(init=False)
     watch: DatacenterWatch = field(init=False)
@@ -85,7 +87,14 @@ class Landscape:
             self.watch.handle_timer(self.now)
             for message in self.watch.messages_to_send():
                 probe = SwimEnvelope.FromString(message.body).cross_probe
-                ack = SwimCrossAck(sequence=probe.sequence, datacenter=probe.datacenter, leader_term=1)
+                managers, workers = self.groups.get(probe.datacenter, (1, 1))
+                ack = SwimCrossAck(
+                    sequence=probe.sequence,
+                    datacenter=probe.datacenter,
+                    leader_term=1,
+                    managers=managers,
+                    workers=workers,
+                )
                 envelope = SwimEnvelope(sender=SwimSender(incarnation=1), cross_ack=ack)
                 manager = Identity("m", Role.MANAGER, message.address, "c", "e", probe.datacenter)
                 answered_at = self.now + self.rtt_ms[probe.datacenter] / 1000
@@ -217,6 +226,26 @@ def test_a_job_spills_over_exactly_under_its_conditions(
     assert decision.ranking == routing_pb2.ROUTING_RANKING_SCORE
     assert chosen(decision) == [place]
     assert ("another one can start at once" in decision.reason) == (place == "there")
+
+
+@pytest.mark.parametrize(
+    ("managers", "workers", "health", "reason"),
+    [
+        (1, 1, routing_pb2.ROUTING_HEALTH_HEALTHY, ""),
+        (2, 1, routing_pb2.ROUTING_HEALTH_DEGRADED, "1 of 2 managers are healthy"),
+        (1, 3, routing_pb2.ROUTING_HEALTH_DEGRADED, "1 of 3 workers are healthy"),
+    ],
+)
+def test_who_is_missed_by_its_group_counts(
+    managers: int, workers: int, health: routing_pb2.RoutingHealth.ValueType, reason: str
+) -> None:
+    land = Landscape({"east": 10.0, "west": 10.0}, {"east": (managers, workers)})
+    land.hear(news("east"), news("west"))
+    land.measure()
+    land.hear(news("east"), news("west"))
+    standing = land.standing()
+    assert standing.health == health
+    assert reason in standing.reason
 
 
 async def test_a_submitted_job_goes_where_it_can_start(start_gate: StartGate) -> None:

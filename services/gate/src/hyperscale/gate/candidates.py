@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 from hyperscale.gate.capacity import fresh_count, spoken_for, takes_jobs
 from hyperscale.gate.datacenter_calls import DatacenterCaller
 from hyperscale.gate.federation import DatacenterWatch
-from hyperscale.gate.models.managers import SpokenFor
+from hyperscale.gate.models.managers import ConnectedManager, SpokenFor
 from hyperscale.gate.registry import ManagerRegistry
 from hyperscale.routing.models.candidates import DatacenterCandidate, DatacenterCapacity, DatacenterStaff, RoundTrip
 from hyperscale.runtime.clock import Clock
 from hyperscale.v1 import gate_service_pb2
+from hyperscale.v1.swim_pb2 import SwimCrossAck
 
 _UNKNOWN: Final = DatacenterCapacity(total_cores=0, free_cores=0)
 """Nothing can be started on what is not known to be there."""
@@ -44,29 +46,30 @@ class DatacenterCandidates:
         heard_at = max((manager.heard_at_seconds for manager in managers), default=self._registry.heard_at(name))
         return DatacenterCandidate(
             name,
-            staff=replace(
-                _staff(len(managers), fresh_count(managers, now_seconds), word),
-                open_circuits=self._caller.open_circuits(name),
-            ),
+            staff=self._staff(name, managers, word, now_seconds),
             capacity=_UNKNOWN if word is None else word.capacity,
             is_reachable=not self._watch.is_lost(name),
             heard_seconds_ago=now_seconds - heard_at if word is None else word.capacity.age_seconds,
             round_trip=self.round_trip(name),
         )
 
-
-def _staff(managers: int, speaking: int, word: SpokenFor | None) -> DatacenterStaff:
-    """The nodes of a datacenter. Managers are of no use without a leader that takes jobs."""
-    healthy = speaking if takes_jobs(word) else 0
-    if word is None:
-        return DatacenterStaff(managers, healthy_managers=healthy)
-    news = word.heartbeat
-    return DatacenterStaff(
-        managers,
-        healthy_managers=healthy,
-        workers=news.worker_count,
-        healthy_workers=news.healthy_worker_count,
-    )
+    def _staff(
+        self, name: str, managers: Sequence[ConnectedManager], word: SpokenFor | None, now_seconds: float
+    ) -> DatacenterStaff:
+        """The nodes of a datacenter, those included that its group misses. Managers are of no use without a leader that takes jobs."""
+        group, open_circuits = self._watch.answer(name) or SwimCrossAck(), self._caller.open_circuits(name)
+        is_callable = open_circuits < len(managers)
+        staff = DatacenterStaff(
+            managers=max(len(managers), group.managers) if is_callable else len(managers),
+            healthy_managers=fresh_count(managers, now_seconds) if takes_jobs(word) else 0,
+            open_circuits=open_circuits,
+        )
+        if word is None:
+            return staff
+        news = word.heartbeat
+        # Without workers it makes no difference who else was there.
+        workers = max(news.worker_count, group.workers) if news.worker_count else 0
+        return replace(staff, workers=workers, healthy_workers=news.healthy_worker_count)
 
 
 def _round_trip(info: gate_service_pb2.DatacenterInfo) -> RoundTrip | None:

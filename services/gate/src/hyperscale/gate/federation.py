@@ -25,7 +25,7 @@ from hyperscale.swim.federation import (
 )
 from hyperscale.swim.models import Identity, NodeAddress
 from hyperscale.v1 import gate_service_pb2
-from hyperscale.v1.swim_pb2 import SwimEnvelope
+from hyperscale.v1.swim_pb2 import SwimCrossAck, SwimEnvelope
 
 _LOOK_SECONDS: Final = 1.0
 _MS_PER_SECOND: Final = 1000.0
@@ -60,6 +60,11 @@ class DatacenterWatch:
         if view is not None:
             _add_answers(info, view)
         return info
+
+    def answer(self, datacenter: str) -> SwimCrossAck | None:
+        """What the leader of a datacenter has said last; None while it cannot be reached."""
+        view = self._prober.view(datacenter)
+        return None if view is None or view.state is Reachability.UNREACHABLE else view.health
 
     def receive(self, envelope: SwimEnvelope, sender: Identity, source: NodeAddress, now: float) -> bool:
         """Take in an answer of a manager; false when it is none."""
