@@ -103,17 +103,18 @@ class Prober:
             self._streams.open_probe(target, sequence, now)
 
     def end(self, sequence: int, now: float) -> None:
-        """Suspect the target: no answer came on any way."""
+        """Suspect the target: no answer came on any way. Then doubt oneself, too."""
         probe = self._probes.pop(sequence, None)
         if probe is None:
             return
         shared = self._shared
         shared.timers.cancel((TimerKind.PROBE_END, sequence))
         shared.journal.traffic.probes_failed += 1
-        shared.awareness.probe_failed(len(probe.helpers) if shared.config.nacks else 0, len(probe.nacks))
         record = shared.table.get(probe.target_id)
         if record is not None and not shared.local.is_leaving:
+            # Before this node doubts itself for the same silence: it would wait twice as long for its suspect, too.
             self._beliefs.suspect(record, record.incarnation, shared.local.node_id, now)
+        shared.awareness.probe_failed(len(probe.helpers) if shared.config.nacks else 0, len(probe.nacks))
 
     def acknowledge(
         self, sequence: int, prover: MemberRecord, target_id: str, source: NodeAddress, now: float
