@@ -16,6 +16,7 @@ from hyperscale.manager.completion import JobCompletion
 from hyperscale.manager.dispatch import PlacementOutcomes, ShardDispatcher
 from hyperscale.manager.events import JobEvents
 from hyperscale.manager.health import ManagerHealth
+from hyperscale.manager.latencies import RequestLatencies
 from hyperscale.manager.leadership import Leadership
 from hyperscale.manager.ledger import DatacenterLedger
 from hyperscale.manager.models.job import DatacenterJob
@@ -152,7 +153,15 @@ class ManagerInMemory:
         self.reports = GateReports(DATACENTER, {GATE_ADDRESS: self.outbox})
         self.events = JobEvents()
         self.progression = JobProgression(self.workers, self.events, clock, ShardPatience(5.0, 30.0))
-        self.health = ManagerHealth(node, self.state, self.workers, self.leadership, clock)
+        self.latencies = RequestLatencies(clock)
+        self.health = ManagerHealth(
+            node=node,
+            state=self.state,
+            workers=self.workers,
+            leadership=self.leadership,
+            latencies=self.latencies,
+            clock=clock,
+        )
         self._join_actors(woken)
         self._join_requests(identity, max_active_jobs)
         self._connections: dict[str, int] = {}
@@ -202,7 +211,7 @@ class ManagerInMemory:
         )
         for observer in (self.stopper, self.scheduler, self.reporter, completion):
             self.events.subscribe(observer)
-        self.progress = ProgressIngest(self.state, self.progression, self.clock, self.supervisor)
+        self.progress = ProgressIngest(self.state, self.progression, self.latencies, self.clock, self.supervisor)
         self.heartbeats = HeartbeatIngest(self.state, self.workers, self.progression, placements, self.stopper)
 
     def _join_requests(self, identity: NodeIdentity, max_active_jobs: int) -> None:

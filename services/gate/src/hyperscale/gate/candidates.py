@@ -51,6 +51,7 @@ class DatacenterCandidates:
             is_reachable=not self._watch.is_lost(name),
             heard_seconds_ago=now_seconds - heard_at if word is None else word.capacity.age_seconds,
             round_trip=self.round_trip(name),
+            slo=None if word is None else word.slo,
         )
 
     def _staff(

@@ -37,8 +37,9 @@ def spoken_for(managers: Sequence[ConnectedManager], now_seconds: float) -> Spok
     report = aggregated([_report(manager, now_seconds) for manager in managers], FRESH_SECONDS)
     if report is None:
         return None
-    heartbeat = next(one.heartbeat for one in managers if one.heartbeat.node.node_id == report.manager)
-    return SpokenFor(heartbeat, replace(report.capacity, age_seconds=report.age_seconds))
+    manager = next(one for one in managers if one.heartbeat.node.node_id == report.manager)
+    capacity = replace(report.capacity, age_seconds=report.age_seconds)
+    return SpokenFor(manager.heartbeat, capacity, manager.slo)
 
 
 def takes_jobs(word: SpokenFor | None) -> bool:

@@ -75,6 +75,12 @@ class GateConfig(NodeConfig):
         le=600,
         description="A datacenter whose managers have all been silent for longer fails its part of every job.",
     )
+    slo_target_ms: float | None = Field(
+        default=None,
+        gt=0,
+        description="Latency that requests are to have in every datacenter; one where they take much longer is avoided. "
+        "For jobs that all test one system. Default: latencies of requests do not count.",
+    )
     stop_grace_seconds: float = Field(
         default=30.0,
         gt=0,

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from hyperscale.gate.capacity import capacity_of, described
 from hyperscale.gate.models.managers import ConnectedManager
+from hyperscale.gate.slo import judged
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
@@ -29,12 +30,17 @@ class ManagerRegistry:
         This gate; managers must be of its cluster and environment.
     loss_grace_seconds
         Silence after which a manager, and a datacenter without others, counts as lost.
+    slo_target_ms
+        Latency that requests in every datacenter are to have; None: any will do.
     """
 
-    def __init__(self, home: NodeIdentity, loss_grace_seconds: float, clock: Clock) -> None:
+    def __init__(
+        self, home: NodeIdentity, loss_grace_seconds: float, clock: Clock, slo_target_ms: float | None = None
+    ) -> None:
         self._home = home
         self._loss_grace_seconds = loss_grace_seconds
         self._clock = clock
+        self._slo_target_ms = slo_target_ms
         self._managers: dict[str, ConnectedManager] = {}
         self._by_datacenter: dict[str, dict[str, ConnectedManager]] = {}
         self._heard_at: dict[str, float] = {}
@@ -84,8 +90,11 @@ class ManagerRegistry:
         manager = self._managers.get(heartbeat.node.node_id)
         if manager is None or manager.heartbeat.node.datacenter != heartbeat.node.datacenter:
             return
+        now = self._clock.monotonic()
+        passed_seconds = now - manager.heard_at_seconds
+        manager.slo = judged(manager.slo, heartbeat.request_latency, self._slo_target_ms, passed_seconds)
         manager.heartbeat, manager.capacity = heartbeat, capacity_of(heartbeat)
-        manager.heard_at_seconds = self._heard_at[heartbeat.node.datacenter] = self._clock.monotonic()
+        manager.heard_at_seconds = self._heard_at[heartbeat.node.datacenter] = now
 
     def leave(self, node_id: str, session: int) -> None:
         """Forget a manager whose stream has ended, unless it has registered again since."""

@@ -83,7 +83,7 @@ class JobMachinery:
         self.state = GateState(config.max_active_jobs)
         self.store = JobStore(around.coordinator)
         self.leases = JobLeases(around.coordinator, config.node_id, config.lease_ttl_seconds, supervisor, clock)
-        self.registry = ManagerRegistry(identity, config.manager_loss_grace_seconds, clock)
+        self.registry = ManagerRegistry(identity, config.manager_loss_grace_seconds, clock, config.slo_target_ms)
         self.watch = DatacenterWatch(self.registry, config.membership_profile.federation, around.logger)
         self.circuits = Circuits(config.circuit_policy, clock)
         self.caller = DatacenterCaller(self.registry, self.circuits, clock, config.manager_loss_grace_seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hyperscale.manager.capacity import busy_cores, has_exclusive, waiting_work
+from hyperscale.manager.latencies import RequestLatencies
 from hyperscale.manager.leadership import Leadership
 from hyperscale.manager.models.capacity import Instant
 from hyperscale.manager.registry import WorkerRegistry
@@ -20,25 +21,31 @@ class ManagerHealth:
 
     def __init__(
         self,
+        *,
         node: NodeLifecycle,
         state: ManagerState,
         workers: WorkerRegistry,
         leadership: Leadership,
+        latencies: RequestLatencies,
         clock: Clock,
     ) -> None:
         self._node = node
         self._state = state
         self._workers = workers
         self._leadership = leadership
+        self._latencies = latencies
         self._clock = clock
 
     def heartbeat(self) -> ManagerHeartbeat:
-        """Who this is, whether it leads, and what capacity its workers have, now and later."""
+        """Who this is, whether it leads, and what capacity its workers have, now and later, and how long requests take."""
         vitals = self._vitals()
         vitals.node.CopyFrom(self._node.info())
         jobs, now = self._state.jobs(), Instant(self._clock.wall(), self._clock.monotonic())
         vitals.busy.extend(busy_cores(jobs, vitals.total_cores, now))
         vitals.waiting.extend(waiting_work(jobs, vitals.total_cores, now))
+        latency = self._latencies.summary()
+        if latency is not None:
+            vitals.request_latency.CopyFrom(latency)
         return vitals
 
     def vitals(self) -> ManagerHeartbeat:

@@ -16,6 +16,7 @@ from hyperscale.manager.gate_link import GateIngestPeer
 from hyperscale.manager.handlers.manager_ingest_service import ManagerIngestServiceHandler
 from hyperscale.manager.handlers.manager_service import ManagerServiceHandler
 from hyperscale.manager.health import ManagerHealth
+from hyperscale.manager.latencies import RequestLatencies
 from hyperscale.manager.leadership import Leadership
 from hyperscale.manager.ledger import DatacenterLedger
 from hyperscale.manager.models.limits import DatacenterLimits
@@ -81,6 +82,7 @@ class _Core:
     reports: GateReports
     events: JobEvents
     progression: JobProgression
+    latencies: RequestLatencies
     health: ManagerHealth
     channels: ChannelPool
 
@@ -236,7 +238,7 @@ class ManagerNode:
             grace_seconds=config.cancel_grace_seconds,
         )
         queries = WorkflowQueries(core.state, core.leadership, core.ledger)
-        progress = ProgressIngest(core.state, core.progression, core.clock, self._context.supervisor)
+        progress = ProgressIngest(core.state, core.progression, core.latencies, core.clock, self._context.supervisor)
         heartbeats = HeartbeatIngest(core.state, core.workers, core.progression, self._outcomes, self._stopper)
         streams = WorkerStreams(core.workers, heartbeats, progress, core.health)
         self._server.add(
@@ -271,6 +273,7 @@ def _core(context: NodeContext[ManagerConfig], coordinator: Coordinator, clock: 
         ttl_seconds=config.leader_lease_ttl_seconds,
         on_change=beats.hasten,
     )
+    latencies = RequestLatencies(clock)
     return _Core(
         node=node,
         clock=clock,
@@ -283,6 +286,9 @@ def _core(context: NodeContext[ManagerConfig], coordinator: Coordinator, clock: 
         reports=reports,
         events=events,
         progression=JobProgression(workers, events, clock, config.shard_patience),
-        health=ManagerHealth(node, state, workers, leadership, clock),
+        latencies=latencies,
+        health=ManagerHealth(
+            node=node, state=state, workers=workers, leadership=leadership, latencies=latencies, clock=clock
+        ),
         channels=ChannelPool(context.supervisor),
     )

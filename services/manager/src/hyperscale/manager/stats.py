@@ -35,10 +35,13 @@ class JobStatistics:
         """Take a slot's cumulative totals; False when they are old. Raises ValueError when they cannot be merged."""
         return self._totals.update(slot, sequence, [WorkflowStatistics.from_proto(totals)])
 
-    def add_windows(self, slot: tuple[str, int], windows: Iterable[StatsWindow]) -> None:
-        """Merge closed seconds of a slot. Raises ValueError when one cannot be merged."""
-        for window in windows:
-            self._windows.add(slot, window.window_start.seconds, [WorkflowStatistics.from_proto(window.stats)])
+    def add_windows(self, slot: tuple[str, int], windows: Iterable[StatsWindow]) -> list[WorkflowStatistics]:
+        """Merge closed seconds of a slot; returns what they held, late and repeated ones left out.
+
+        Raises ValueError when one cannot be merged.
+        """
+        seconds = [(window.window_start.seconds, WorkflowStatistics.from_proto(window.stats)) for window in windows]
+        return [statistics for second, statistics in seconds if self._windows.add(slot, second, [statistics])]
 
     def totals(self) -> list[WorkflowStats]:
         """Sum over all slots, per workflow."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from hyperscale.manager.cancellation import ShardStopper
 from hyperscale.manager.dispatch import PlacementOutcomes
+from hyperscale.manager.latencies import RequestLatencies
 from hyperscale.manager.models.job import AssignedShard, DatacenterJob, ShardPhase
 from hyperscale.manager.progression import JobProgression
 from hyperscale.manager.registry import WorkerRegistry
@@ -30,10 +31,18 @@ _EXPECTED_BY_HEARTBEAT = frozenset({ShardPhase.PLACED, ShardPhase.RUNNING, Shard
 class ProgressIngest:
     """Reports of shards. Anything stale is dropped without a word: its sender has nothing to do about it."""
 
-    def __init__(self, state: ManagerState, progression: JobProgression, clock: Clock, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        state: ManagerState,
+        progression: JobProgression,
+        latencies: RequestLatencies,
+        clock: Clock,
+        supervisor: Supervisor,
+    ) -> None:
         self._state = state
         self._clock = clock
         self._progression = progression
+        self._latencies = latencies
         self._supervisor = supervisor
         self._reactions: Mapping[ShardStatus.ValueType, Callable[[_Report], None]] = {
             SHARD_STATUS_RUNNING: self._running,
@@ -53,7 +62,7 @@ class ProgressIngest:
         if (worker_id, progress.attempt) != (shard.worker_id, shard.attempt):
             return
         try:
-            job.statistics.add_windows(shard.slot, progress.windows)
+            self._latencies.add(job.statistics.add_windows(shard.slot, progress.windows))
         except ValueError as error:
             self._supervisor.report(error, "window-merge", shard_id=shard.shard_id)
         if progress.progress_sequence <= shard.progress_sequence:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hyperscale.routing.models.candidates import DatacenterCapacity
+from hyperscale.routing.models.candidates import DatacenterCapacity, SloStanding
 from hyperscale.v1 import progress_pb2
 
 
@@ -20,6 +20,8 @@ class ConnectedManager:
         What the heartbeat says of the datacenter's cores.
     heard_at_seconds
         Monotonic clock.
+    slo
+        Latencies in its datacenter beside their target, by its word; None without a target, or when there are too few.
     """
 
     session: int
@@ -27,6 +29,7 @@ class ConnectedManager:
     heartbeat: progress_pb2.ManagerHeartbeat
     capacity: DatacenterCapacity
     heard_at_seconds: float
+    slo: SloStanding | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,10 @@ class SpokenFor:
         What that manager has said.
     capacity
         What follows from it, and how old that is.
+    slo
+        Its latencies beside their target; None without a target, or when there are too few.
     """
 
     heartbeat: progress_pb2.ManagerHeartbeat
     capacity: DatacenterCapacity
+    slo: SloStanding | None
