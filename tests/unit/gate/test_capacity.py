@@ -57,13 +57,14 @@ class Landscape:
     groups: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Managers and workers that the group of a datacenter expects."""
     now: float = 1000.0
+    slo_target_ms: float | None = None
     registry: ManagerRegistry = field(init=False)
     watch: DatacenterWatch = field(init=False)
     routing: DatacenterRouting = field(init=False)
 
     def __post_init__(self) -> None:
         home = NodeIdentity("g1", node_pb2.NODE_ROLE_GATE, "local", "hyperscale", "default")
-        self.registry = ManagerRegistry(home, 10.0, self)
+        self.registry = ManagerRegistry(home, 10.0, self, self.slo_target_ms)
         logger = structlog.wrap_logger(structlog.testing.CapturingLogger())
         self.watch = DatacenterWatch(self.registry, FederationConfig.lan(), logger)
         caller = DatacenterCaller(self.registry, Circuits(CircuitPolicy(), self), self, 10.0)

@@ -1,0 +1,39 @@
+"""A gate with a latency target prefers the datacenter where requests do not exceed it; seen through the command line."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.jobs import workflow, write_job
+from tests.support.local_cluster import LocalCluster, local_cluster
+from tests.support.processes import eventually
+from tests.support.target import BundledTarget
+
+
+def candidates(cluster: LocalCluster, job_id: str) -> dict[str, dict[str, Any]]:
+    routing = cluster.command("result", job_id, "--routing", "--json").last_json["routing"]
+    return {one["datacenter"]: one for one in routing["candidates"]}
+
+
+@pytest.mark.requirement("AD-42.1")
+def test_latencies_measured_in_a_datacenter_raise_its_score(
+    tmp_path: Path, target: BundledTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nothing is that quick.
+    monkeypatch.setenv("HYPERSCALE_GATE_SLO_TARGET_MS", "0.01")
+    load = workflow(shared_iterations={"vus": 2, "iterations": 400})
+    with local_cluster(tmp_path, datacenters=2, cores=1) as cluster:
+        slow = write_job(tmp_path, target.url, load, datacenters={"required": ["dc-1"]})
+        assert cluster.command("result", cluster.submit(slow), "--wait", "30", "--json").code == 0
+        small = workflow(shared_iterations={"vus": 1, "iterations": 1})
+        free = write_job(tmp_path, target.url, small, datacenters={"count": 1, "preferred": ["dc-1"]})
+
+        def judged() -> dict[str, dict[str, Any]]:
+            standing = candidates(cluster, cluster.submit(free))
+            return standing if standing["dc-1"]["score"]["slo"] > 1 else {}
+
+        standing = eventually(judged, within_seconds=10, what="dc-1 judged by its latencies")
+        assert standing["dc-1"]["score"]["slo"] == 2
+        assert standing["dc-2"]["score"]["slo"] == 1
+        assert standing["dc-2"]["outcome"] == "chosen"
