@@ -69,6 +69,6 @@ def test_a_job_for_more_datacenters_than_there_are_is_refused_with_the_reasons(
     began = time.monotonic()
     outcome = cluster.command("submit", str(job), "--json")
     assert outcome.code != 0
-    assert "the job asks for 2 datacenters, 1 can be used: dc-1: the job excludes it" in outcome.out + outcome.err
+    assert "too few datacenters can be used, 1 of 2: dc-1: the job excludes it" in outcome.out + outcome.err
     assert time.monotonic() - began < 5
     assert json.loads(cluster.command("jobs", "--json").out)["jobs"] is not None

@@ -49,7 +49,13 @@ def heartbeat(datacenter: str, /, **changes: Any) -> progress_pb2.ManagerHeartbe
         "environment_id": "default",
     }
     return progress_pb2.ManagerHeartbeat(
-        node=node_pb2.NodeInfo(**{**node, **changes}), is_leader=True, term=1, total_cores=2, available_cores=2
+        node=node_pb2.NodeInfo(**{**node, **changes}),
+        is_leader=True,
+        term=1,
+        worker_count=1,
+        healthy_worker_count=1,
+        total_cores=2,
+        available_cores=2,
     )
 
 
@@ -205,7 +211,7 @@ class GateInMemory:
 
 
 def make_gate(store: MemoryStore, node_id: str = "g1", **options: Any) -> GateInMemory:
-    config = GateConfig(node_id=node_id, store_url="memory://", **options)
+    config = GateConfig(node_id=node_id, store_url="memory://", **{"routing_patience_seconds": 0.0, **options})
     logger = structlog.wrap_logger(
         structlog.testing.CapturingLogger(), processors=[], wrapper_class=structlog.make_filtering_bound_logger(0)
     )

@@ -105,7 +105,7 @@ class Landscape:
         return next(info for info in self.registry.datacenters() if info.datacenter == datacenter)
 
     def decide(self, job: JobSubmission) -> routing_pb2.RoutingDecision:
-        return self.routing.decide("job-1", job)
+        return self.routing.conclude(self.routing.consider("job-1", job))
 
     def standing(self, datacenter: str = "east") -> routing_pb2.RoutingCandidate:
         decision = self.decide(job(1))

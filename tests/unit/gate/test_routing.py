@@ -1,10 +1,13 @@
 """Jobs that leave the choice of their datacenters to the gate."""
 
+import asyncio
+import time
 from typing import Any
 
 import pytest
 
 from hyperscale.gate.models.orders import CallOrigin
+from hyperscale.gate.routing import chosen
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.v1 import gate_service_pb2, job_pb2, routing_pb2
 from tests.support.waiting import until
@@ -74,8 +77,7 @@ async def test_too_few_usable_ones_refuse_the_job_with_the_reason_of_each(start_
         await gate.submit(job(count=1, exclude=["west"]))
     assert caught.value.reason is ErrorReason.NO_USABLE_DATACENTER
     assert caught.value.message == (
-        "the job asks for 1 datacenter, none can be used: east: it is unhealthy (it has no workers); "
-        "west: the job excludes it"
+        "no datacenter can be used: east: it is unhealthy (it has no workers); west: the job excludes it"
     )
     assert gate.node.jobs.routing.job_count == 0
 
@@ -88,10 +90,92 @@ async def test_unknown_names_are_refused_with_their_paths(gate: GateInMemory) ->
     assert paths == ["datacenters.preferred[0]", "datacenters.exclude[1]"]
 
 
-async def test_a_job_that_names_its_datacenters_has_no_decision(gate: GateInMemory) -> None:
-    for selection in ({"required": ["east"]}, {}):
-        job_id = await gate.submit(job(**selection))
-        assert not (await status_of(gate, job_id)).HasField("routing")
+@pytest.mark.parametrize(
+    ("selection", "scope", "count", "expected"),
+    [
+        ({"required": ["west", "east"]}, "REQUIRED", 2, ["west", "east"]),
+        ({}, "ALL", 0, ["east", "north", "west"]),
+        ({"count": 3}, "COUNT", 3, ["west", "east", "north"]),
+    ],
+)
+async def test_every_job_has_a_decision_whatever_it_asks_for(
+    start_gate: StartGate, selection: dict[str, Any], scope: str, count: int, expected: list[str]
+) -> None:
+    gate = await start_gate("east", "north", "west")
+    tell(gate, "west", free=6)
+    tell(gate, "north", free=0)
+    job_id = await gate.submit(job(**selection))
+    assert await places(gate, job_id) == expected
+    decision = (await status_of(gate, job_id)).routing
+    assert (decision.scope, decision.count) == (routing_pb2.RoutingScope.Value(f"ROUTING_SCOPE_{scope}"), count)
+    assert sorted(chosen(decision)) == sorted(expected)
+    assert gate.node.jobs.routing.job_count == 1
+
+
+async def test_what_cannot_be_used_is_left_out_of_all_and_named(start_gate: StartGate) -> None:
+    gate = await start_gate("east", "west")
+    tell(gate, "east", workers=0, free=0, total=0)
+    job_id = await gate.submit(job())
+    assert await places(gate, job_id) == ["west"]
+    west, east = (await status_of(gate, job_id)).routing.candidates
+    assert (west.outcome, west.reason) == (routing_pb2.ROUTING_OUTCOME_CHOSEN, "every datacenter that can be used")
+    assert (east.outcome, east.reason) == (
+        routing_pb2.ROUTING_OUTCOME_EXCLUDED,
+        "it is unhealthy (it has no workers)",
+    )
+
+
+async def test_a_required_datacenter_that_cannot_be_used_refuses_the_job_and_is_named(start_gate: StartGate) -> None:
+    gate = await start_gate("east", "north", "west")
+    for name in ("east", "north"):
+        tell(gate, name, workers=0, free=0, total=0)
+    with pytest.raises(HyperscaleError) as caught:
+        await gate.submit(job(required=["west", "east"]))
+    assert caught.value.reason is ErrorReason.NO_USABLE_DATACENTER
+    assert caught.value.message == (
+        "too few datacenters can be used, 1 of 2: east: it is unhealthy (it has no workers)"
+    )
+    assert gate.node.jobs.routing.job_count == 0
+
+
+@pytest.mark.parametrize("selection", [{"required": ["east"]}, {"count": 1}, {}])
+async def test_a_worker_that_comes_while_the_gate_looks_again_saves_the_job(
+    start_gate: StartGate, selection: dict[str, Any]
+) -> None:
+    gate = await start_gate("east", routing_patience_seconds=30)
+    tell(gate, "east", workers=0, free=0, total=0)
+    submitting = asyncio.create_task(gate.submit(job(**selection)))
+    await asyncio.sleep(0.15)
+    assert not submitting.done()
+    tell(gate, "east")
+    assert await places(gate, await submitting) == ["east"]
+
+
+async def test_a_job_for_all_waits_for_a_datacenter_that_has_just_come_but_goes_without_it_in_the_end(
+    start_gate: StartGate,
+) -> None:
+    gate = await start_gate("east", "west", routing_patience_seconds=0.3)
+    tell(gate, "east", workers=0, free=0, total=0)
+    alone = asyncio.create_task(gate.submit(job()))
+    together = asyncio.create_task(gate.submit(job()))
+    await asyncio.sleep(0.15)
+    assert not together.done()
+    assert await places(gate, await alone) == ["west"]
+    await together
+    tell(gate, "east")
+    assert await places(gate, await gate.submit(job())) == ["east", "west"]
+
+
+async def test_a_refusal_comes_when_the_patience_is_over(start_gate: StartGate) -> None:
+    gate = await start_gate("east", routing_patience_seconds=0.3)
+    tell(gate, "east", workers=0, free=0, total=0)
+    began = time.monotonic()
+    answers = await asyncio.gather(*(gate.submit(job()) for _ in range(150)), return_exceptions=True)
+    assert 0.2 <= time.monotonic() - began < 1.5
+    assert {answer.reason for answer in answers if isinstance(answer, HyperscaleError)} == {
+        ErrorReason.NO_USABLE_DATACENTER
+    }
+    assert gate.node.jobs.routing.job_count == 0
 
 
 @pytest.mark.requirement("AD-36.4")

@@ -99,13 +99,15 @@ async def test_an_unknown_datacenter_is_refused_and_the_known_ones_are_named(gat
 async def test_a_datacenter_known_to_another_gate_is_known(start_gate: StartGate) -> None:
     alone = await start_gate(node_id="g1")
     await start_gate("east", node_id="g2")
-    job_id = await alone.submit(submission("east"))
-    assert await listed(alone) == [job_id]
+    error = await refused(alone, submission("east"))
+    assert error.reason is ErrorReason.NO_USABLE_DATACENTER
+    assert error.message == ("no datacenter can be used: east: none of its managers is connected (it has no managers)")
 
 
-async def test_without_any_datacenter_the_client_is_told_to_come_back(start_gate: StartGate) -> None:
+async def test_without_any_datacenter_jobs_are_refused(start_gate: StartGate) -> None:
     error = await refused(await start_gate(), submission())
-    assert error.reason is ErrorReason.NOT_READY
+    assert error.reason is ErrorReason.NO_USABLE_DATACENTER
+    assert error.message == "no datacenter can be used: none has registered"
 
 
 async def test_too_many_unfinished_jobs_are_refused(start_gate: StartGate) -> None:

@@ -11,6 +11,7 @@ from hyperscale.routing.models.candidates import (
     DatacenterStaff,
     RoundTrip,
     RoutingRequest,
+    RoutingScope,
 )
 from hyperscale.routing.models.decisions import Exclusion, RoutingDecision
 from hyperscale.routing.router import JobRouter
@@ -61,10 +62,36 @@ def test_no_lower_bucket_is_chosen_while_a_higher_one_has_a_candidate(
         best = min(usable.values(), default=None)
         assert decision.bucket == best
         assert all(usable[name] == best for name in decision.primaries)
-        assert len(decision.primaries) == min(request.count, sum(health == best for health in usable.values()))
+        of_best = sum(health == best for health in usable.values())
+        assert len(decision.primaries) == (min(request.count, of_best) if len(usable) >= request.count else 0)
         line = decision.chosen(len(usable))
         assert sorted(line) == sorted(usable)
         assert [usable[name] for name in line] == sorted(usable[name] for name in line)
+
+
+scopes = st.builds(
+    RoutingRequest,
+    count=st.integers(1, 4),
+    scope=st.sampled_from(RoutingScope),
+    required=st.frozensets(st.sampled_from("abcdefgh"), min_size=1),
+)
+
+
+@given(scopes, groups)
+def test_a_job_runs_where_it_asks_to_or_nowhere_and_never_where_it_cannot(
+    request: RoutingRequest, group: list[DatacenterCandidate]
+) -> None:
+    router = JobRouter()
+    decision = router.decide("job", request, group, 0.0)
+    usable = {standing.name for standing in decision.standings if standing.exclusion is None}
+    if len(usable) < request.fewest:
+        assert (decision.primaries, decision.chosen(len(group))) == ((), decision.fallback_chain)
+        assert (router.job_count, router.placement_count) == (0, 0)
+    elif request.scope is not RoutingScope.COUNT:
+        assert set(decision.primaries) == usable
+        assert router.placement_count == len(usable)
+    if request.scope is RoutingScope.REQUIRED:
+        assert usable <= request.required
 
 
 @given(requests, histories)

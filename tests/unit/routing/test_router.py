@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import pytest
 
+from hyperscale.routing.explanation import why
 from hyperscale.routing.models.candidates import (
     DatacenterCandidate,
     DatacenterCapacity,
     DatacenterHealth,
     RoundTrip,
     RoutingRequest,
+    RoutingScope,
     RunningShard,
 )
 from hyperscale.routing.models.decisions import Cause, Exclusion, Ranking, RoutingDecision
@@ -81,6 +83,32 @@ def test_what_the_bucket_lacks_comes_from_the_chain() -> None:
     decision = once(near("busy", free=0), near("one"), near("two", 20.0), request=RoutingRequest(count=3))
     assert decision.primaries == ("one", "two")
     assert decision.chosen(3) == ("one", "two", "busy")
+
+
+def test_every_datacenter_that_can_be_used_is_used_also_of_lower_buckets() -> None:
+    every = RoutingRequest(scope=RoutingScope.ALL)
+    decision = once(
+        near("busy", free=0), near("far", 90.0), near("near"), near("gone", is_reachable=False), request=every
+    )
+    assert (decision.primaries, decision.fallback_chain) == (("near", "far", "busy"), ())
+    assert decision.reason == "near, far, busy: every datacenter that can be used"
+    assert [why(decision, standing) for standing in decision.standings] == [
+        *["every datacenter that can be used"] * 3,
+        "it is unhealthy (it cannot be reached)",
+    ]
+    assert once(request=every).reason == "no datacenter can be used: none has registered"
+
+
+def test_what_a_job_requires_is_used_whole_or_not_at_all() -> None:
+    both = RoutingRequest(scope=RoutingScope.REQUIRED, required=frozenset({"full", "near"}))
+    decision = once(near("full", free=0), near("near"), near("other", 1.0), request=both)
+    assert (decision.primaries, decision.fallback_chain) == (("near", "full"), ())
+    assert why(decision, decision.standings[2]) == "the job requires others"
+    router = JobRouter()
+    lacking = router.decide("job", both, [near("full", workers=0, healthy_workers=0), near("near"), near("other")], 0.0)
+    assert (lacking.cause, lacking.primaries) == (Cause.TOO_FEW, ())
+    assert lacking.reason == "too few datacenters can be used, 1 of 2: full: it is unhealthy (it has no workers)"
+    assert (router.job_count, router.placement_count) == (0, 0)
 
 
 @pytest.mark.requirement("AD-36.3")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hyperscale.v1.gate_service_pb2 import DatacenterReachability
 from hyperscale.v1.job_pb2 import JobStatus, Verdict, WorkflowStatus
 from hyperscale.v1.node_pb2 import NodeRole
-from hyperscale.v1.routing_pb2 import RoutingHealth, RoutingOutcome, RoutingRanking
+from hyperscale.v1.routing_pb2 import RoutingHealth, RoutingOutcome, RoutingRanking, RoutingScope
 from hyperscale.v1.statistics_pb2 import ErrorClass
 from hyperscale.v1.swim_pb2 import SwimDatacenterHealth, SwimState
 
@@ -23,6 +23,11 @@ def workflow_status_name(status: WorkflowStatus.ValueType) -> str:
 def verdict_name(verdict: Verdict.ValueType) -> str:
     """``VERDICT_PASSED`` as ``passed``."""
     return _short(Verdict.Name(verdict), "VERDICT_") if verdict in Verdict.values() else str(verdict)
+
+
+def routing_scope_name(scope: RoutingScope.ValueType) -> str:
+    """``ROUTING_SCOPE_ALL`` as ``all``."""
+    return _short(RoutingScope.Name(scope), "ROUTING_SCOPE_") if scope in RoutingScope.values() else str(scope)
 
 
 def routing_ranking_name(ranking: RoutingRanking.ValueType) -> str:

@@ -5,7 +5,7 @@ Laws: only what is known against a datacenter excludes it; what is not known of 
 
 from __future__ import annotations
 
-from hyperscale.routing.models.candidates import DatacenterCandidate, DatacenterHealth, RoutingRequest
+from hyperscale.routing.models.candidates import DatacenterCandidate, DatacenterHealth, RoutingRequest, RoutingScope
 from hyperscale.routing.models.decisions import Exclusion, HealthFinding
 
 
@@ -13,6 +13,8 @@ def exclusion_of(candidate: DatacenterCandidate, finding: HealthFinding, request
     """Why a datacenter cannot be used; None when it can."""
     if candidate.name in request.exclude:
         return Exclusion.REQUESTED
+    if request.scope is RoutingScope.REQUIRED and candidate.name not in request.required:
+        return Exclusion.NOT_REQUIRED
     staff = candidate.staff
     if staff.managers == 0:
         return Exclusion.NO_MANAGERS

@@ -7,18 +7,27 @@ from collections.abc import Sequence
 from hyperscale.routing.models.decisions import (
     CandidateStanding,
     Cause,
+    Exclusion,
     Ranking,
     RoutingDecision,
     ScoreComponents,
 )
 
 
-def reason_of(standings: Sequence[CandidateStanding], cause: Cause, primaries: Sequence[str]) -> str:
-    """A decision in one sentence; names every datacenter with its reason when none can be used."""
-    if cause is not Cause.NONE_USABLE:
-        return f"{', '.join(primaries)}: {cause.value}"
-    each = "; ".join(f"{standing.name}: {_obstacle(standing)}" for standing in standings)
-    return f"{cause.value}: {each}" if each else f"{cause.value}: there is none"
+def reason_of(cause: Cause, primaries: Sequence[str]) -> str:
+    """A decision in one sentence."""
+    return f"{', '.join(primaries)}: {cause.value}"
+
+
+def shortage_of(standings: Sequence[CandidateStanding], fewest: int) -> tuple[Cause, str]:
+    """What is said of a job that fewer datacenters can run than it asks for: each that cannot, and why."""
+    relevant = [standing for standing in standings if standing.exclusion is not Exclusion.NOT_REQUIRED]
+    obstacles = [f"{one.name}: {_obstacle(one)}" for one in relevant if one.exclusion is not None]
+    usable = len(relevant) - len(obstacles)
+    each = "; ".join(obstacles) or ("no other has registered" if relevant else "none has registered")
+    if not usable:
+        return Cause.NONE_USABLE, f"{Cause.NONE_USABLE.value}: {each}"
+    return Cause.TOO_FEW, f"{Cause.TOO_FEW.value}, {usable} of {fewest}: {each}"
 
 
 def why(decision: RoutingDecision, standing: CandidateStanding) -> str:

@@ -6,7 +6,7 @@ forgotten once it has lost its meaning.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -15,10 +15,10 @@ from hyperscale.routing.bucket_selector import buckets_of
 from hyperscale.routing.candidate_filter import exclusion_of
 from hyperscale.routing.capacity import wait_seconds
 from hyperscale.routing.datacenter_health import assess
-from hyperscale.routing.explanation import reason_of
+from hyperscale.routing.explanation import reason_of, shortage_of
 from hyperscale.routing.fallback_chain import fallback_chain
 from hyperscale.routing.hysteresis import improved, steadied
-from hyperscale.routing.models.candidates import DatacenterCandidate, RoutingRequest
+from hyperscale.routing.models.candidates import DatacenterCandidate, DatacenterHealth, RoutingRequest, RoutingScope
 from hyperscale.routing.models.config import RoutingConfig
 from hyperscale.routing.models.decisions import (
     CandidateStanding,
@@ -89,17 +89,34 @@ class JobRouter:
         standings = tuple(self._standing(counted(candidate, now_seconds), occasion) for candidate in candidates)
         buckets = buckets_of(standings)
         before = _names(self._tenures.get(job_id, ()))
-        if not buckets:
-            self._tenures.pop(job_id, None)
-            reason = reason_of(standings, Cause.NONE_USABLE, ())
-            replaced = tuple(sorted(before))
-            return RoutingDecision(standings, None, occasion.ranking, (), (), Cause.NONE_USABLE, reason, replaced)
-        health = min(buckets)
-        primaries, cause = self._primaries(buckets[health], occasion)
-        chain = fallback_chain(buckets, primaries)
-        reason = reason_of(standings, cause, primaries)
-        replaced = tuple(sorted(before.difference(primaries)))
-        return RoutingDecision(standings, health, occasion.ranking, primaries, chain, cause, reason, replaced)
+        primaries, cause, reason = self._outcome(buckets, standings, occasion)
+        return RoutingDecision(
+            standings,
+            min(buckets, default=None),
+            occasion.ranking,
+            primaries,
+            fallback_chain(buckets, primaries),
+            cause,
+            reason,
+            replaced=tuple(sorted(before.difference(primaries))),
+        )
+
+    def _outcome(
+        self,
+        buckets: Mapping[DatacenterHealth, list[CandidateStanding]],
+        standings: Sequence[CandidateStanding],
+        occasion: _Occasion,
+    ) -> tuple[tuple[str, ...], Cause, str]:
+        request = occasion.request
+        if not buckets or sum(map(len, buckets.values())) < request.fewest:
+            self._tenures.pop(occasion.job_id, None)
+            return (), *shortage_of(standings, request.fewest)
+        primaries, cause = (
+            self._primaries(buckets[min(buckets)], occasion)
+            if request.scope is RoutingScope.COUNT
+            else self._everywhere(fallback_chain(buckets, ()), occasion)
+        )
+        return primaries, cause, reason_of(cause, primaries)
 
     def forget(self, job_id: str) -> None:
         """The job has ended."""
@@ -179,12 +196,21 @@ class JobRouter:
         kept = steadied(bucket, before, count, now_seconds)
         better = kept if occasion.ranking is Ranking.BOOTSTRAP else improved(bucket, kept, now_seconds, self._config)
         final = self._spilled(bucket, better, now_seconds)
-        self._tenures[occasion.job_id] = tuple(final)
-        names = {tenure.name for tenure in final}
-        for name in names.difference(tenure.name for tenure in before):
-            self._placements.add(name, occasion.request.cores, now_seconds)
+        self._take(final, occasion)
+        names = _names(final)
         primaries = tuple(standing.name for standing in bucket if standing.name in names)
         return primaries, _cause(*map(_names, (before, kept, better, final)))
+
+    def _everywhere(self, usable: tuple[str, ...], occasion: _Occasion) -> tuple[tuple[str, ...], Cause]:
+        """There is nothing to choose: what is excluded is not asked for, or cannot be used."""
+        self._take([Tenure(name, occasion.now_seconds) for name in usable], occasion)
+        return usable, Cause.REQUIRED if occasion.request.scope is RoutingScope.REQUIRED else Cause.EVERY_USABLE
+
+    def _take(self, tenures: Sequence[Tenure], occasion: _Occasion) -> None:
+        before = _names(self._tenures.get(occasion.job_id, ()))
+        self._tenures[occasion.job_id] = tuple(tenures)
+        for name in _names(tenures) - before:
+            self._placements.add(name, occasion.request.cores, occasion.now_seconds)
 
     def _spilled(self, bucket: list[CandidateStanding], tenures: list[Tenure], now_seconds: float) -> list[Tenure]:
         standings = {standing.name: standing for standing in bucket}

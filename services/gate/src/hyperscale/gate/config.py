@@ -42,6 +42,13 @@ class GateConfig(NodeConfig):
         le=600,
         description="A datacenter that has not taken a job over within this time fails with the reason.",
     )
+    routing_patience_seconds: float = Field(
+        default=1.0,
+        ge=0,
+        le=60,
+        description="How long a job for which too few datacenters can be used waits for better news of them, and a job that "
+        "runs in all for those that have just registered, before it is refused or goes without them. 0: not at all.",
+    )
     call_timeout_seconds: float = Field(
         default=3.0, gt=0, le=60, description="Longest wait for one answer of a manager or another gate."
     )

@@ -44,6 +44,7 @@ class ManagerRegistry:
         self._managers: dict[str, ConnectedManager] = {}
         self._by_datacenter: dict[str, dict[str, ConnectedManager]] = {}
         self._heard_at: dict[str, float] = {}
+        self._came_at: dict[str, float] = {}
         self._last_session = 0
 
     @property
@@ -58,8 +59,10 @@ class ManagerRegistry:
 
     def restore(self, names: Iterable[str]) -> None:
         """Note datacenters known from before; they have the loss grace to come back."""
+        now = self._clock.monotonic()
         for name in names:
-            self._heard_at.setdefault(name, self._clock.monotonic())
+            self._heard_at.setdefault(name, now)
+            self._came_at.setdefault(name, now)
 
     def register(self, heartbeat: progress_pb2.ManagerHeartbeat) -> None:
         """Let a manager in; raises WRONG_CLUSTER, INVALID_ARGUMENT or OVERLOADED."""
@@ -78,7 +81,7 @@ class ManagerRegistry:
             heard_at_seconds=now,
         )
         self._by_datacenter.setdefault(node.datacenter, {})[node.node_id] = manager
-        self._heard_at[node.datacenter] = now
+        self._heard_at[node.datacenter] = self._came_at[node.datacenter] = now
 
     def session_of(self, node_id: str) -> int | None:
         """The latest registration of a manager; None when it has not registered with this process."""
@@ -120,9 +123,9 @@ class ManagerRegistry:
         """Whether nothing has been heard of a datacenter for longer than the grace."""
         return self._clock.monotonic() - self.heard_at(datacenter) > self._loss_grace_seconds
 
-    def present_datacenters(self) -> list[str]:
-        """The datacenters that are not silent, sorted: those that a job runs in when it names none."""
-        return [name for name in self.datacenter_names if not self.is_silent(name)]
+    def is_new(self, datacenter: str) -> bool:
+        """Whether a manager of a datacenter has registered, or the datacenter was restored, within the grace."""
+        return self._clock.monotonic() - self._came_at.get(datacenter, float("-inf")) <= self._loss_grace_seconds
 
     def connected(self, datacenter: str) -> list[ConnectedManager]:
         """The managers of a datacenter whose streams have not ended; not to be changed."""

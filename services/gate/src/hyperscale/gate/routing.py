@@ -1,20 +1,21 @@
-"""Where jobs go that leave the choice to the gate: what is known of datacenters, put before the router.
+"""Where jobs go: what is known of datacenters, put before the router.
 
 Law: a job that is not under way here has nothing left in the router.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from hyperscale.gate.acceptance_times import AcceptanceTimes
 from hyperscale.gate.candidates import DatacenterCandidates
+from hyperscale.gate.models.consideration import Consideration
 from hyperscale.gate.routing_journal import RoutingJournal
 from hyperscale.routing.explanation import why
-from hyperscale.routing.models.candidates import DatacenterHealth, RoutingRequest
+from hyperscale.routing.models.candidates import DatacenterHealth, RoutingRequest, RoutingScope
 from hyperscale.routing.models.config import RoutingConfig
-from hyperscale.routing.models.decisions import CandidateStanding, Ranking, RoutingDecision
+from hyperscale.routing.models.decisions import CandidateStanding, Ranking
 from hyperscale.routing.router import JobRouter
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
@@ -33,6 +34,14 @@ _RANKING: Final[Mapping[Ranking, routing_pb2.RoutingRanking.ValueType]] = {
     Ranking.SCORE: routing_pb2.ROUTING_RANKING_SCORE,
     Ranking.BOOTSTRAP: routing_pb2.ROUTING_RANKING_CAPACITY,
 }
+_SCOPE: Final[Mapping[RoutingScope, routing_pb2.RoutingScope.ValueType]] = {
+    RoutingScope.COUNT: routing_pb2.ROUTING_SCOPE_COUNT,
+    RoutingScope.REQUIRED: routing_pb2.ROUTING_SCOPE_REQUIRED,
+    RoutingScope.ALL: routing_pb2.ROUTING_SCOPE_ALL,
+}
+
+_ONCE: Final = "once"
+"""Stands for a job whose place is asked for once: nothing is remembered of it."""
 
 
 class DatacenterRouting:
@@ -52,24 +61,33 @@ class DatacenterRouting:
         """Jobs that the router remembers."""
         return self._router.job_count
 
-    def decide(self, job_id: str, submission: job_pb2.JobSubmission) -> routing_pb2.RoutingDecision:
-        """The datacenters of a job, and why; raises NO_USABLE_DATACENTER when fewer than it asks for can be used."""
-        selection = submission.datacenters
-        request = RoutingRequest(
-            count=selection.count,
-            cores=starting_cores(submission),
-            preferred=frozenset(selection.preferred),
-            exclude=frozenset(selection.exclude),
-        )
+    def consider(self, job_id: str, submission: job_pb2.JobSubmission) -> Consideration:
+        """Where a job would go, as things are now."""
+        request = _request(submission)
         now_seconds = self._clock.monotonic()
         decision = self._router.decide(job_id, request, self._candidates.all(), now_seconds)
-        self._journal.decided(job_id, decision, selection.count, self._clock.monotonic() - now_seconds)
-        if len(decision.chosen(selection.count)) < selection.count:
-            self.forget(job_id)
-            raise HyperscaleError(ErrorReason.NO_USABLE_DATACENTER, _shortage(decision, selection.count))
-        message = _message(decision, selection.count)
+        return Consideration(job_id, request, decision, self._clock.monotonic() - now_seconds)
+
+    def conclude(self, final: Consideration) -> routing_pb2.RoutingDecision:
+        """The datacenters of a job, and why; raises NO_USABLE_DATACENTER when fewer than it asks for can be used."""
+        self._journal.decided(final.job_id, final.decision, final.count, final.took_seconds)
+        if final.is_short:
+            raise HyperscaleError(ErrorReason.NO_USABLE_DATACENTER, final.decision.reason)
+        message = _message(final)
         message.decided_at.CopyFrom(timestamp(self._clock.wall()))
         return message
+
+    def one_of(self, names: Sequence[str]) -> str:
+        """Where something is done once that a job needs: the best of its datacenters, of which the first one is preferred.
+
+        The first one also when none can be used.
+        """
+        candidates = [candidate for candidate in self._candidates.all() if candidate.name in names]
+        decision = self._router.decide(
+            _ONCE, RoutingRequest(preferred=frozenset(names[:1])), candidates, self._clock.monotonic()
+        )
+        self.forget(_ONCE)
+        return next(iter(decision.primaries), names[0])
 
     def forget(self, job_id: str) -> None:
         """The job is not, or no longer, under way here."""
@@ -87,6 +105,24 @@ class DatacenterRouting:
         self._router.fail(datacenter, self._clock.monotonic())
 
 
+def _request(submission: job_pb2.JobSubmission) -> RoutingRequest:
+    selection = submission.datacenters
+    return RoutingRequest(
+        scope=_scope(selection),
+        count=selection.count,
+        required=frozenset(selection.required),
+        cores=starting_cores(submission),
+        preferred=frozenset(selection.preferred),
+        exclude=frozenset(selection.exclude),
+    )
+
+
+def _scope(selection: job_pb2.DatacenterSelection) -> RoutingScope:
+    if selection.required:
+        return RoutingScope.REQUIRED
+    return RoutingScope.COUNT if selection.count else RoutingScope.ALL
+
+
 def chosen(decision: routing_pb2.RoutingDecision) -> list[str]:
     """The datacenters that a decision chose, best first."""
     return [
@@ -96,27 +132,18 @@ def chosen(decision: routing_pb2.RoutingDecision) -> list[str]:
     ]
 
 
-def _shortage(decision: RoutingDecision, count: int) -> str:
-    usable = len(decision.chosen(count))
-    each = "; ".join(
-        f"{standing.name}: {why(decision, standing)}"
-        for standing in decision.standings
-        if standing.exclusion is not None
-    )
-    head = f"the job asks for {count} datacenter{'s' if count > 1 else ''}, {usable or 'none'} can be used"
-    return f"{head}: {each}" if each else f"{head}: {len(decision.standings) or 'none'} has registered"
-
-
-def _message(decision: RoutingDecision, count: int) -> routing_pb2.RoutingDecision:
+def _message(final: Consideration) -> routing_pb2.RoutingDecision:
+    decision, request = final.decision, final.request
     line = decision.chosen(len(decision.standings))
     places = {name: place for place, name in enumerate(line)}
     standings = sorted(decision.standings, key=lambda standing: (places.get(standing.name, len(line)), standing.name))
     return routing_pb2.RoutingDecision(
-        count=count,
+        scope=_SCOPE[request.scope],
+        count=0 if request.scope is RoutingScope.ALL else request.fewest,
         ranking=_RANKING[decision.ranking],
         reason=decision.reason,
         candidates=[
-            _candidate(standing, why(decision, standing), places.get(standing.name, len(line)) < count)
+            _candidate(standing, why(decision, standing), places.get(standing.name, len(line)) < final.count)
             for standing in standings
         ],
     )

@@ -32,6 +32,7 @@ from hyperscale.gate.registry import ManagerRegistry
 from hyperscale.gate.retention import JobRetention
 from hyperscale.gate.routing import DatacenterRouting
 from hyperscale.gate.routing_journal import RoutingJournal
+from hyperscale.gate.second_look import SecondLook
 from hyperscale.gate.stage_entry import JobCourse
 from hyperscale.gate.state import GateState
 from hyperscale.gate.store import JobStore
@@ -113,10 +114,12 @@ class JobMachinery:
             deadlines=JobDeadlines(self.watch, self.routing, limits, clock),
             courier=self.courier,
             closer=self.closer,
-            course=JobCourse(self.store, self.registry, supervisor),
+            course=JobCourse(self.store, self.routing, supervisor),
             supervisor=supervisor,
             clock=clock,
         )
+        second_look = SecondLook(self.routing, self.registry, clock, config.routing_patience_seconds)
+        self.choice = DatacenterChoice(self.registry, self.routing, second_look, self.store)
         self.runs = JobRuns(self.state, JobConductor(steering, self.state, self.routing, supervisor), limits, clock)
 
 
@@ -136,7 +139,7 @@ class GateNode:
         owners = OwnerGates(around.pool, config.call_timeout_seconds)
         self.submissions = JobSubmissions(
             lifecycle=self.lifecycle,
-            choice=DatacenterChoice(jobs.registry, jobs.routing, jobs.store),
+            choice=jobs.choice,
             ownership=JobOwnership(ring, owners, supervisor),
             store=jobs.store,
             leases=jobs.leases,

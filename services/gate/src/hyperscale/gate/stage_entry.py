@@ -10,7 +10,7 @@ import asyncio
 
 from hyperscale.gate.job_lifecycle import JobStatusValue
 from hyperscale.gate.job_run import JobRun
-from hyperscale.gate.registry import ManagerRegistry
+from hyperscale.gate.routing import DatacenterRouting
 from hyperscale.gate.stages import (
     LOAD,
     PLANS,
@@ -31,9 +31,9 @@ _PAUSE_SECONDS = 0.5
 class JobCourse:
     """Notes how jobs go on."""
 
-    def __init__(self, store: JobStore, registry: ManagerRegistry, supervisor: Supervisor) -> None:
+    def __init__(self, store: JobStore, routing: DatacenterRouting, supervisor: Supervisor) -> None:
         self._store = store
-        self._registry = registry
+        self._routing = routing
         self._supervisor = supervisor
 
     async def show_status(self, run: JobRun) -> JobStatusValue:
@@ -80,13 +80,8 @@ class JobCourse:
         if stage not in record.stages:
             record.stages.append(stage)
             if stage == TEARDOWN:
-                record.teardown_datacenter = self._datacenter_for_teardown(record)
+                record.teardown_datacenter = self._routing.one_of(list(record.datacenters))
         return record
-
-    def _datacenter_for_teardown(self, record: record_pb2.JobRecord) -> str:
-        """The first one that can be reached and has workers, as far as there is such a one."""
-        busy = {info.datacenter for info in self._registry.datacenters() if info.total_cores}
-        return min(record.datacenters, key=lambda name: (self._registry.is_silent(name), name not in busy))
 
 
 def _is_due(run: JobRun, stage: JobStageValue) -> bool:

@@ -20,6 +20,7 @@ from hyperscale.gate.models.orders import JobLimits, StopCause, StopOrder
 from hyperscale.gate.ownership import JobOwnership
 from hyperscale.gate.registry import ManagerRegistry
 from hyperscale.gate.routing import DatacenterRouting, chosen
+from hyperscale.gate.second_look import SecondLook
 from hyperscale.gate.stage_results import lost_results
 from hyperscale.gate.state import GateState
 from hyperscale.gate.store import JobStore
@@ -62,10 +63,10 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a job runs, and why when the gate chose."""
+    """Where a job runs, and why."""
 
     datacenters: list[str]
-    routing: routing_pb2.RoutingDecision | None = None
+    routing: routing_pb2.RoutingDecision
 
 
 class JobRuns:
@@ -101,22 +102,24 @@ class JobRuns:
 class DatacenterChoice:
     """Chooses where a job runs."""
 
-    def __init__(self, registry: ManagerRegistry, routing: DatacenterRouting, store: JobStore) -> None:
+    def __init__(
+        self, registry: ManagerRegistry, routing: DatacenterRouting, second_look: SecondLook, store: JobStore
+    ) -> None:
         self._registry = registry
         self._routing = routing
+        self._second_look = second_look
         self._store = store
 
     async def choose(self, job_id: str, submission: job_pb2.JobSubmission) -> Destination:
-        """The datacenters that the job names, those that routing chooses when it asks for a number, or all that are present.
+        """The datacenters that the job requires, as many as it asks for, or all that can be used.
 
-        Raises UNKNOWN_DATACENTER, NOT_READY, NO_USABLE_DATACENTER when fewer than asked for can be used, or
-        INVALID_ARGUMENT for a threshold on a datacenter that is not among them.
+        Raises UNKNOWN_DATACENTER, NO_USABLE_DATACENTER when fewer than asked for can be used, or INVALID_ARGUMENT for a
+        threshold on a datacenter that is not among them.
         """
         selection = submission.datacenters
         await self._check_known(selection)
-        if selection.required:
-            return Destination(list(selection.required))
-        destination = self._routed(job_id, submission) if selection.count else Destination(self._present())
+        decision = await self._second_look.decide(job_id, submission)
+        destination = Destination(_in_order(selection, chosen(decision)), decision)
         try:
             _check_thresholds(submission, destination.datacenters)
         except HyperscaleError:
@@ -144,16 +147,6 @@ class DatacenterChoice:
             unknown = ", ".join(sorted(set(named.values()) - set(known)))
             message = f"unknown datacenter {unknown}; {_known(known)}"
             raise HyperscaleError(ErrorReason.UNKNOWN_DATACENTER, message, violations=violations)
-
-    def _routed(self, job_id: str, submission: job_pb2.JobSubmission) -> Destination:
-        decision = self._routing.decide(job_id, submission)
-        return Destination(chosen(decision), decision)
-
-    def _present(self) -> list[str]:
-        present = self._registry.present_datacenters()
-        if not present:
-            raise HyperscaleError(ErrorReason.NOT_READY, "no datacenter has registered with this gate")
-        return present
 
 
 class JobSubmissions:
@@ -185,7 +178,7 @@ class JobSubmissions:
         With the identity that another gate has given it, it stays here.
 
         Raises SUBMISSION_TOO_LARGE, INVALID_ARGUMENT with every fault, UNKNOWN_DATACENTER, IDEMPOTENCY_KEY_REUSED,
-        TOO_MANY_JOBS, NOT_READY, NO_USABLE_DATACENTER.
+        TOO_MANY_JOBS, NOT_READY, DRAINING, NO_USABLE_DATACENTER.
         """
         self._lifecycle.require_active()
         _check_size(submission)
@@ -205,6 +198,7 @@ class JobSubmissions:
             return await self._known_job(job_id, submission)
         destination = await self._choice.choose(job_id, submission)
         try:
+            self._lifecycle.require_active()
             return await self._accept(self._acceptance(job_id, submission, destination, digest))
         finally:
             if not self._runs.is_in_charge(job_id):
@@ -272,6 +266,13 @@ def _checked_id(given_id: str) -> str:
         violation = FieldViolation(JOB_ID_METADATA_KEY, "is no identity of a job")
         raise HyperscaleError(ErrorReason.INVALID_ARGUMENT, violations=[violation])
     return given_id
+
+
+def _in_order(selection: job_pb2.DatacenterSelection, names: list[str]) -> list[str]:
+    """The order that the job gives, best first when the gate chose, or by name: the first one gets remainders and setups."""
+    if selection.required:
+        return list(selection.required)
+    return names if selection.count else sorted(names)
 
 
 def _check_size(submission: job_pb2.JobSubmission) -> None:

@@ -114,14 +114,11 @@ def result_command(job_id: str, where: GateChoice, wait_seconds: float, shows_ro
 
 
 def _echo_routing(status: GlobalJobStatus, as_json: bool) -> None:
-    decision = status.routing if status.HasField("routing") else None
     if as_json:
-        echo_json({"job_id": status.job_id, "routing": None if decision is None else routing_json(decision)})
-    elif decision is None:
-        click.echo("the gate did not choose: the job names its datacenters, or runs in all of them")
-    else:
-        click.echo(decision.reason)
-        echo_table(COLUMNS, [*routing_rows(decision)])
+        echo_json({"job_id": status.job_id, "routing": routing_json(status.routing)})
+        return
+    click.echo(status.routing.reason)
+    echo_table(COLUMNS, [*routing_rows(status.routing)])
 
 
 @click.command("query")

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from google.protobuf.json_format import MessageToDict
 
-from hyperscale.client.names import routing_health_name, routing_outcome_name, routing_ranking_name
+from hyperscale.client.names import routing_health_name, routing_outcome_name, routing_ranking_name, routing_scope_name
 from hyperscale.client.results import iso_utc
 from hyperscale.v1.routing_pb2 import RoutingCandidate, RoutingDecision, RoutingScore
 
@@ -18,6 +18,7 @@ def routing_json(decision: RoutingDecision) -> dict[str, Any]:
     """The whole of a decision."""
     return {
         "decided_at": iso_utc(decision.decided_at),
+        "scope": routing_scope_name(decision.scope),
         "count": decision.count,
         "ranking": routing_ranking_name(decision.ranking),
         "reason": decision.reason,

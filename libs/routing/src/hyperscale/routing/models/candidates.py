@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import Enum, IntEnum
 
 
 class DatacenterHealth(IntEnum):
@@ -116,21 +116,46 @@ class DatacenterCandidate:
     """None: there is no target."""
 
 
+class RoutingScope(Enum):
+    """Which datacenters a job asks for."""
+
+    COUNT = "so many, the best"
+    REQUIRED = "those that it requires, all of them"
+    ALL = "every one that can be used"
+
+
 @dataclass(frozen=True, slots=True)
 class RoutingRequest:
     """What a job asks for.
 
     Attributes
     ----------
+    count
+        Datacenters to choose, when the scope is COUNT.
     cores
         Free cores with which the job can start.
     preferred
         Datacenters to favour among those that are equally healthy.
     exclude
         Datacenters never to use.
+    required
+        Those asked for, when the scope is REQUIRED.
     """
 
     count: int = 1
     cores: int = 1
     preferred: frozenset[str] = frozenset()
     exclude: frozenset[str] = frozenset()
+    scope: RoutingScope = RoutingScope.COUNT
+    required: frozenset[str] = frozenset()
+
+    @property
+    def fewest(self) -> int:
+        """Datacenters without which the job does not run."""
+        match self.scope:
+            case RoutingScope.COUNT:
+                return self.count
+            case RoutingScope.REQUIRED:
+                return len(self.required)
+            case RoutingScope.ALL:
+                return 1

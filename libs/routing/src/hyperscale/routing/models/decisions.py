@@ -13,6 +13,7 @@ class Exclusion(Enum):
     """Why a datacenter cannot be used at all."""
 
     REQUESTED = "the job excludes it"
+    NOT_REQUIRED = "the job requires others"
     NO_MANAGERS = "none of its managers is connected"
     CIRCUITS_OPEN = "calls to all of its managers have failed lately"
     UNHEALTHY = "it is unhealthy"
@@ -34,6 +35,9 @@ class Cause(Enum):
     IMPROVED = "another one is better by far"
     FORCED = "one could not stay"
     SPILLED = "another one can start at once"
+    REQUIRED = "the job requires it"
+    EVERY_USABLE = "every datacenter that can be used"
+    TOO_FEW = "too few datacenters can be used"
     NONE_USABLE = "no datacenter can be used"
 
 
@@ -93,9 +97,11 @@ class RoutingDecision:
     standings
         Every candidate, by name.
     bucket
-        The only source of primaries; None when no datacenter can be used.
+        The best health of those that can be used, None when there are none: the only source of primaries when the job asks for a
+        number of datacenters.
     primaries
-        At most as many as were asked for, best first.
+        Best first: at most as many as were asked for by number, else all that the job requires or that can be used. Empty when
+        they are too few.
     fallback_chain
         The rest of the bucket, then the lower ones, each best first.
     replaced
