@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+ENDED = frozenset({"completed", "failed", "cancelled", "timeout"})
 COMMAND = (sys.executable, "-m", "hyperscale.client.cli")
 
 
@@ -72,6 +73,24 @@ class LocalCluster:
         assert outcome.code == 0, outcome
         job_id: str = outcome.last_json["job_id"]
         return job_id
+
+    def watch(self, job_file: Path, *options: str) -> Outcome:
+        """Submit a job and follow it to its end."""
+        return self.command("submit", str(job_file), "--watch", *options)
+
+    def completed(self, job_file: Path, *options: str) -> dict[str, Any]:
+        """Submit a job that ends well; return its result."""
+        outcome = self.watch(job_file, "--json", *options)
+        assert outcome.code == 0, outcome
+        assert outcome.last_json["status"] == "completed", outcome
+        return outcome.last_json
+
+    def ended(self, job_id: str, within_seconds: float) -> dict[str, Any]:
+        """The result of a job, which ends in time."""
+        outcome = self.command("result", job_id, "--json", "--wait", str(within_seconds))
+        result = outcome.last_json
+        assert result["status"] in ENDED, f"not within {within_seconds} s: the end of {job_id}"
+        return result
 
     def result(self, job_id: str) -> dict[str, Any]:
         """How a job stands, or its result once it has ended."""

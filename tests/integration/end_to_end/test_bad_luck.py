@@ -5,7 +5,6 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,7 +14,6 @@ from tests.support.processes import children_of, eventually, killed_and_restarte
 from tests.support.target import BundledTarget
 
 LONG = workflow(constant_vus={"vus": 4, "duration": "60s"})
-ENDED = {"completed", "failed", "cancelled", "timeout"}
 
 
 @pytest.fixture
@@ -39,25 +37,12 @@ def _reported(cluster: LocalCluster, job_id: str) -> int:
     return int(metrics.get("http_reqs", {}).get("count", 0))
 
 
-def _ended(cluster: LocalCluster, job_id: str, within_seconds: float) -> dict[str, Any]:
-    started = time.monotonic()
-
-    def probe() -> dict[str, Any] | None:
-        result = cluster.result(job_id)
-        return result if result["status"] in ENDED else None
-
-    result = eventually(probe, within_seconds=within_seconds, what=f"the end of {job_id}")
-    assert result is not None
-    assert time.monotonic() - started < within_seconds
-    return result
-
-
 def test_killed_worker_fails_the_job_by_name_and_keeps_the_count(
     cluster: LocalCluster, target: BundledTarget, tmp_path: Path
 ) -> None:
     job_id = _running_job(cluster, target, tmp_path)
     worker = cluster.kill("worker")
-    result = _ended(cluster, job_id, within_seconds=15)
+    result = cluster.ended(job_id, 15)
     assert (result["status"], result["verdict"]) == ("failed", "failed")
     assert worker["node_id"] in " ".join(result["reasons"])
     assert result["datacenters"][worker["datacenter"]]["status"] == "failed"
@@ -71,14 +56,13 @@ def test_killed_engine_fails_the_job_by_worker_name_and_the_worker_lives_on(
     worker = cluster.node("worker")
     engine = children_of(worker["pid"])[0]
     os.kill(engine, signal.SIGKILL)
-    result = _ended(cluster, job_id, within_seconds=15)
+    result = cluster.ended(job_id, 15)
     assert result["status"] == "failed"
     reasons = " ".join(result["reasons"])
     assert worker["node_id"] in reasons
     assert str(engine) in reasons
     assert result["metrics"]["http_reqs"]["count"] > 0
-    again = cluster.submit(write_job(tmp_path, target.url), "--watch")
-    assert cluster.result(again)["status"] == "completed"
+    cluster.completed(write_job(tmp_path, target.url))
 
 
 def test_target_that_refuses_ends_the_run_and_thresholds_judge_it(cluster: LocalCluster, tmp_path: Path) -> None:
@@ -100,25 +84,23 @@ def test_no_free_core_queues_the_job_until_there_is_one(
     second = cluster.submit(write_job(tmp_path, target.url, workflow()))
     eventually(lambda: cluster.result(second)["status"] == "queued", within_seconds=10, what="the second job queued")
     assert cluster.command("cancel", first).code == 0
-    assert _ended(cluster, first, within_seconds=10)["status"] == "cancelled"
-    assert _ended(cluster, second, within_seconds=15)["status"] == "completed"
+    assert cluster.ended(first, 10)["status"] == "cancelled"
+    assert cluster.ended(second, 15)["status"] == "completed"
 
 
 def test_restarted_gate_shows_finished_jobs_and_fails_those_it_owned(
     cluster: LocalCluster, target: BundledTarget, tmp_path: Path
 ) -> None:
-    finished = cluster.submit(write_job(tmp_path, target.url), "--watch")
-    before = cluster.result(finished)
+    before = cluster.completed(write_job(tmp_path, target.url))
     unfinished = _running_job(cluster, target, tmp_path)
     gate = cluster.node("gate")
     with killed_and_restarted(gate):
-        assert cluster.result(finished) == before
-        result = _ended(cluster, unfinished, within_seconds=15)
+        assert cluster.result(before["job_id"]) == before
+        result = cluster.ended(unfinished, 15)
         assert result["status"] == "failed"
         assert gate["node_id"] in " ".join(result["reasons"])
         eventually(lambda: _is_quiet(target), within_seconds=15, what="the end of the load")
-        again = cluster.submit(write_job(tmp_path, target.url), "--watch")
-        assert cluster.result(again)["status"] == "completed"
+        cluster.completed(write_job(tmp_path, target.url))
 
 
 def _is_quiet(target: BundledTarget) -> bool:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.examples import EXAMPLES
 from tests.support.local_cluster import LocalCluster, hyperscale
 from tests.support.recording_target import recording_target
 from tests.support.target import BundledTarget
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
 FAULTY = """
 import asyncio, time
 from hyperscale.workload import Job, Workflow, step
@@ -73,8 +73,8 @@ class Providing(Workflow):
 
 
 @pytest.mark.requirement("WORK.5")
-def test_the_coded_example_passes_and_shows_checks_and_metrics() -> None:
-    outcome = hyperscale("run", str(EXAMPLES / "coded_http.py"))
+def test_the_coded_example_passes_and_shows_checks_and_metrics(cluster: LocalCluster, target: BundledTarget) -> None:
+    outcome = cluster.watch(EXAMPLES / "coded_http.py", "--target", target.url)
     assert outcome.code == 0, outcome
     assert "✓ browse: knows the user" in outcome.out
     assert "Shop.teardown/teardown" in outcome.out
@@ -87,9 +87,7 @@ def test_the_coded_example_passes_and_shows_checks_and_metrics() -> None:
 def test_what_workflows_provide_reaches_their_dependents_in_every_datacenter(
     cluster: LocalCluster, target: BundledTarget
 ) -> None:
-    submitted = cluster.command("submit", str(EXAMPLES / "coded_dag.py"), "--target", target.url, "--watch", "--json")
-    assert submitted.code == 0, submitted
-    result = submitted.last_json
+    result = cluster.completed(EXAMPLES / "coded_dag.py", "--target", target.url)
     assert result["verdict"] == "passed"
     passes = {check["name"]: (check["passes"], check["fails"]) for check in result["checks"]}
     # Each of the two datacenters runs everything.
@@ -97,40 +95,38 @@ def test_what_workflows_provide_reaches_their_dependents_in_every_datacenter(
     assert "exceptions" not in result
 
 
-def test_exceptions_are_shown_with_file_and_line(tmp_path: Path) -> None:
+def test_exceptions_are_shown_with_file_and_line(cluster: LocalCluster, tmp_path: Path) -> None:
     path = tmp_path / "faulty.py"
     path.write_text(FAULTY)
-    outcome = hyperscale("run", str(path), "--json")
-    assert outcome.code == 0, "nothing was asked of the numbers"
-    result = outcome.last_json
-    assert result["status"] == "completed"
+    result = cluster.completed(path)
     (sample,) = result["exceptions"]
     assert (sample["workflow"], sample["step"]) == ("Faulty", "broken")
     assert sample["text"] == "faulty.py:12: LookupError: no such thing"
     assert result["errors"] == {"exception": sample["count"]}
 
 
-def test_steps_that_end_wrongly_are_counted_and_shown_with_file_and_line(tmp_path: Path) -> None:
+def test_steps_that_end_wrongly_are_counted_and_shown_with_file_and_line(cluster: LocalCluster, tmp_path: Path) -> None:
     path = tmp_path / "wrong.py"
     path.write_text(WRONG)
-    outcome = hyperscale("run", str(path), "--json")
-    assert outcome.code == 0, outcome
-    told = {sample["step"]: (sample["text"], sample["count"]) for sample in outcome.last_json["exceptions"]}
-    assert told["endless"] == ("wrong.py:10: StepTimeoutError: step 'endless' took longer than 0.3 s", 2)
+    result = cluster.completed(path)
+    told = {sample["step"]: (sample["text"], sample["count"]) for sample in result["exceptions"]}
+    assert told["endless"] == ("wrong.py:10: StepTimeoutError: step 'endless' took longer than 0.3 s", 4)
     assert told["wrong"] == (
         "wrong.py:15: WrongReturnError: step 'wrong' returned int; a step returns None or a Metric",
-        2,
+        4,
     )
     text, count = told["huge"]
     assert text.startswith("wrong.py:24: ContextError: 'huge' cannot be provided")
-    assert (count, outcome.last_json["errors"]) == (2, {"exception": 6})
+    assert (count, result["errors"]) == (4, {"exception": 12})
 
 
 @pytest.mark.requirement("WORK.8")
-def test_a_generator_that_is_kept_busy_by_its_own_code_is_called_saturated(tmp_path: Path) -> None:
+def test_a_generator_that_is_kept_busy_by_its_own_code_is_called_saturated(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
     path = tmp_path / "busy.py"
     path.write_text(BUSY)
-    outcome = hyperscale("run", str(path), "--out", f"json={tmp_path / 'result.json'}")
+    outcome = cluster.watch(path, "--out", f"json={tmp_path / 'result.json'}")
     assert outcome.code == 0, outcome
     assert "generator: saturated" in outcome.out
     result = json.loads((tmp_path / "result.json").read_text())
@@ -143,12 +139,11 @@ def test_code_that_blocks_its_engine_ends_the_job_and_the_cluster_goes_on(
 ) -> None:
     path = tmp_path / "blocking.py"
     path.write_text(BLOCKING)
-    outcome = cluster.command("submit", str(path), "--watch", "--json")
+    outcome = cluster.watch(path, "--json")
     assert outcome.code == 99, outcome
     assert "did not report for 10 s and was killed" in str(outcome.last_json["reasons"])
     assert "was in blocking.py:9 in block" in str(outcome.last_json["reasons"])
-    again = cluster.command("submit", str(EXAMPLES / "coded_dag.py"), "--target", target.url, "--watch", "--json")
-    assert again.code == 0, again
+    cluster.completed(EXAMPLES / "coded_dag.py", "--target", target.url)
 
 
 @pytest.mark.parametrize("command", ["run", "validate"])
@@ -173,14 +168,13 @@ def test_code_that_cannot_be_imported_is_told_before_anything_starts(
     assert told in outcome.err
 
 
-def test_a_new_job_runs_as_it_is_written(tmp_path: Path) -> None:
+def test_a_new_job_runs_as_it_is_written(cluster: LocalCluster, target: BundledTarget, tmp_path: Path) -> None:
     path = tmp_path / "my_load.py"
     assert hyperscale("new", str(path)).code == 0
     assert hyperscale("new", str(path)).code == 1, "an existing file is left alone"
     assert "class MyLoad(Workflow)" in path.read_text()
     path.write_text(path.read_text().replace('"5s"', '"1s"'))
-    outcome = hyperscale("run", str(path))
-    assert outcome.code == 0, outcome
+    cluster.completed(path, "--target", target.url)
 
 
 FED = """
@@ -211,12 +205,9 @@ def test_rows_of_files_beside_the_script_are_used_once_in_all_datacenters(
     (tmp_path / "cities.json").write_text('[{"code": 47}, {"code": 39}]')
     (tmp_path / "fed.py").write_text(FED)
     with recording_target() as target:
-        outcome = cluster.command(
-            "submit", str(tmp_path / "fed.py"), "--target", target.url, "--var", "path=shop=1", "--watch", "--json"
-        )
+        result = cluster.completed(tmp_path / "fed.py", "--target", target.url, "--var", "path=shop=1")
         seen = [request.path.split("/")[1:] for request in target.seen]
-    assert outcome.code == 0, outcome
-    assert "exceptions" not in outcome.last_json
+    assert "exceptions" not in result
     assert sorted(name for _, _, name, _ in seen) == sorted(names), "40 rows for two datacenters of 40 iterations"
     assert {(path, kind) for path, kind, _, _ in seen} == {("shop=1", "book")}
     assert {code for _, _, _, code in seen} <= {"47", "39"}

@@ -49,9 +49,7 @@ def nginx() -> Iterator[Nginx]:
 def _reported(cluster: LocalCluster, directory: Path, url: str, shape: str) -> int:
     load, distribution = SHAPES[shape]
     job_file = write_job(directory, url, load, distribution=distribution)
-    job_id = cluster.submit(job_file, "--watch")
-    result = cluster.result(job_id)
-    assert result["status"] == "completed", result
+    result = cluster.completed(job_file)
     assert result["errors"] == {}
     count: int = result["metrics"]["http_reqs"]["count"]
     parts = [part["metrics"] for part in result["datacenters"].values() if part["metrics"]]

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.graphql_shop import graphql_shop
 from tests.support.grpc_shop import SERVICE, grpc_shop
-from tests.support.local_cluster import hyperscale
+from tests.support.local_cluster import LocalCluster
 from tests.support.nginx import Nginx, running_nginx
 from tests.support.recording_target import RecordingTarget, recording_target
 from tests.support.socket_servers import tcp_server, udp_server
@@ -63,17 +63,19 @@ def conversations(chat_port: int, lines_port: int, datagrams_port: int, orders_p
 
 
 @pytest.mark.requirement("WORK.6")
-async def test_a_workflow_speaks_every_protocol_and_every_server_counts_the_same(tmp_path: Path) -> None:
+async def test_a_workflow_speaks_every_protocol_and_every_server_counts_the_same(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
     file = tmp_path / "job.json"
     with running_nginx() as nginx, recording_target(graphql_shop()) as shop:
         async with websocket_server() as chat, tcp_server() as lines, udp_server() as datagrams, grpc_shop() as orders:
             steps = requests(nginx, shop) + conversations(chat.port, lines.port, datagrams.port, orders.port)
             load = {"name": "all", "shared_iterations": {"vus": 3, "iterations": ITERATIONS}, "steps": steps}
             thresholds = [{"metric": "checks", "expression": "rate == 100%"}]
-            file.write_text(json.dumps({"workflows": [load], "thresholds": thresholds, "timeout": "1m"}))
-            outcome = await asyncio.to_thread(hyperscale, "run", str(file), "--json")
-        assert outcome.code == 0, outcome
-        metrics = outcome.last_json["metrics"]
+            fields = {"timeout": "1m", "datacenters": {"required": ["dc-1"]}}
+            file.write_text(json.dumps({"workflows": [load], "thresholds": thresholds, **fields}))
+            result = await asyncio.to_thread(cluster.completed, file)
+        metrics = result["metrics"]
         assert nginx.requests() == 2 * ITERATIONS
         assert len(shop.seen) == ITERATIONS
     assert metrics["http_reqs"]["count"] == 3 * ITERATIONS

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.examples import example
 from tests.support.jobs import ONE_STEP, write_job
-from tests.support.local_cluster import LocalCluster, hyperscale
+from tests.support.local_cluster import LocalCluster
 from tests.support.target import BundledTarget
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
 SPLIT = {"distribution": "split"}
 
 EXACT_ITERATIONS: dict[str, tuple[dict[str, Any], int]] = {
@@ -29,8 +29,7 @@ EXACT_ITERATIONS: dict[str, tuple[dict[str, Any], int]] = {
 def run_job(cluster: LocalCluster, directory: Path, url: str, load: dict[str, Any], **fields: Any) -> dict[str, Any]:
     workflow = {"name": "load", "steps": list(ONE_STEP), **load}
     job_file = write_job(directory, url, workflow, **fields)
-    result = cluster.result(cluster.submit(job_file, "--watch"))
-    assert result["status"] == "completed", result
+    result = cluster.completed(job_file)
     assert result["errors"] == {}
     return result
 
@@ -84,11 +83,9 @@ def test_the_result_says_how_the_generator_did(cluster: LocalCluster, target: Bu
     assert target.requests() - before == metrics["http_reqs"]["count"] + metrics["warm_up_requests"]["count"]
 
 
-def test_the_soak_example() -> None:
+def test_the_soak_example(cluster: LocalCluster, target: BundledTarget, tmp_path: Path) -> None:
     """70 visits while the rate rises, 360 while it stays, 60 while it falls; those of the first second are warm-up."""
-    outcome = hyperscale("run", str(EXAMPLES / "soak.yaml"), "--json")
-    assert outcome.code == 0, outcome.err
-    metrics = outcome.last_json["metrics"]
+    metrics = cluster.completed(example("soak.yaml", tmp_path), "--target", target.url)["metrics"]
     dropped = metrics.get("dropped_iterations", {}).get("count", 0)
     requests = metrics["http_reqs"]["count"] + metrics["warm_up_requests"]["count"]
     assert requests == 2 * (70 + 360 + 60 - dropped)

@@ -124,8 +124,9 @@ def test_the_dead_are_shown_dead_and_lost_datacenters_unreachable(
     worker = cluster.kill("worker")
     dead = _seconds_until(lambda: nodes_of(cluster)[worker["node_id"]]["state"] == "dead", "the worker shown dead")
     assert dead < 15
-    eventually(lambda: cluster.result(job_id)["status"] == "failed", within_seconds=15, what="the end of the job")
-    assert worker["node_id"] in " ".join(cluster.result(job_id)["reasons"])
+    result = cluster.ended(job_id, within_seconds=15)
+    assert result["status"] == "failed"
+    assert worker["node_id"] in " ".join(result["reasons"])
 
     managers = [node for node in cluster.nodes if node["role"] == "manager" and node["datacenter"] == "dc-2"]
     for manager in managers:

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from tests.support.examples import example
 from tests.support.jobs import workflow, write_job
-from tests.support.local_cluster import LocalCluster, hyperscale, local_cluster
+from tests.support.local_cluster import LocalCluster, local_cluster
 from tests.support.processes import eventually, killed_and_restarted
 from tests.support.recording_target import Reaction, RecordingTarget, SeenRequest, recording_target
+from tests.support.target import BundledTarget
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
-ENDED = {"completed", "failed", "cancelled", "timeout"}
 CREATE = {
     "name": "create",
     "http": {"url": "/create", "method": "post"},
@@ -90,22 +90,12 @@ def submitted(cluster: LocalCluster, shop: Shop, directory: Path, seconds: int =
     return cluster.submit(write_job(directory, shop.target.url, load))
 
 
-def ended(cluster: LocalCluster, job_id: str) -> dict[str, Any]:
-    def probe() -> dict[str, Any] | None:
-        result = cluster.result(job_id)
-        return result if result["status"] in ENDED else None
-
-    result = eventually(probe, within_seconds=30, what=f"the end of {job_id}")
-    assert result is not None
-    return result
-
-
 def making_load(shop: Shop) -> None:
     eventually(lambda: shop.loads > 10, within_seconds=15, what="load on the target")
 
 
-def test_the_example_passes() -> None:
-    outcome = hyperscale("run", str(EXAMPLES / "setup.yaml"), "--var", "user=bob")
+def test_the_example_passes(cluster: LocalCluster, target: BundledTarget, tmp_path: Path) -> None:
+    outcome = cluster.watch(example("setup.yaml", tmp_path), "--target", target.url, "--var", "user=bob")
     assert outcome.code == 0, outcome
     assert "✓ setup_requests: count == 2" in outcome.out
     assert "✓ teardown_requests: count == 1" in outcome.out
@@ -115,7 +105,7 @@ def test_the_example_passes() -> None:
 def test_a_job_in_two_datacenters_has_one_setup_and_one_teardown(
     cluster: LocalCluster, shop: Shop, tmp_path: Path
 ) -> None:
-    result = ended(cluster, submitted(cluster, shop, tmp_path, seconds=1))
+    result = cluster.ended(submitted(cluster, shop, tmp_path, seconds=1), 30)
     assert result["status"] == "completed", result
     assert shop.once == ["/create", "/remove/7", "/leave"]
     assert {path for request in shop.target.seen if (path := request.path).startswith("/look")} == {"/look/7"}
@@ -129,7 +119,7 @@ def test_a_job_in_two_datacenters_has_one_setup_and_one_teardown(
 
 @pytest.mark.requirement("X.3")
 def test_once_per_datacenter_is_once_in_each(cluster: LocalCluster, shop: Shop, tmp_path: Path) -> None:
-    result = ended(cluster, submitted(cluster, shop, tmp_path, seconds=1, once_per="datacenter"))
+    result = cluster.ended(submitted(cluster, shop, tmp_path, seconds=1, once_per="datacenter"), 30)
     assert result["status"] == "completed", result
     assert sorted(shop.once) == ["/create", "/create", "/leave", "/leave", "/remove/7", "/remove/7"]
 
@@ -139,7 +129,7 @@ def test_a_cancelled_job_is_torn_down_once(cluster: LocalCluster, shop: Shop, tm
     job_id = submitted(cluster, shop, tmp_path)
     making_load(shop)
     assert cluster.command("cancel", job_id).code == 0
-    assert ended(cluster, job_id)["status"] == "cancelled"
+    assert cluster.ended(job_id, 30)["status"] == "cancelled"
     assert shop.once == ["/create", "/remove/7", "/leave"]
 
 
@@ -148,7 +138,7 @@ def test_a_setup_that_fails_ends_the_job_and_what_it_had_done_is_torn_down(
     cluster: LocalCluster, shop: Shop, tmp_path: Path
 ) -> None:
     shop.create_status = 503
-    result = ended(cluster, submitted(cluster, shop, tmp_path))
+    result = cluster.ended(submitted(cluster, shop, tmp_path), 30)
     assert (result["status"], shop.loads, shop.once) == ("failed", 0, ["/create", "/leave"])
     assert "setup of shop: " in result["reasons"][0]
     assert "step 'create' failed (status)" in result["reasons"][0]
@@ -157,7 +147,7 @@ def test_a_setup_that_fails_ends_the_job_and_what_it_had_done_is_torn_down(
 @pytest.mark.requirement("X.3")
 def test_a_setup_without_end_is_ended(cluster: LocalCluster, shop: Shop, tmp_path: Path) -> None:
     shop.may_create.clear()
-    result = ended(cluster, submitted(cluster, shop, tmp_path, setup_timeout="500ms"))
+    result = cluster.ended(submitted(cluster, shop, tmp_path, setup_timeout="500ms"), 30)
     assert (result["status"], shop.loads, shop.once) == ("failed", 0, ["/create", "/leave"])
     assert "did not end within 0.5 s" in result["reasons"][0]
 
@@ -170,7 +160,7 @@ def test_a_job_whose_worker_dies_under_load_is_torn_down_once(
     making_load(shop)
     worker = cluster.node("worker")
     restarts.enter_context(killed_and_restarted(worker))
-    result = ended(cluster, job_id)
+    result = cluster.ended(job_id, 30)
     assert result["status"] == "failed"
     assert worker["node_id"] in " ".join(result["reasons"])
     assert shop.once == ["/create", "/remove/7", "/leave"]
@@ -184,7 +174,7 @@ def test_a_setup_whose_manager_dies_is_not_run_again(
     job_id = submitted(cluster, shop, tmp_path)
     eventually(lambda: shop.once == ["/create"], within_seconds=10, what="the setup")
     restarts.enter_context(killed_and_restarted(cluster.node("manager")))
-    result = ended(cluster, job_id)
+    result = cluster.ended(job_id, 30)
     assert (result["status"], shop.loads) == ("failed", 0)
     assert "setup of shop: the leader of datacenter dc-1 was lost" in " ".join(result["reasons"])
     assert shop.once == ["/create", "/leave"]
@@ -198,7 +188,7 @@ def test_a_job_whose_gate_dies_under_load_is_torn_down_once(
     making_load(shop)
     gate = cluster.node("gate")
     restarts.enter_context(killed_and_restarted(gate))
-    result = ended(cluster, job_id)
+    result = cluster.ended(job_id, 30)
     assert result["status"] == "failed"
     assert f"gate {gate['node_id']} restarted while the job was under way" in result["reasons"]
     assert shop.once == ["/create", "/remove/7", "/leave"]

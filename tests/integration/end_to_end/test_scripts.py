@@ -5,15 +5,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.examples import EXAMPLES, example
 from tests.support.jobs import workflow, write_job
 from tests.support.local_cluster import LocalCluster, hyperscale
 from tests.support.recording_target import recording_target
+from tests.support.target import BundledTarget
 
-LOGIN = Path(__file__).parents[3] / "examples" / "login.yaml"
+LOGIN = EXAMPLES / "login.yaml"
 
 
-def test_the_login_example_passes_and_shows_its_checks() -> None:
-    outcome = hyperscale("run", str(LOGIN))
+def test_the_login_example_passes_and_shows_its_checks(
+    cluster: LocalCluster, target: BundledTarget, tmp_path: Path
+) -> None:
+    outcome = cluster.watch(example("login.yaml", tmp_path), "--target", target.url)
     assert outcome.code == 0, outcome
     assert "✓ login: gives a token" in outcome.out
     assert "✓ me: knows the user" in outcome.out
@@ -43,9 +47,8 @@ def test_unique_rows_and_numbers_are_used_once_in_all_datacenters(
     load = workflow(steps=[step], feeds=[rows], constant_vus={"vus": users, "duration": "20s"})
     with recording_target() as target:
         job_file = write_job(tmp_path, target.url, load, distribution=distribution)
-        result = cluster.result(cluster.submit(job_file, "--watch"))
+        result = cluster.completed(job_file)
         seen = [request.path.split("/")[1:] for request in target.seen]
-    assert result["status"] == "completed", result
     assert [part["metrics"]["http_reqs"]["count"] > 0 for part in result["datacenters"].values()] == [True, True]
     assert Counter(row for row, _, _ in seen) == {f"row{n}": 1 for n in range(301)}
     assert max(Counter(counter for _, counter, _ in seen).values()) == 1
