@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-FAST_TESTS = "tests/unit/workload tests/unit/test_tools.py"
+FAST_TESTS = "tests/unit/workload/test_histogram.py tests/unit/test_tools.py"
 
 
 @pytest.mark.requirement("MAIN.2")

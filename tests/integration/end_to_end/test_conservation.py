@@ -24,14 +24,14 @@ def _shared(vus: int, iterations: int, steps: Any = ONE_STEP) -> dict[str, Any]:
 
 
 SHAPES: Mapping[str, tuple[dict[str, Any], str]] = {
-    "one user": (_constant(1, 2), "replicate"),
-    "one user, split over two datacenters": (_constant(1, 2), "split"),
-    "seven users, three steps": (_constant(7, 2, THREE_STEPS), "split"),
-    "50 users": (_constant(50, 2), "replicate"),
-    "50 users, split": (_constant(50, 2), "split"),
-    "200 users, three steps": (_constant(200, 2, THREE_STEPS), "replicate"),
-    "500 users": (_constant(500, 3), "replicate"),
-    "500 users, split": (_constant(500, 3), "split"),
+    "one user": (_constant(1, 1), "replicate"),
+    "one user, split over two datacenters": (_constant(1, 1), "split"),
+    "seven users, three steps": (_constant(7, 1, THREE_STEPS), "split"),
+    "50 users": (_constant(50, 1), "replicate"),
+    "50 users, split": (_constant(50, 1), "split"),
+    "200 users, three steps": (_constant(200, 1, THREE_STEPS), "replicate"),
+    "500 users": (_constant(500, 2), "replicate"),
+    "500 users, split": (_constant(500, 2), "split"),
     "1001 iterations of ten users": (_shared(10, 1001), "replicate"),
     "1001 iterations of three users, split": (_shared(3, 1001, THREE_STEPS), "split"),
 }
