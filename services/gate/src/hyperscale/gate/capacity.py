@@ -73,6 +73,8 @@ def described(
     wait = wait_seconds(capacity, 1)
     if math.isfinite(wait):
         info.core_wait_seconds = wait
+    if news.HasField("request_latency"):
+        info.request_latency.CopyFrom(news.request_latency)
     return info
 
 

@@ -15,6 +15,7 @@ from hyperscale.client.exit_codes import ExitCode
 from hyperscale.client.names import health_name, member_state_name, reachability_name, role_name
 from hyperscale.v1.gate_service_pb2 import DatacenterInfo
 from hyperscale.v1.membership_service_pb2 import NodeListResponse, NodeStatus
+from hyperscale.v1.progress_pb2 import RequestLatency
 
 _DATACENTER_COLUMNS: Final = (
     "datacenter",
@@ -91,6 +92,16 @@ def _info_json(info: DatacenterInfo) -> dict[str, Any]:
         "rtt_upper_ms": info.rtt_upper_ms if info.HasField("rtt_upper_ms") else None,
         "health": health_name(info.health) if info.health else None,
         "core_wait_seconds": info.core_wait_seconds if info.HasField("core_wait_seconds") else None,
+        "request_latency": _latency_json(info.request_latency) if info.HasField("request_latency") else None,
+    }
+
+
+def _latency_json(latency: RequestLatency) -> dict[str, Any]:
+    return {
+        "count": latency.count,
+        "p50_ms": latency.p50_ms,
+        "p95_ms": latency.p95_ms,
+        "p99_ms": latency.p99_ms,
     }
 
 
