@@ -100,14 +100,22 @@ class FakeDatacenters:
     cancels: list[tuple[str, dispatch_pb2.JobCancelRequest]] = field(default_factory=list)
     answers: dict[str, Exception] = field(default_factory=dict)
     delays_seconds: dict[str, float] = field(default_factory=dict)
+    refusals: dict[str, Exception] = field(default_factory=dict)
+    """Answers to jobs only."""
+    lost_answers: set[str] = field(default_factory=set)
+    """Who takes jobs over without the gate hearing of it."""
     on_dispatch: Callable[[str, dispatch_pb2.JobDispatch], None] | None = None
     on_cancel: Callable[[str, dispatch_pb2.JobCancelRequest], job_pb2.JobStatus.ValueType] | None = None
 
     async def submit_job(self, address: str, dispatch: dispatch_pb2.JobDispatch) -> job_pb2.JobAck:
         await self._answer(address)
+        if address in self.refusals:
+            raise self.refusals[address]
         self.dispatches[address, dispatch.job_id] = dispatch
         if self.on_dispatch is not None:
             self.on_dispatch(address, dispatch)
+        if address in self.lost_answers:
+            raise refusal(ErrorReason.DEADLINE_EXCEEDED)
         return job_pb2.JobAck(job_id=dispatch.job_id)
 
     async def cancel_job(self, address: str, request: dispatch_pb2.JobCancelRequest) -> dispatch_pb2.JobCancelResponse:

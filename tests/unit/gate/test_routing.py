@@ -188,17 +188,3 @@ async def test_nothing_is_remembered_of_jobs_that_have_ended(start_gate: StartGa
     gate.finish("east", job_id)
     await gate.ended(job_id)
     await until(lambda: gate.node.jobs.routing.job_count == 0)
-
-
-async def test_a_datacenter_that_could_not_be_handed_a_job_is_avoided(start_gate: StartGate) -> None:
-    gate = await start_gate("east", "west", dispatch_deadline_seconds=0.2)
-    tell(gate, "east", free=6)
-    tell(gate, "west", free=2)
-    gate.datacenters.answers["east:1"] = HyperscaleError(ErrorReason.DATACENTER_UNAVAILABLE)
-    job_id = await gate.submit(job(count=1))
-    assert await places(gate, job_id) == ["east"]
-    await gate.ended(job_id)
-    second = await gate.submit(job(count=1))
-    assert await places(gate, second) == ["west"]
-    other = (await status_of(gate, second)).routing.candidates[1]
-    assert (other.datacenter, other.score.cooldown) == ("east", 2.0)

@@ -135,9 +135,13 @@ class JobCanceller:
 
 
 def notices(record: record_pb2.JobRecord, lease: Lease, reason: str) -> list[CancelNotice]:
-    """What each datacenter of a job is told when its gate ends it: of the stage that was begun last."""
+    """What each datacenter of a job is told when its gate ends it: of the stage that was begun last.
+
+    Those that others have taken the places of are told too: they may have the job all the same.
+    """
     dispatch_id = dispatch_id_of(record.job_id, last_stage(record))
-    return [CancelNotice(dispatch_id, name, lease.token, reason) for name in record.datacenters]
+    names = dict.fromkeys([*record.datacenters, *(move.from_datacenter for move in record.routing.fallbacks)])
+    return [CancelNotice(dispatch_id, name, lease.token, reason) for name in names]
 
 
 def check_reason(reason: str) -> None:

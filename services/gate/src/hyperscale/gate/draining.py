@@ -63,11 +63,11 @@ class GateDrain:
                 return
         if last_stage(record) == TEARDOWN:
             return
-        unfinished = [name for name, part in run.parts.items() if not part.is_done]
+        done = {name for name, part in run.parts.items() if part.is_done}
         await asyncio.gather(
             *(
                 self._courier.tell_once(notice)
                 for notice in notices(record, run.lease, reason)
-                if notice.datacenter in unfinished
+                if notice.datacenter not in done
             )
         )

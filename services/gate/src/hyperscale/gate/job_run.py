@@ -17,7 +17,7 @@ from hyperscale.gate.live_view import LiveMetrics, WindowView, job_status, store
 from hyperscale.gate.models.orders import JobLimits, StopOrder
 from hyperscale.gate.models.part import DatacenterPart, waiting_reason
 from hyperscale.gate.stage_results import named
-from hyperscale.gate.stages import LOAD, PLANS, TEARDOWN, StagePlan
+from hyperscale.gate.stages import LOAD, PLANS, TEARDOWN, StagePlan, moved
 from hyperscale.gate.stats import GlobalStatistics
 from hyperscale.gate.thresholds import JobThresholds
 from hyperscale.runtime.clock import Clock
@@ -195,6 +195,19 @@ class JobRun:
         self._shown |= self._parts
         self._load_parts = self._parts if plan.stage == LOAD else self._load_parts
         self.entered_at_seconds = self._clock.monotonic()
+
+    def move(self, record: record_pb2.JobRecord, datacenter: str, successor: str) -> None:
+        """Another datacenter takes the place of one that has not taken the job over; that is in the record."""
+        self.committed(record)
+        part = DatacenterPart(successor)
+        self._plan = moved(self._plan, datacenter, successor)
+        is_shared = self._load_parts is self._parts
+        self._parts = _moved(self._parts, datacenter, part)
+        self._load_parts = self._parts if is_shared else _moved(self._load_parts, datacenter, part)
+        self._shown = _moved(self._shown, datacenter, part)
+        self._statistics.move(datacenter, successor)
+        self._push_status(f"{successor} takes the place of {datacenter}, which has not taken the job over")
+        self._wake()
 
     def advance(self, status: JobStatusValue) -> None:
         """Change the status in memory, where the table allows it."""
@@ -386,3 +399,13 @@ class JobRun:
 
     def _wake(self) -> None:
         self._changed.set()
+
+
+def _moved(
+    parts: Mapping[str, DatacenterPart], datacenter: str, successor: DatacenterPart
+) -> dict[str, DatacenterPart]:
+    """The same parts in the same order, but for one."""
+    return {
+        successor.datacenter if name == datacenter else name: successor if name == datacenter else part
+        for name, part in parts.items()
+    }

@@ -5,7 +5,8 @@ Law: a job that is not under way here has nothing left in the router.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from hyperscale.gate.acceptance_times import AcceptanceTimes
@@ -15,7 +16,7 @@ from hyperscale.gate.routing_journal import RoutingJournal
 from hyperscale.routing.explanation import why
 from hyperscale.routing.models.candidates import DatacenterHealth, RoutingRequest, RoutingScope
 from hyperscale.routing.models.config import RoutingConfig
-from hyperscale.routing.models.decisions import CandidateStanding, Ranking
+from hyperscale.routing.models.decisions import CandidateStanding, Ranking, RoutingDecision
 from hyperscale.routing.router import JobRouter
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
@@ -77,6 +78,12 @@ class DatacenterRouting:
         message.decided_at.CopyFrom(timestamp(self._clock.wall()))
         return message
 
+    def decide_again(self, job_id: str, submission: job_pb2.JobSubmission, failed: Collection[str]) -> RoutingDecision:
+        """Where a job would go as things are now, without the datacenters that have not taken it over."""
+        request = _request(submission)
+        request = replace(request, exclude=request.exclude | set(failed))
+        return self._router.decide(job_id, request, self._candidates.all(), self._clock.monotonic())
+
     def one_of(self, names: Sequence[str]) -> str:
         """Where something is done once that a job needs: the best of its datacenters, of which the first one is preferred.
 
@@ -99,6 +106,11 @@ class DatacenterRouting:
         rtt_ms = None if known is None else known.rtt_ms
         latency_ms = self._acceptances.latency_ms(took_seconds * _MS_PER_SECOND, rtt_ms)
         self._router.observe(datacenter, latency_ms, self._clock.monotonic())
+
+    def replaced(self, job_id: str, datacenter: str, successor: str, reason: str) -> None:
+        """Another datacenter has got the place of one that has not taken a job over."""
+        self.failed(datacenter)
+        self._journal.replaced(job_id, datacenter, successor, reason)
 
     def failed(self, datacenter: str) -> None:
         """A datacenter could not be handed a job, or was lost with one."""

@@ -65,6 +65,13 @@ class RoutingJournal:
             took_ms=round(took_seconds * 1000, 3),
         )
 
+    def replaced(self, job_id: str, datacenter: str, successor: str, reason: str) -> None:
+        """A datacenter has taken the place of one that has not taken a job over."""
+        self._fallbacks.add(1, {"datacenter": successor})
+        self._logger.warning(
+            "job falls back", job_id=job_id, from_datacenter=datacenter, to_datacenter=successor, reason=reason
+        )
+
     def _count(self, decision: RoutingDecision, count: int) -> None:
         cause, health = decision.cause.name.lower(), _bucket(decision)
         self._decisions.add(1, {"cause": cause, "health": health, "ranking": decision.ranking.name.lower()})

@@ -16,10 +16,12 @@ from hyperscale.gate.config import GateConfig
 from hyperscale.gate.datacenter_calls import DatacenterCaller, GrpcManagerCalls, ManagerCalls
 from hyperscale.gate.dispatch import Dispatcher
 from hyperscale.gate.draining import GateDrain
+from hyperscale.gate.fallback import FallbackChain
 from hyperscale.gate.federation import DatacenterWatch
 from hyperscale.gate.forwarding import OwnerGates
 from hyperscale.gate.handlers.gate_ingest_service import GateIngestServiceHandler
 from hyperscale.gate.handlers.gate_service import GateServiceHandler
+from hyperscale.gate.handover import JobHandover
 from hyperscale.gate.job_desk import JobDesk
 from hyperscale.gate.leases import JobLeases
 from hyperscale.gate.orphans import OrphanAlarm, OrphanSearch, TakeoverOrder
@@ -101,10 +103,18 @@ class JobMachinery:
         )
         self.courier = CancelCourier(self.caller, around.calls, supervisor, clock, config.cancel_delivery_seconds)
         self.closer = JobCloser(self.store, self.leases, supervisor, clock)
+        fallback = FallbackChain(
+            routing=self.routing,
+            store=self.store,
+            courier=self.courier,
+            supervisor=supervisor,
+            clock=clock,
+            stop_grace_seconds=config.stop_grace_seconds,
+        )
         steering = JobSteering(
             dispatcher=Dispatcher(
-                caller=self.caller,
-                calls=around.calls,
+                handover=JobHandover(self.caller, around.calls, self.routing, clock),
+                fallback=fallback,
                 routing=self.routing,
                 supervisor=supervisor,
                 clock=clock,

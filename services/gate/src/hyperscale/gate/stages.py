@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from hyperscale.v1 import job_pb2, record_pb2, workflow_pb2
@@ -40,6 +40,19 @@ class StagePlan:
     dispatch_id: str
     shares: Mapping[str, job_pb2.JobSubmission]
     contexts: Mapping[str, Sequence[job_pb2.WorkflowContext]] = field(default_factory=dict)
+
+
+def moved(plan: StagePlan, datacenter: str, successor: str) -> StagePlan:
+    """The stage when another datacenter runs the whole of what was meant for one; the others keep what they have."""
+
+    def place(name: str) -> str:
+        return successor if name == datacenter else name
+
+    return replace(
+        plan,
+        shares={place(name): share for name, share in plan.shares.items()},
+        contexts={place(name): contexts for name, contexts in plan.contexts.items()},
+    )
 
 
 def dispatch_id_of(job_id: str, stage: JobStageValue) -> str:

@@ -50,6 +50,13 @@ class GlobalStatistics:
         """The seconds that every expected datacenter has reported, or that have waited long enough, oldest first."""
         return self._windows.close_due(now_seconds, expected)
 
+    def move(self, datacenter: str, successor: str) -> None:
+        """Another datacenter takes the place of one that has measured nothing."""
+        self._totals = {
+            successor if name == datacenter else name: SlotTotals() if name == datacenter else totals
+            for name, totals in self._totals.items()
+        }
+
     @property
     def datacenters(self) -> Sequence[str]:
         """Names of the datacenters."""

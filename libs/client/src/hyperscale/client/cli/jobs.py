@@ -15,7 +15,7 @@ from hyperscale.client.errors import JobNotFinishedError
 from hyperscale.client.exit_codes import ExitCode
 from hyperscale.client.names import status_name, workflow_status_name
 from hyperscale.client.results import result_json, status_json, summary_json
-from hyperscale.client.views.routing import COLUMNS, routing_json, routing_rows
+from hyperscale.client.views.routing import COLUMNS, fallback_lines, routing_json, routing_rows
 from hyperscale.client.views.summary import summary_text
 from hyperscale.v1.gate_service_pb2 import DatacenterWorkflowStatus
 from hyperscale.v1.job_pb2 import GlobalJobStatus, WorkflowStatusInfo
@@ -119,6 +119,8 @@ def _echo_routing(status: GlobalJobStatus, as_json: bool) -> None:
         return
     click.echo(status.routing.reason)
     echo_table(COLUMNS, [*routing_rows(status.routing)])
+    for line in fallback_lines(status.routing):
+        click.echo(line)
 
 
 @click.command("query")

@@ -32,7 +32,24 @@ def routing_json(decision: RoutingDecision) -> dict[str, Any]:
             }
             for candidate in decision.candidates
         ],
+        "fallbacks": [
+            {
+                "from": move.from_datacenter,
+                "to": move.to_datacenter,
+                "reason": move.reason,
+                "at": iso_utc(move.decided_at),
+            }
+            for move in decision.fallbacks
+        ],
     }
+
+
+def fallback_lines(decision: RoutingDecision) -> list[str]:
+    """A line for each datacenter that gave its place to another."""
+    return [
+        f"{iso_utc(move.decided_at)} {move.to_datacenter} took the place of {move.from_datacenter}: {move.reason}"
+        for move in decision.fallbacks
+    ]
 
 
 def routing_rows(decision: RoutingDecision) -> list[tuple[str, ...]]:
