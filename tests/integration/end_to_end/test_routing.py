@@ -1,6 +1,8 @@
 """Jobs that leave the choice to the gate go where there is room, and say why; all seen through the command line."""
 
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,3 +74,32 @@ def test_a_job_for_more_datacenters_than_there_are_is_refused_with_the_reasons(
     assert "too few datacenters can be used, 1 of 2: dc-1: the job excludes it" in outcome.out + outcome.err
     assert time.monotonic() - began < 5
     assert json.loads(cluster.command("jobs", "--json").out)["jobs"] is not None
+
+
+@pytest.mark.requirement("AD-17.2")
+def test_a_job_that_its_datacenter_does_not_take_over_runs_in_the_next_one(
+    cluster: LocalCluster, target: BundledTarget, tmp_path: Path
+) -> None:
+    manager = cluster.node("manager", 0)
+    os.kill(manager["pid"], signal.SIGSTOP)
+    try:
+        job_id = submitted(cluster, tmp_path, target, 1, count=1, preferred=[manager["datacenter"]])
+        other = next(
+            node["datacenter"] for node in cluster.nodes if node["datacenter"] not in ("", manager["datacenter"])
+        )
+        assert routing(cluster, job_id)["candidates"][0]["datacenter"] == manager["datacenter"]
+        result = cluster.command("result", job_id, "--wait", "30", "--json").last_json
+        assert (result["status"], list(result["datacenters"])) == ("completed", [other])
+        (move,) = routing(cluster, job_id)["fallbacks"]
+        assert (move["from"], move["to"]) == (manager["datacenter"], other)
+        assert move["reason"].startswith("it has not taken the job over: ")
+        last_line = cluster.command("result", job_id, "--routing").out.splitlines()[-1]
+        assert f"{other} took the place of {manager['datacenter']}" in last_line
+    finally:
+        os.kill(manager["pid"], signal.SIGCONT)
+
+    def is_idle() -> bool:
+        found = cluster.command("datacenters", "--json").last_json["datacenters"]
+        return all(one["available_cores"] == 1 and one["active_jobs"] == 0 for one in found)
+
+    eventually(is_idle, within_seconds=20, what="nobody runs the job any more")
