@@ -38,8 +38,7 @@ async def test_the_more_jobs_a_datacenter_has_taken_over_the_more_their_times_co
     for _ in range(10):
         await hand_over(gate, "east", "west")
         expected_ms.append((await shown(gate))["east"].score.latency_ms)
-    assert expected_ms[0] == 200
-    assert expected_ms == sorted(expected_ms, reverse=True)
+    assert expected_ms[0] == 200 > expected_ms[1] > expected_ms[3] > expected_ms[-1]
     candidates = await shown(gate)
     assert 5 <= candidates["east"].score.latency_ms < candidates["west"].score.latency_ms < 200
     assert candidates["west"].score.latency_ms >= 20

@@ -34,6 +34,9 @@ class Desk:
         self._journal.decided("job", decision, count, took_seconds=0.002)
         return decision
 
+    def replaced(self, datacenter: str, successor: str) -> None:
+        self._journal.replaced("job", datacenter, successor, "it did not answer")
+
     def counted(self, name: str) -> Labelled:
         data = self._reader.get_metrics_data()
         assert data is not None
@@ -98,3 +101,14 @@ def test_a_line_names_few_of_many() -> None:
     assert len(line["scores"]) == 10
     assert len(line["excluded"]) == 11
     assert line["excluded"]["…"] == "and 40 more"
+
+
+def test_a_datacenter_that_takes_the_place_of_another_counts_and_is_told() -> None:
+    desk = Desk()
+    desk.replaced("east", "west")
+    assert desk.counted("routing_fallback_used_total") == {(("datacenter", "west"),): 1}
+    (call,) = desk.log.calls
+    assert (call.args, call.kwargs) == (
+        ("job falls back",),
+        {"job_id": "job", "from_datacenter": "east", "to_datacenter": "west", "reason": "it did not answer"},
+    )
