@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import structlog
+
 from hyperscale.gate.orphans import OrphanAlarm, OrphanSearch, TakeoverOrder
 from hyperscale.runtime.clock import Clock
 from hyperscale.v1 import job_pb2
@@ -73,7 +75,14 @@ async def test_the_next_gate_on_the_ring_ends_an_orphan_and_the_other_one_only_i
         gates[name] = gate = await start_gate(node_id=name)
         alarm = OrphanAlarm(60.0, clock)
         owned = gate.node.jobs
-        searches[name] = OrphanSearch(owned.state, owned.store, owned.leases, order_of(name, clock), alarm)
+        searches[name] = OrphanSearch(
+            state=owned.state,
+            store=owned.store,
+            leases=owned.leases,
+            order=order_of(name, clock),
+            alarm=alarm,
+            logger=structlog.get_logger(),
+        )
     await lost.supervisor.stop(1)
 
     async def is_orphaned() -> bool:

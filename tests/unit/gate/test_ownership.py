@@ -10,9 +10,11 @@ import pytest
 
 from hyperscale.gate.ownership import GateRing
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
+from hyperscale.runtime.identity import NodeIdentity
+from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.swim.models import Identity, Member, MemberState, NodeAddress, Role
 from hyperscale.v1.membership_service_pb2 import GateVitals
-from hyperscale.v1.node_pb2 import NODE_STATE_ACTIVE, NODE_STATE_DRAINING, NodeInfo, NodeState
+from hyperscale.v1.node_pb2 import NODE_ROLE_GATE, NODE_STATE_ACTIVE, NODE_STATE_DRAINING, NodeInfo, NodeState
 from tests.unit.gate.conftest import StartGate
 from tests.unit.gate.harness import GateInMemory, submission
 
@@ -34,8 +36,12 @@ class Group:
         return self.known
 
 
+def gate_named(name: str) -> NodeLifecycle:
+    return NodeLifecycle(NodeIdentity(name, NODE_ROLE_GATE, "local", "c", "e"))
+
+
 def ring_of(gate_id: str, *others: Member) -> GateRing:
-    return GateRing(gate_id, Group(list(others)))
+    return GateRing(gate_named(gate_id), Group(list(others)))
 
 
 def owner(gate_id: str, ring: GateRing, job_id: str) -> str:
@@ -48,7 +54,7 @@ def owner(gate_id: str, ring: GateRing, job_id: str) -> str:
 def test_all_gates_name_the_same_owner_and_few_jobs_move_when_one_leaves(count: int) -> None:
     names = [f"gate-{number}" for number in range(count)]
     groups = {name: Group([member(other) for other in names]) for name in names}
-    rings = {name: GateRing(name, group) for name, group in groups.items()}
+    rings = {name: GateRing(gate_named(name), group) for name, group in groups.items()}
     before = {job_id: owner("gate-0", rings["gate-0"], job_id) for job_id in JOBS}
     for name, ring in rings.items():
         assert all(owner(name, ring, job_id) == before[job_id] for job_id in JOBS[:500])
@@ -78,9 +84,16 @@ def test_a_gate_that_takes_no_jobs_owns_none(other: Member) -> None:
 def test_each_gate_has_its_own_turn() -> None:
     names = ["g1", "g2", "g3"]
     rings = [ring_of(name, *map(member, names)) for name in names]
-    assert all(sorted(ring.turn(job_id) for ring in rings) == [0, 1, 2] for job_id in JOBS[:100])
+    assert all({ring.turn(job_id) for ring in rings} == {0, 1, 2} for job_id in JOBS[:100])
     assert all((ring.turn(job_id) == 0) == (ring.owner_elsewhere(job_id) is None) for job_id in JOBS for ring in rings)
     assert ring_of("g1").turn("any") == 0
+
+
+def test_a_gate_that_drains_takes_no_orphan() -> None:
+    gate = gate_named("g1")
+    ring = GateRing(gate, Group([member("g1"), member("g2")]))
+    gate.drain()
+    assert all(ring.turn(job_id) is None for job_id in JOBS[:100])
 
 
 async def test_a_job_that_is_passed_on_keeps_its_identity_and_is_one_job_however_often_it_comes(

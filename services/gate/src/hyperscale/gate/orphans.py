@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from structlog.typing import FilteringBoundLogger
+
 from hyperscale.gate.leases import JobLeases
 from hyperscale.gate.ownership import GateRing
 from hyperscale.gate.state import GateState
@@ -68,24 +70,32 @@ class TakeoverOrder:
         """Of all orphans there are, those whose turn has come here."""
         now = self._clock.monotonic()
         self._found_at = {job_id: self._found_at.get(job_id, now) for job_id in job_ids}
-        return {
-            job_id
-            for job_id, found_at in self._found_at.items()
-            if now - found_at >= _TURN_SECONDS * self._ring.turn(job_id)
-        }
+        return {job_id for job_id, found_at in self._found_at.items() if self._is_due(job_id, now - found_at)}
+
+    def _is_due(self, job_id: str, seconds_orphaned: float) -> bool:
+        turn = self._ring.turn(job_id)
+        return turn is not None and seconds_orphaned >= _TURN_SECONDS * turn
 
 
 class OrphanSearch:
     """Finds the orphans that this gate is to take."""
 
     def __init__(
-        self, state: GateState, store: JobStore, leases: JobLeases, order: TakeoverOrder, alarm: OrphanAlarm
+        self,
+        *,
+        state: GateState,
+        store: JobStore,
+        leases: JobLeases,
+        order: TakeoverOrder,
+        alarm: OrphanAlarm,
+        logger: FilteringBoundLogger,
     ) -> None:
         self._state = state
         self._store = store
         self._leases = leases
         self._order = order
         self._alarm = alarm
+        self._logger = logger
 
     async def next(self) -> None:
         """Wait until the next search is due."""
@@ -96,7 +106,10 @@ class OrphanSearch:
         unfinished = await self._store.unfinished()
         elsewhere = [ack for ack in unfinished if not self._state.is_in_charge(ack.job_id)]
         orphans = [ack for ack in elsewhere if not await self._leases.is_owned(ack.job_id)]
-        due = self._order.due([ack.job_id for ack in orphans])
+        turns = self._order.due([ack.job_id for ack in orphans])
+        due = [ack for ack in orphans if ack.job_id in turns]
+        for ack in due:
+            self._logger.info("turn to take an orphaned job over", job_id=ack.job_id, gate_id=ack.gate_id)
         if len(due) < len(orphans):
             self._alarm.expect(_TURN_SECONDS)
-        return [ack for ack in orphans if ack.job_id in due]
+        return due

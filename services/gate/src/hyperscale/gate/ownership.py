@@ -9,10 +9,12 @@ from collections.abc import Iterable
 from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError
+from structlog.typing import FilteringBoundLogger
 
 from hyperscale.gate.forwarding import OwnerGates
 from hyperscale.routing.hash_ring import HashRing
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
+from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.swim.models import Member, MemberState, NodeAddress, Role
 from hyperscale.v1 import job_pb2, node_pb2
@@ -43,18 +45,13 @@ class GateGroup(Protocol):
 
 
 class GateRing:
-    """The gates that take jobs, on a consistent hash.
+    """The gates that take jobs, on a consistent hash; this one until it drains, whatever its group says."""
 
-    Parameters
-    ----------
-    gate_id
-        Node id of this gate, which is on the ring whatever its group says.
-    """
-
-    def __init__(self, gate_id: str, group: GateGroup) -> None:
-        self._gate_id = gate_id
+    def __init__(self, lifecycle: NodeLifecycle, group: GateGroup) -> None:
+        self._lifecycle = lifecycle
+        self._gate_id = lifecycle.identity.node_id
         self._group = group
-        self._names = frozenset([gate_id])
+        self._names: frozenset[str] = frozenset()
         self._ring = HashRing(self._names)
 
     def owner_elsewhere(self, job_id: str) -> NodeAddress | None:
@@ -65,8 +62,10 @@ class GateRing:
         (owner,) = self._ring.owners(job_id, 1)
         return others.get(owner)
 
-    def turn(self, job_id: str) -> int:
-        """How many gates go before this one when the job needs an owner."""
+    def turn(self, job_id: str) -> int | None:
+        """How many gates go before this one when the job needs an owner; None: it takes no jobs any more."""
+        if self._lifecycle.is_draining:
+            return None
         others = self._look()
         return self._ring.owners(job_id, len(others) + 1).index(self._gate_id) if others else 0
 
@@ -83,10 +82,11 @@ class GateRing:
 class JobOwnership:
     """Passes new jobs on to the gates that are to own them."""
 
-    def __init__(self, ring: GateRing, gates: OwnerGates, supervisor: Supervisor) -> None:
+    def __init__(self, ring: GateRing, gates: OwnerGates, supervisor: Supervisor, logger: FilteringBoundLogger) -> None:
         self._ring = ring
         self._gates = gates
         self._supervisor = supervisor
+        self._logger = logger
 
     async def passed_on(self, job_id: str, submission: job_pb2.JobSubmission) -> job_pb2.JobAck | None:
         """The owner's answer; None when this gate is to own the job, or the owner takes none. Raises what the owner refuses."""
@@ -94,12 +94,14 @@ class JobOwnership:
         if owner is None:
             return None
         try:
-            return await self._gates.submit_job(str(owner), job_id, submission)
+            answer = await self._gates.submit_job(str(owner), job_id, submission)
         except HyperscaleError as error:
             if error.reason not in _CANNOT_OWN:
                 raise
             self._supervisor.report(error, "job-forwarding", job_id=job_id, owner=str(owner))
             return None
+        self._logger.info("job passed on to its owner", job_id=job_id, gate_id=answer.gate_id, owner=str(owner))
+        return answer
 
 
 def _taking_jobs(members: Iterable[Member]) -> dict[str, NodeAddress]:

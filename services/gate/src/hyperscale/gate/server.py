@@ -145,12 +145,12 @@ class GateNode:
         group = GroupSettings.of(config, GATES_GROUP, config.gates)
         self.membership = NodeMembership(self.lifecycle, group, around.pool, supervisor, around.logger)
         self.membership.federate(jobs.watch)
-        ring = GateRing(config.node_id, self.membership)
+        ring = GateRing(self.lifecycle, self.membership)
         owners = OwnerGates(around.pool, config.call_timeout_seconds)
         self.submissions = JobSubmissions(
             lifecycle=self.lifecycle,
             choice=jobs.choice,
-            ownership=JobOwnership(ring, owners, supervisor),
+            ownership=JobOwnership(ring, owners, supervisor, around.logger),
             store=jobs.store,
             leases=jobs.leases,
             runs=jobs.runs,
@@ -162,7 +162,14 @@ class GateNode:
         self.queries = WorkflowFanOut(self.desk, jobs.registry, jobs.caller, around.calls)
         alarm = OrphanAlarm(config.lease_ttl_seconds, around.clock)
         self.membership.observe(alarm)
-        self.orphans = OrphanSearch(jobs.state, jobs.store, jobs.leases, TakeoverOrder(ring, around.clock), alarm)
+        self.orphans = OrphanSearch(
+            state=jobs.state,
+            store=jobs.store,
+            leases=jobs.leases,
+            order=TakeoverOrder(ring, around.clock),
+            alarm=alarm,
+            logger=around.logger,
+        )
         census = NodeCensus(self.membership, jobs.registry, jobs.peers, around.calls)
         self.views = GateViews(self.lifecycle, jobs.registry, jobs.watch, jobs.state, census)
         self.registrations = ManagerRegistrations(jobs.registry, jobs.store, jobs.circuits)
