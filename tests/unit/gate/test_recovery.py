@@ -65,7 +65,7 @@ async def test_jobs_of_a_gate_that_stays_away_are_ended_by_another(start_gate: S
     gate = await start_gate("east", lease_ttl_seconds=0.2)
     other = await start_gate("east", node_id="g2", lease_ttl_seconds=0.2)
     job_id = await gate.submit(submission("east"))
-    await other.node.recovery.end_orphans_once(other.node.orphans)
+    await other.node.recovery.end_orphans_once(other.node.others.orphans)
     assert (await answer(gate, job_id)).status not in {FAILED, CANCELLED}
     await crash(gate)
     result = await other.ended(job_id)

@@ -133,6 +133,31 @@ class JobMachinery:
         self.runs = JobRuns(self.state, JobConductor(steering, self.state, self.routing, supervisor), limits, clock)
 
 
+class OtherGates:
+    """The parts that know the other gates: who they are, which jobs are theirs, which of these nobody has any more."""
+
+    def __init__(
+        self, config: GateConfig, lifecycle: NodeLifecycle, jobs: JobMachinery, around: GateSurroundings
+    ) -> None:
+        supervisor, clock, logger = around.supervisor, around.clock, around.logger
+        group = GroupSettings.of(config, GATES_GROUP, config.gates)
+        self.membership = NodeMembership(lifecycle, group, around.pool, supervisor, logger)
+        self.membership.federate(jobs.watch)
+        ring = GateRing(lifecycle, self.membership)
+        self.owners = OwnerGates(around.pool, config.call_timeout_seconds)
+        self.ownership = JobOwnership(ring, self.owners, supervisor, logger)
+        alarm = OrphanAlarm(config.lease_ttl_seconds, clock)
+        self.membership.observe(alarm)
+        self.orphans = OrphanSearch(
+            state=jobs.state,
+            store=jobs.store,
+            leases=jobs.leases,
+            order=TakeoverOrder(ring, clock),
+            alarm=alarm,
+            logger=logger,
+        )
+
+
 class GateNode:
     """One gate: what it offers and what it does on its own, around the machinery of its jobs."""
 
@@ -142,35 +167,21 @@ class GateNode:
         identity = NodeIdentity.of(config, NODE_ROLE_GATE)
         self.lifecycle = NodeLifecycle(identity)
         self.jobs = jobs = JobMachinery(config, identity, around)
-        group = GroupSettings.of(config, GATES_GROUP, config.gates)
-        self.membership = NodeMembership(self.lifecycle, group, around.pool, supervisor, around.logger)
-        self.membership.federate(jobs.watch)
-        ring = GateRing(self.lifecycle, self.membership)
-        owners = OwnerGates(around.pool, config.call_timeout_seconds)
+        self.others = others = OtherGates(config, self.lifecycle, jobs, around)
         self.submissions = JobSubmissions(
             lifecycle=self.lifecycle,
             choice=jobs.choice,
-            ownership=JobOwnership(ring, owners, supervisor, around.logger),
+            ownership=others.ownership,
             store=jobs.store,
             leases=jobs.leases,
             runs=jobs.runs,
             clock=around.clock,
         )
         canceller = JobCanceller(jobs.store, around.clock)
-        self.desk = JobDesk(config.node_id, jobs.state, jobs.store, owners, canceller)
+        self.desk = JobDesk(config.node_id, jobs.state, jobs.store, others.owners, canceller)
         self.listing = JobListing(jobs.store)
         self.queries = WorkflowFanOut(self.desk, jobs.registry, jobs.caller, around.calls)
-        alarm = OrphanAlarm(config.lease_ttl_seconds, around.clock)
-        self.membership.observe(alarm)
-        self.orphans = OrphanSearch(
-            state=jobs.state,
-            store=jobs.store,
-            leases=jobs.leases,
-            order=TakeoverOrder(ring, around.clock),
-            alarm=alarm,
-            logger=around.logger,
-        )
-        census = NodeCensus(self.membership, jobs.registry, jobs.peers, around.calls)
+        census = NodeCensus(others.membership, jobs.registry, jobs.peers, around.calls)
         self.views = GateViews(self.lifecycle, jobs.registry, jobs.watch, jobs.state, census)
         self.registrations = ManagerRegistrations(jobs.registry, jobs.store, jobs.circuits)
         self.strays = StrayReports(jobs.store, jobs.courier, supervisor)
@@ -220,7 +231,7 @@ class GateNode:
         sweep_seconds = self._config.retention_sweep_seconds
         loops = {
             "lease-renewal": lambda: self.jobs.leases.keep(self.jobs.state),
-            "orphan-search": lambda: self.recovery.end_orphans(self.orphans),
+            "orphan-search": lambda: self.recovery.end_orphans(self.others.orphans),
             "retention": lambda: self.retention.keep_sweeping(sweep_seconds),
         }
         for name, loop in loops.items():
@@ -240,12 +251,12 @@ async def serve_gate(context: NodeContext[GateConfig]) -> None:
     listening = Endpoint(config.host, config.port)
     server = NodeServer(listening, context.logger, insecure=config.insecure)
     gate.add_to(server)
-    endpoint = await gate.membership.listen(server, listening)
+    endpoint = await gate.others.membership.listen(server, listening)
     gate.lifecycle.listens_at(Endpoint(config.advertise_host or endpoint.host, endpoint.port))
     try:
         await gate.recover()
         gate.activate()
-        await gate.membership.start(gate.views.vitals)
+        await gate.others.membership.start(gate.views.vitals)
         await server.set_serving(True)
         context.announce_ready(endpoint)
         await context.drain_requested.wait()
@@ -253,7 +264,7 @@ async def serve_gate(context: NodeContext[GateConfig]) -> None:
         await server.set_serving(False)
         await gate.drain.end_jobs(context.drain_seconds_left / 2)
     finally:
-        await gate.membership.stop()
+        await gate.others.membership.stop()
         await server.drain(context.drain_seconds_left)
         await pool.close()
         await coordinator.close()
