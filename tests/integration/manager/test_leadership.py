@@ -81,6 +81,7 @@ async def test_gates_hear_of_leadership_workers_and_free_cores_at_once(datacente
             await until(lambda: heard(True, 1, 3), "a worker and its cores", within_seconds=5)
             await manager.submit("job-1", workflow(users=2))
             await until(lambda: heard(True, 1, 1), "cores taken", within_seconds=5)
+            assert [use.cores for use in datacenter.gate.heartbeats[-1].busy] == [2]
             await worker.run("job-1/browse/0", 10)
             await until(lambda: heard(True, 1, 3), "cores given back", within_seconds=5)
 

@@ -64,6 +64,19 @@ async def test_a_load_that_is_over_may_still_stop_gracefully(manager: ManagerInM
     assert busy(manager) == [(1, 1.0)]
 
 
+async def test_a_load_of_iterations_ends_when_they_are_done_at_the_pace_so_far(manager: ManagerInMemory) -> None:
+    manager.join("worker-1", PORT_1, 1)
+    manager.join("worker-2", PORT_2, 1)
+    await under_way(manager, "job-1", workflow("A", users=2, iterations=100))
+    assert busy(manager) == [(2, 600.1)]
+    manager.clock.now += 10.1
+    first, second = manager.job("job-1").workflows["A"].shards
+    manager.report(first.worker_id, first.shard_id, requests=10)
+    assert busy(manager) == [(1, 40.0), (1, 590.0)]
+    manager.report(second.worker_id, second.shard_id, requests=50)
+    assert busy(manager) == [(1, 1.0), (1, 40.0)]
+
+
 async def test_what_is_being_stopped_is_expected_to_end_in_its_grace(manager: ManagerInMemory) -> None:
     manager.join("worker-1", PORT_1, 1)
     await under_way(manager, "job-1", lasting("A", 3600))

@@ -73,6 +73,13 @@ def load_iterations(workflow: workflow_pb2.Workflow) -> int | None:
     return workflow.shared_iterations.iterations if workflow.HasField("shared_iterations") else None
 
 
+def counted_iterations(workflow: workflow_pb2.Workflow) -> int | None:
+    """Iterations after which the load, or its part, ends by itself; None when only time ends it."""
+    if workflow.HasField("per_vu_iterations"):
+        return workflow.per_vu_iterations.vus * workflow.per_vu_iterations.iterations
+    return load_iterations(workflow)
+
+
 def _staged_seconds(load: workflow_pb2.RampingVus | workflow_pb2.RampingArrivalRate) -> float:
     return sum(nanoseconds_of(stage.duration) for stage in load.stages) / _NS_PER_SECOND
 

@@ -58,6 +58,11 @@ class SlotTotals(Generic[SlotT]):
         """Take the slot's totals out of the sum; nothing happens when there are none."""
         self._slots.pop(slot, None)
 
+    def iterations_of(self, slot: SlotT) -> int:
+        """Iterations that one slot has counted."""
+        entry = self._slots.get(slot)
+        return sum(statistics.iterations for statistics in entry.statistics) if entry else 0
+
     def totals_of(self, slot: SlotT) -> dict[str, WorkflowStatistics]:
         """What one slot has, by workflow name; the caller's own."""
         entry = self._slots.get(slot)

@@ -43,6 +43,10 @@ class JobStatistics:
         seconds = [(window.window_start.seconds, WorkflowStatistics.from_proto(window.stats)) for window in windows]
         return [statistics for second, statistics in seconds if self._windows.add(slot, second, [statistics])]
 
+    def iterations_of(self, slot: tuple[str, int]) -> int:
+        """Iterations that a slot has counted so far."""
+        return self._totals.iterations_of(slot)
+
     def totals(self) -> list[WorkflowStats]:
         """Sum over all slots, per workflow."""
         return [statistics.to_proto() for statistics in self._totals.totals().values()]
