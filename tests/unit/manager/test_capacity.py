@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hyperscale.manager.capacity import MAX_ENTRIES, folded
 from hyperscale.manager.models.capacity import CoreUse
+from hyperscale.manager.models.job import ShardPhase
 from hyperscale.runtime.coordination import MemoryStore
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.v1.node_pb2 import NODE_STATE_DRAINING
@@ -37,10 +38,15 @@ def waiting(manager: ManagerInMemory) -> list[tuple[int, float]]:
     return [(work.cores, seconds_of(work.lasts)) for work in manager.health.heartbeat().waiting]
 
 
+def all_placed(manager: ManagerInMemory, job_id: str, name: str) -> bool:
+    shards = manager.job(job_id).workflows[name].shards
+    return bool(shards) and all(shard.phase is ShardPhase.PLACED for shard in shards)
+
+
 async def under_way(manager: ManagerInMemory, job_id: str, *workflows: Workflow) -> None:
-    """Hand a job out and wait until its first workflow has its cores."""
+    """Hand a job out and wait until workers have its first workflow."""
     await manager.intake.accept(dispatch(job_id, *workflows))
-    await until(lambda: manager.job(job_id).workflows[workflows[0].name].start_at_seconds is not None)
+    await until(lambda: all_placed(manager, job_id, workflows[0].name))
 
 
 async def test_cores_in_use_come_free_when_their_load_ends_at_the_latest(manager: ManagerInMemory) -> None:
