@@ -83,6 +83,7 @@ def test_too_few_are_a_refusal_and_each_exclusion_counts_by_its_reason() -> None
     lost = [near(name, 1.0, is_reachable=False) for name in ("north", "south")]
     desk.decide(2, near("east", 20.0), near("west", 20.0, managers=0, healthy_managers=0), *lost)
     assert desk.counted("routing_refusals_total") == {(): 1}
+    assert desk.counted("routing_fallback_used_total") == {}
     assert desk.counted("routing_exclusions_total") == {
         (("reason", "no_managers"),): 1,
         (("reason", "unhealthy"),): 2,

@@ -54,7 +54,7 @@ class RoutingJournal:
             "job routed" if _suffices(decision, count) else "job not routed",
             job_id=job_id,
             count=count,
-            datacenters=decision.chosen(count),
+            datacenters=_got(decision, count),
             replaced=decision.replaced,
             cause=decision.cause.name.lower(),
             ranking=decision.ranking.name.lower(),
@@ -79,7 +79,7 @@ class RoutingJournal:
             self._refusals.add(1)
         if decision.replaced:
             self._switches.add(1, {"cause": cause})
-        for name in decision.chosen(count)[len(decision.primaries) :]:
+        for name in _got(decision, count)[len(decision.primaries) :]:
             self._fallbacks.add(1, {"datacenter": name})
         reasons = Counter(one.exclusion.name.lower() for one in decision.standings if one.exclusion is not None)
         for reason, times in reasons.items():
@@ -91,6 +91,10 @@ class RoutingJournal:
 
 def _suffices(decision: RoutingDecision, count: int) -> bool:
     return len(decision.chosen(count)) >= count
+
+
+def _got(decision: RoutingDecision, count: int) -> tuple[str, ...]:
+    return decision.chosen(count) if _suffices(decision, count) else ()
 
 
 def _bucket(decision: RoutingDecision) -> str:
