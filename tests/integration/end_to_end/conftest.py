@@ -21,8 +21,8 @@ class SharedServers:
 
     @cached_property
     def cluster(self) -> LocalCluster:
-        """Two datacenters with one manager and one worker each, behind one gate."""
-        return self._started.enter_context(local_cluster(self._directory, datacenters=2))
+        """Two datacenters with one manager and one worker of one core each, behind one gate."""
+        return self._started.enter_context(local_cluster(self._directory, datacenters=2, cores=1))
 
     @cached_property
     def target(self) -> BundledTarget:

@@ -17,8 +17,8 @@ LONG = workflow(constant_vus={"vus": 4, "duration": "60s"})
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[LocalCluster]:
-    """A cluster of one's own: these tests break it."""
+def own_cluster(tmp_path: Path) -> Iterator[LocalCluster]:
+    """A cluster for tests that break it."""
     with local_cluster(tmp_path, datacenters=2) as running:
         yield running
 
@@ -38,11 +38,11 @@ def _reported(cluster: LocalCluster, job_id: str) -> int:
 
 
 def test_killed_worker_fails_the_job_by_name_and_keeps_the_count(
-    cluster: LocalCluster, target: BundledTarget, tmp_path: Path
+    own_cluster: LocalCluster, target: BundledTarget, tmp_path: Path
 ) -> None:
-    job_id = _running_job(cluster, target, tmp_path)
-    worker = cluster.kill("worker")
-    result = cluster.ended(job_id, 15)
+    job_id = _running_job(own_cluster, target, tmp_path)
+    worker = own_cluster.kill("worker")
+    result = own_cluster.ended(job_id, 15)
     assert (result["status"], result["verdict"]) == ("failed", "failed")
     assert worker["node_id"] in " ".join(result["reasons"])
     assert result["datacenters"][worker["datacenter"]]["status"] == "failed"
@@ -89,18 +89,18 @@ def test_no_free_core_queues_the_job_until_there_is_one(
 
 
 def test_restarted_gate_shows_finished_jobs_and_fails_those_it_owned(
-    cluster: LocalCluster, target: BundledTarget, tmp_path: Path
+    own_cluster: LocalCluster, target: BundledTarget, tmp_path: Path
 ) -> None:
-    before = cluster.completed(write_job(tmp_path, target.url))
-    unfinished = _running_job(cluster, target, tmp_path)
-    gate = cluster.node("gate")
+    before = own_cluster.completed(write_job(tmp_path, target.url))
+    unfinished = _running_job(own_cluster, target, tmp_path)
+    gate = own_cluster.node("gate")
     with killed_and_restarted(gate):
-        assert cluster.result(before["job_id"]) == before
-        result = cluster.ended(unfinished, 15)
+        assert own_cluster.result(before["job_id"]) == before
+        result = own_cluster.ended(unfinished, 15)
         assert result["status"] == "failed"
         assert gate["node_id"] in " ".join(result["reasons"])
         eventually(lambda: _is_quiet(target), within_seconds=15, what="the end of the load")
-        cluster.completed(write_job(tmp_path, target.url))
+        own_cluster.completed(write_job(tmp_path, target.url))
 
 
 def _is_quiet(target: BundledTarget) -> bool:
