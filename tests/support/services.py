@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
-from hyperscale.v1.gate_service_pb2 import GetJobRequest
+from hyperscale.v1.gate_service_pb2 import DatacenterInfo, DatacenterListRequest, GetJobRequest
 from hyperscale.v1.gate_service_pb2_grpc import GateServiceStub
 from hyperscale.v1.job_pb2 import GlobalJobStatus
 from hyperscale.v1.manager_service_pb2 import ManagerPingResponse
@@ -61,6 +61,11 @@ class Service:
         """How a manager is."""
         answer: ManagerPingResponse = self._call(ManagerServiceStub, "Ping", PingRequest())
         return answer
+
+    def datacenters(self) -> dict[str, DatacenterInfo]:
+        """What a gate knows of its datacenters, by name."""
+        answer = self._call(GateServiceStub, "ListDatacenters", DatacenterListRequest())
+        return {info.datacenter: info for info in answer.datacenters}
 
     def submit(self, job_file: Path) -> str:
         """Give a gate a job; return its id."""

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from tests.support.jobs import workflow, write_job
 from tests.support.local_cluster import LocalCluster, local_cluster
 from tests.support.processes import eventually
+from tests.support.services import services
 from tests.support.target import BundledTarget
 
 
@@ -21,6 +22,26 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     """Two datacenters with one core each."""
     with local_cluster(tmp_path_factory.mktemp("two-cores"), datacenters=2, cores=1) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def unhealthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    """A datacenter without workers, and one whose manager was killed."""
+    directory = tmp_path_factory.mktemp("unhealthy")
+    with services(directory, "--membership-profile", "local") as nodes:
+        gate = nodes.gate("gate")
+        managers = {
+            name: nodes.start(
+                "manager", name, "--datacenter", name, "--store-url", "memory://", "--gates", gate.address
+            )
+            for name in ("empty", "lost")
+        }
+        for manager in managers.values():
+            nodes.ready(manager)
+        eventually(lambda: gate.datacenters()["empty"].available, within_seconds=20, what="a leader")
+        managers["lost"].send(signal.SIGKILL)
+        eventually(lambda: not gate.datacenters()["lost"].manager_count, within_seconds=20, what="its stream's end")
+        yield LocalCluster(directory, (gate.address,), ())
 
 
 def submitted(cluster: LocalCluster, directory: Path, target: BundledTarget, seconds: int, **choice: Any) -> str:
@@ -103,3 +124,24 @@ def test_a_job_that_its_datacenter_does_not_take_over_runs_in_the_next_one(
         return all(one["available_cores"] == 1 and one["active_jobs"] == 0 for one in found)
 
     eventually(is_idle, within_seconds=20, what="nobody runs the job any more")
+
+
+@pytest.mark.parametrize("asked", [{}, {"required": ["empty", "lost"]}])
+def test_with_every_datacenter_unhealthy_a_submission_fails_within_two_seconds_and_says_why_of_each(
+    unhealthy: LocalCluster, target: BundledTarget, tmp_path: Path, asked: Mapping[str, Any]
+) -> None:
+    job = write_job(tmp_path, target.url, workflow(), datacenters=asked)
+    began = time.monotonic()
+    unhealthy.command("version")
+    starting_seconds = time.monotonic() - began
+    began = time.monotonic()
+    outcome = unhealthy.command("submit", str(job))
+    took_seconds = time.monotonic() - began
+    assert outcome.code != 0
+    assert (
+        "no datacenter can be used: empty: it is unhealthy (it has no workers); "
+        "lost: none of its managers is connected (it has no managers)"
+    ) in outcome.err
+    assert took_seconds - starting_seconds < 2
+    shown = {info["datacenter"]: info for info in unhealthy.command("datacenters", "--json").last_json["datacenters"]}
+    assert {name: info["worker_count"] for name, info in shown.items()} == {"empty": 0, "lost": 0}

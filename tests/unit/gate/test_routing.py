@@ -2,10 +2,12 @@
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import hyperscale.gate
 from hyperscale.gate.models.orders import CallOrigin
 from hyperscale.gate.routing import chosen
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
@@ -90,6 +92,7 @@ async def test_unknown_names_are_refused_with_their_paths(gate: GateInMemory) ->
     assert paths == ["datacenters.preferred[0]", "datacenters.exclude[1]"]
 
 
+@pytest.mark.requirement("AD-51.1")
 @pytest.mark.parametrize(
     ("selection", "scope", "count", "expected"),
     [
@@ -188,3 +191,29 @@ async def test_nothing_is_remembered_of_jobs_that_have_ended(start_gate: StartGa
     gate.finish("east", job_id)
     await gate.ended(job_id)
     await until(lambda: gate.node.jobs.routing.job_count == 0)
+
+
+@pytest.mark.requirement("AD-51.1")
+def test_the_router_is_the_only_one_to_whom_a_gate_puts_a_choice_between_datacenters() -> None:
+    sources = {path.name: path.read_text() for path in Path(hyperscale.gate.__path__[0]).rglob("*.py")}
+    assert [name for name, text in sources.items() if "JobRouter(" in text] == ["routing.py"]
+    # Whoever goes through the datacenters puts them before the router, shows them, or asks all of them.
+    through_all = {
+        name for name, text in sources.items() if ".datacenter_names" in text or "registry.datacenters()" in text
+    }
+    shown_or_asked = {"census.py", "federation.py", "overview.py", "registry.py"}
+    checked_for_being_known = {"registration.py", "submission.py"}
+    assert through_all == {"candidates.py"} | shown_or_asked | checked_for_being_known
+
+
+@pytest.mark.requirement("AD-51.1")
+async def test_a_teardown_runs_where_the_router_says(start_gate: StartGate) -> None:
+    gate = await start_gate("east", "north", "west")
+    routing = gate.node.jobs.routing
+    assert routing.one_of(["north", "east", "west"]) == "north"
+    tell(gate, "north", workers=0, free=0, total=0)
+    tell(gate, "west", free=6)
+    assert routing.one_of(["north", "east", "west"]) == "west"
+    tell(gate, "west", workers=0, free=0, total=0)
+    assert routing.one_of(["north", "west"]) == "north"
+    assert routing.job_count == 0
