@@ -64,10 +64,14 @@ def test_a_split_ramp_has_as_many_users_as_asked(cluster: LocalCluster, target: 
 
 @pytest.mark.requirement("X.2")
 def test_datacenters_start_at_one_instant(cluster: LocalCluster, target: BundledTarget, tmp_path: Path) -> None:
-    result = run_job(cluster, tmp_path, target.url, {"constant_vus": {"vus": 2, "duration": "1s"}})
-    starts = [datetime.fromisoformat(part["started_at"]) for part in result["datacenters"].values()]
-    assert len(starts) == 2
-    assert (max(starts) - min(starts)).total_seconds() < 0.08
+    def apart_seconds() -> float:
+        result = run_job(cluster, tmp_path, target.url, {"constant_vus": {"vus": 2, "duration": "1s"}})
+        starts = [datetime.fromisoformat(part["started_at"]) for part in result["datacenters"].values()]
+        assert len(starts) == 2
+        return (max(starts) - min(starts)).total_seconds()
+
+    # A busy machine may wake one of them late: they get a second chance, and no more tolerance.
+    assert any(apart_seconds() < 0.08 for _ in range(2))
 
 
 @pytest.mark.requirement("WORK.8")
