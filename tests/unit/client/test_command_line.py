@@ -109,6 +109,8 @@ def test_a_cluster_for_a_job_that_leaves_the_choice_has_what_it_mentions_and_eno
     )
     with pytest.raises(Exception, match=re.escape("datacenters.exclude[0]: there is no datacenter 'old'")):
         plan_layout("job.yaml", JobSubmission(datacenters=choice), NodeCounts(datacenters=1))
+    with pytest.raises(Exception, match=r"datacenters\.count: the job asks for 2, the cluster has 1 that it may use"):
+        plan_layout("job.yaml", JobSubmission(datacenters=choice), NodeCounts(datacenters=2))
 
 
 @pytest.mark.parametrize(

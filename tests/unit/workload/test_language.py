@@ -151,6 +151,10 @@ def test_a_job_says_what_a_job_file_says() -> None:
         "think_time": {"constant": "1s"},
     }
     assert document["datacenters"] == {"required": ["a"]}
+    choice = {"count": 2, "preferred": ["near"]}
+    assert describe_job(module_of(OneStep, Job(target="http://t", datacenters=choice)))["datacenters"] == choice
+    with pytest.raises(WorkflowDefinitionError, match=r"a list of names: \['dc-3'\]"):
+        Job(target="http://t", datacenters="dc-3")
     assert document["thresholds"] == [
         {"metric": "checks", "expression": "rate > 1%"},
         {"metric": "x", "expression": "avg < 1"},

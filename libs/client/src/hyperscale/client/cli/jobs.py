@@ -14,7 +14,7 @@ from hyperscale.client.client import Client
 from hyperscale.client.errors import JobNotFinishedError
 from hyperscale.client.exit_codes import ExitCode
 from hyperscale.client.names import status_name, workflow_status_name
-from hyperscale.client.results import result_json, status_json, summary_json
+from hyperscale.client.results import iso_utc, result_json, status_json, summary_json
 from hyperscale.client.views.routing import COLUMNS, fallback_lines, routing_json, routing_rows
 from hyperscale.client.views.summary import summary_text
 from hyperscale.v1.gate_service_pb2 import DatacenterWorkflowStatus
@@ -159,6 +159,10 @@ def _workflow_json(workflow: WorkflowStatusInfo) -> dict[str, Any]:
         "cores": workflow.provisioned_cores,
         "vus": workflow.vus,
         "workers": list(workflow.assigned_workers),
+        "history": [
+            {"status": workflow_status_name(change.status), "at": iso_utc(change.at), "reason": change.reason}
+            for change in workflow.history
+        ],
     }
 
 

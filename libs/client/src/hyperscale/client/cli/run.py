@@ -67,7 +67,7 @@ def plan_layout(subject: str, submission: JobSubmission, counts: NodeCounts) -> 
     required = list(named)
     least = max(1, len(required), submission.datacenters.count + len(submission.datacenters.exclude))
     wanted = counts.datacenters if counts.datacenters is not None else least
-    faults = [*_unknown_datacenters(named, wanted), *_unusable_names(named)]
+    faults = [*_unknown_datacenters(named, wanted), *_unusable_names(named), *_too_few(submission.datacenters, wanted)]
     if faults:
         raise BadConfigurationError(subject, faults)
     spare = (name for number in range(1, wanted + len(required) + 1) if (name := f"dc-{number}") not in required)
@@ -97,6 +97,14 @@ def _unusable_names(named: dict[str, str]) -> Iterator[Fault]:
         if not _LOCAL_NAME.fullmatch(name):
             message = "a local datacenter's name begins with a letter or digit and has at most 48 characters"
             yield Fault(path, message)
+
+
+def _too_few(selection: DatacenterSelection, wanted: int) -> Iterator[Fault]:
+    left = wanted - len(selection.exclude)
+    if selection.count > left:
+        yield Fault(
+            "datacenters.count", f"the job asks for {selection.count}, the cluster has {max(0, left)} that it may use"
+        )
 
 
 class _LocalRun:

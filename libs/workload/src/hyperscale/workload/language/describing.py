@@ -113,7 +113,8 @@ def _job(job: Job) -> dict[str, Any]:
     if job.variables:
         document["variables"] = dict(job.variables)
     if job.datacenters:
-        document["datacenters"] = {"required": list(job.datacenters)}
+        places = job.datacenters
+        document["datacenters"] = dict(places) if isinstance(places, Mapping) else {"required": list(places)}
     if job.thresholds:
         document["thresholds"] = _thresholds(job.thresholds)
     return document

@@ -259,7 +259,8 @@ class Job:
     thresholds: Mapping[str, ThresholdForm | Sequence[ThresholdForm]] = field(default_factory=dict)
     """By metric: an expression such as ``"rate < 1%"``; ``{"expression": "rate < 1%", "abort_on_fail": True,
     "abort_delay": "10s"}``; or several of these in a list."""
-    datacenters: Sequence[str] = ()
+    datacenters: Sequence[str] | Mapping[str, Any] = ()
+    """Names of those that the job runs in, all of them; or, as in a job file, ``{"count": 2, "preferred": ["near"]}`` and so on."""
     distribution: str = ""
     timeout: str = ""
     http_options: Mapping[str, Any] = field(default_factory=dict)
@@ -269,3 +270,5 @@ class Job:
     def __post_init__(self) -> None:
         if not isinstance(self.thresholds, Mapping):
             raise WorkflowDefinitionError("thresholds of a Job are expressions by metric")
+        if isinstance(self.datacenters, str):
+            raise WorkflowDefinitionError(f"datacenters of a Job are a list of names: [{self.datacenters!r}]")
