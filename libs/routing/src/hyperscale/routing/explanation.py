@@ -51,7 +51,8 @@ def trace(decision: RoutingDecision) -> str:
 def _obstacle(standing: CandidateStanding) -> str:
     if standing.exclusion is None:
         return standing.finding.reason
-    detail = f" ({standing.finding.reason})" if standing.finding.reason else ""
+    is_found = standing.exclusion is not Exclusion.REQUESTED
+    detail = f" ({standing.finding.reason})" if is_found and standing.finding.reason else ""
     return f"{standing.exclusion.value}{detail}"
 
 
@@ -67,7 +68,8 @@ def _distance(decision: RoutingDecision, standing: CandidateStanding) -> str:
         return "has fewer free cores, waits longer or was not its turn; distances are not known"
     scores = {other.name: other.score for other in decision.standings}
     worst = max(decision.primaries, key=lambda name: scores[name])
-    return f"{standing.score / scores[worst]:.2f} times the score of {worst}"
+    times = f"{standing.score / scores[worst]:.2f}"
+    return f"as good as {worst}, whose turn it was" if times == "1.00" else f"{times} times the score of {worst}"
 
 
 def _line(decision: RoutingDecision, standing: CandidateStanding) -> str:
