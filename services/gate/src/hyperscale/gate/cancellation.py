@@ -74,26 +74,13 @@ class CancelCourier:
     async def tell_once(self, notice: CancelNotice) -> JobStatusValue | None:
         """Try once; None when the datacenter did not acknowledge."""
         try:
-            return await self._ask(notice)
+            return await self.ask(notice)
         except HyperscaleError as error:
             self._report(error, notice)
             return None
 
-    async def _deliver(self, notice: CancelNotice) -> JobStatusValue | None:
-        deadline = self._clock.monotonic() + self._delivery_seconds
-        reported: ErrorReason | None = None
-        while self._clock.monotonic() < deadline:
-            try:
-                return await self._ask(notice)
-            except HyperscaleError as error:
-                # An absent datacenter is tried often; only news about why is worth a line.
-                if error.reason is not reported:
-                    reported = error.reason
-                    self._report(error, notice)
-            await asyncio.sleep(_PAUSE_SECONDS)
-        return None
-
-    async def _ask(self, notice: CancelNotice) -> JobStatusValue:
+    async def ask(self, notice: CancelNotice) -> JobStatusValue:
+        """Try once; returns the job's status there after the request, raises what the datacenter answers instead."""
         request = dispatch_pb2.JobCancelRequest(
             job_id=notice.job_id, reason=notice.reason, fence_token=notice.fence_token
         )
@@ -102,6 +89,20 @@ class CancelCourier:
             return await self._calls.cancel_job(address, request)
 
         return (await self._caller.ask(notice.datacenter, cancel, notice.manager)).status
+
+    async def _deliver(self, notice: CancelNotice) -> JobStatusValue | None:
+        deadline = self._clock.monotonic() + self._delivery_seconds
+        reported: ErrorReason | None = None
+        while self._clock.monotonic() < deadline:
+            try:
+                return await self.ask(notice)
+            except HyperscaleError as error:
+                # An absent datacenter is tried often; only news about why is worth a line.
+                if error.reason is not reported:
+                    reported = error.reason
+                    self._report(error, notice)
+            await asyncio.sleep(_PAUSE_SECONDS)
+        return None
 
     def _report(self, error: HyperscaleError, notice: CancelNotice) -> None:
         self._supervisor.report(error, "cancel-delivery", job_id=notice.job_id, datacenter=notice.datacenter)

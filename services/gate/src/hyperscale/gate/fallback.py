@@ -1,8 +1,8 @@
 """What becomes of a datacenter's part of a job when it does not take it over: the next one of the router gets the whole of it.
 
 Laws: only what the gate has chosen is moved, and only before anything of the job has been done there; a move is durable before
-the next datacenter hears of the job; the one before is told to cancel, and as long as it answers that it has the job, the next
-one waits.
+the next datacenter hears of the job; the one before is told to cancel, and as long as it answers without saying that the job
+has ended there, the next one waits.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from hyperscale.gate.job_run import JobRun
 from hyperscale.gate.models.orders import CancelNotice
 from hyperscale.gate.routing import DatacenterRouting
 from hyperscale.gate.store import JobStore
+from hyperscale.gate.timeouts import JobDeadlines
 from hyperscale.routing.explanation import why
 from hyperscale.routing.models.decisions import RoutingDecision
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.coordination import CoordinationUnavailableError
+from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1 import record_pb2
 from hyperscale.workload.metric_selector import parse_selector
 from hyperscale.workload.timestamps import timestamp
 
 _PAUSE_SECONDS: Final = 0.5
+_SILENCE: Final = frozenset(
+    {ErrorReason.PEER_UNREACHABLE, ErrorReason.DEADLINE_EXCEEDED, ErrorReason.DATACENTER_UNAVAILABLE}
+)
+"""Whoever is asked cannot be asked; any other error is the answer of one that may have the job."""
 
 
 class FallbackChain:
-    """Moves parts of jobs from datacenters that do not take them over to others.
-
-    Parameters
-    ----------
-    stop_grace_seconds
-        How long a datacenter that has the job all the same may take to stop it before another one begins.
-    """
+    """Moves parts of jobs from datacenters that do not take them over to others."""
 
     def __init__(
         self,
@@ -43,16 +43,16 @@ class FallbackChain:
         routing: DatacenterRouting,
         store: JobStore,
         courier: CancelCourier,
+        deadlines: JobDeadlines,
         supervisor: Supervisor,
         clock: Clock,
-        stop_grace_seconds: float,
     ) -> None:
         self._routing = routing
         self._store = store
         self._courier = courier
+        self._deadlines = deadlines
         self._supervisor = supervisor
         self._clock = clock
-        self._stop_grace_seconds = stop_grace_seconds
 
     async def move(self, run: JobRun, datacenter: str, reason: str) -> str | None:
         """Give a datacenter's part to the next one, and return its name; None when it stays where it is.
@@ -60,16 +60,22 @@ class FallbackChain:
         Raises `LeaseLostError`.
         """
         notice = CancelNotice(run.plan.dispatch_id, datacenter, run.lease.token, reason)
+        is_unsure = False
         while _may_move(run, datacenter):
             try:
                 successor = await self._move(run, datacenter, reason)
             except CoordinationUnavailableError as error:
+                # It may be written all the same.
+                is_unsure = True
                 self._supervisor.report(error, "job-fallback", job_id=run.job_id)
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
             if successor is not None:
-                await self._until_let_go(notice)
+                await self._until_let_go(notice, self._deadlines.stop_seconds(run))
             return successor
+        if is_unsure:
+            async with run.durable:
+                await self._put_back(run)
         return None
 
     def last_word(self, run: JobRun, reason: str) -> str:
@@ -102,19 +108,35 @@ class FallbackChain:
                 decided_at=timestamp(self._clock.wall()),
             )
             await self._store.update(record, run.lease)
+            if not _may_move(run, datacenter):
+                await self._put_back(run)
+                return None
             run.move(record, datacenter, successor)
             self._routing.replaced(run.job_id, datacenter, successor, reason)
             return successor
+
+    async def _put_back(self, run: JobRun) -> None:
+        """The part stays where it is, whatever has been written: the datacenter has spoken meanwhile, or the job is stopped."""
+        while not run.is_abandoned:
+            record = run.record
+            record.status = run.status
+            try:
+                await self._store.update(record, run.lease)
+            except CoordinationUnavailableError as error:
+                self._supervisor.report(error, "job-fallback", job_id=run.job_id)
+                await asyncio.sleep(_PAUSE_SECONDS)
+            else:
+                return
 
     def _decision(self, record: record_pb2.JobRecord, *failed: str) -> RoutingDecision:
         before = [move.from_datacenter for move in record.routing.fallbacks]
         return self._routing.decide_again(record.job_id, record.submission, {*before, *failed})
 
-    async def _until_let_go(self, notice: CancelNotice) -> None:
-        """Wait while a datacenter says that it has the job; one that cannot be asked is told later."""
+    async def _until_let_go(self, notice: CancelNotice, stop_seconds: float) -> None:
+        """Wait while a datacenter may have the job, by its answers; one that cannot be asked is told later."""
         is_stopped = False
         try:
-            async with asyncio.timeout(self._stop_grace_seconds):
+            async with asyncio.timeout(stop_seconds):
                 is_stopped = await self._is_stopped(notice)
         except TimeoutError as error:
             self._supervisor.report(error, "job-fallback", job_id=notice.job_id, datacenter=notice.datacenter)
@@ -123,11 +145,18 @@ class FallbackChain:
                 _ = self._courier.tell(notice)
 
     async def _is_stopped(self, notice: CancelNotice) -> bool:
-        """Waits until the job has ended there; False when the datacenter does not answer."""
+        """Waits until the job has ended there; False when the datacenter cannot be asked."""
+        reported: ErrorReason | None = None
         while True:
-            status = await self._courier.tell_once(notice)
-            if status is None or status in TERMINAL:
-                return status is not None
+            try:
+                if await self._courier.ask(notice) in TERMINAL:
+                    return True
+            except HyperscaleError as error:
+                if error.reason is not reported:
+                    reported = error.reason
+                    self._supervisor.report(error, "job-fallback", job_id=notice.job_id, datacenter=notice.datacenter)
+                if error.reason in _SILENCE:
+                    return False
             await asyncio.sleep(_PAUSE_SECONDS)
 
 

@@ -198,7 +198,8 @@ class JobRun:
 
     def move(self, record: record_pb2.JobRecord, datacenter: str, successor: str) -> None:
         """Another datacenter takes the place of one that has not taken the job over; that is in the record."""
-        self.committed(record)
+        # The status in it is from before it was written; the job may have gone on since.
+        self._record = record
         part = DatacenterPart(successor)
         self._plan = moved(self._plan, datacenter, successor)
         is_shared = self._load_parts is self._parts

@@ -103,13 +103,14 @@ class JobMachinery:
         )
         self.courier = CancelCourier(self.caller, around.calls, supervisor, clock, config.cancel_delivery_seconds)
         self.closer = JobCloser(self.store, self.leases, supervisor, clock)
+        deadlines = JobDeadlines(self.watch, self.routing, limits, clock)
         fallback = FallbackChain(
             routing=self.routing,
             store=self.store,
             courier=self.courier,
+            deadlines=deadlines,
             supervisor=supervisor,
             clock=clock,
-            stop_grace_seconds=config.stop_grace_seconds,
         )
         steering = JobSteering(
             dispatcher=Dispatcher(
@@ -121,7 +122,7 @@ class JobMachinery:
                 gate_id=config.node_id,
                 deadline_seconds=config.dispatch_deadline_seconds,
             ),
-            deadlines=JobDeadlines(self.watch, self.routing, limits, clock),
+            deadlines=deadlines,
             courier=self.courier,
             closer=self.closer,
             course=JobCourse(self.store, self.routing, supervisor),
