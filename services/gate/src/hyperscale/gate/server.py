@@ -91,8 +91,7 @@ class JobMachinery:
         self.circuits = Circuits(config.circuit_policy, clock)
         self.caller = DatacenterCaller(self.registry, self.circuits, clock, config.manager_loss_grace_seconds)
         candidates = DatacenterCandidates(self.registry, self.watch, self.caller, clock)
-        journal = RoutingJournal(around.meter, around.logger)
-        self.routing = DatacenterRouting(candidates, journal, clock, config.routing)
+        self.routing = DatacenterRouting(candidates, RoutingJournal(around.meter, around.logger), clock, config.routing)
         self.peers = ManagerPeers(
             gate_id=config.node_id,
             registry=self.registry,
