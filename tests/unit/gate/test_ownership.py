@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from hyperscale.gate.ownership import GateRing
+from hyperscale.gate.reunion import DatacenterReunion
+from hyperscale.runtime.clock import SystemClock
+from hyperscale.runtime.coordination import MemoryStore
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.runtime.identity import NodeIdentity
 from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.swim.models import Identity, Member, MemberState, NodeAddress, Role
 from hyperscale.v1.membership_service_pb2 import GateVitals
 from hyperscale.v1.node_pb2 import NODE_ROLE_GATE, NODE_STATE_ACTIVE, NODE_STATE_DRAINING, NodeInfo, NodeState
+from tests.support.waiting import until, until_answer
 from tests.unit.gate.conftest import StartGate
-from tests.unit.gate.harness import GateInMemory, submission
+from tests.unit.gate.harness import GateInMemory, make_gate, submission
 
 JOBS = [f"local-{1700000000000 + number}-g{number % 7}-{number}" for number in range(5000)]
 GIVEN = "eu-1700000000000-g2-1"
 
 
-def member(name: str, state: MemberState = MemberState.ALIVE, says: NodeState.ValueType = NODE_STATE_ACTIVE) -> Member:
+def member(
+    name: str,
+    state: MemberState = MemberState.ALIVE,
+    says: NodeState.ValueType = NODE_STATE_ACTIVE,
+    awaits_datacenters: bool = False,
+) -> Member:
     who = Identity(name, Role.GATE, NodeAddress(name, 1), "c", "e", "local")
-    metadata = GateVitals(node=NodeInfo(state=says)).SerializeToString()
+    vitals = GateVitals(node=NodeInfo(state=says), awaits_datacenters=awaits_datacenters)
+    metadata = vitals.SerializeToString()
     return Member(who, state, 1, metadata, 1, None, 0.0)
 
 
@@ -36,12 +48,30 @@ class Group:
         return self.known
 
 
+@dataclass(slots=True)
+class CountingGroup:
+    known: list[Member]
+    asked: int = 0
+
+    def members(self) -> list[Member]:
+        self.asked += 1
+        return self.known
+
+
 def gate_named(name: str) -> NodeLifecycle:
     return NodeLifecycle(NodeIdentity(name, NODE_ROLE_GATE, "local", "c", "e"))
 
 
+def reunion_of(gate: GateInMemory | None = None, *awaited: str) -> DatacenterReunion:
+    """What a gate waits for; by default nothing."""
+    gate = gate or make_gate(MemoryStore(time.time))
+    reunion = DatacenterReunion(gate.node.jobs.registry, SystemClock(), 10.0)
+    reunion.expect(awaited)
+    return reunion
+
+
 def ring_of(gate_id: str, *others: Member) -> GateRing:
-    return GateRing(gate_named(gate_id), Group(list(others)))
+    return GateRing(gate_named(gate_id), Group(list(others)), reunion_of())
 
 
 def owner(gate_id: str, ring: GateRing, job_id: str) -> str:
@@ -54,7 +84,7 @@ def owner(gate_id: str, ring: GateRing, job_id: str) -> str:
 def test_all_gates_name_the_same_owner_and_few_jobs_move_when_one_leaves(count: int) -> None:
     names = [f"gate-{number}" for number in range(count)]
     groups = {name: Group([member(other) for other in names]) for name in names}
-    rings = {name: GateRing(gate_named(name), group) for name, group in groups.items()}
+    rings = {name: GateRing(gate_named(name), group, reunion_of()) for name, group in groups.items()}
     before = {job_id: owner("gate-0", rings["gate-0"], job_id) for job_id in JOBS}
     for name, ring in rings.items():
         assert all(owner(name, ring, job_id) == before[job_id] for job_id in JOBS[:500])
@@ -72,6 +102,7 @@ def test_all_gates_name_the_same_owner_and_few_jobs_move_when_one_leaves(count: 
         member("g2", MemberState.LEFT),
         member("g2", MemberState.UNCONFIRMED),
         member("g2", says=NODE_STATE_DRAINING),
+        member("g2", awaits_datacenters=True),
         Member(member("g2").identity, MemberState.ALIVE, 1, b"", 0, None, 0.0),
         Member(member("g2").identity, MemberState.ALIVE, 1, b"\xff\xff", 1, None, 0.0),
     ],
@@ -84,16 +115,25 @@ def test_a_gate_that_takes_no_jobs_owns_none(other: Member) -> None:
 def test_each_gate_has_its_own_turn() -> None:
     names = ["g1", "g2", "g3"]
     rings = [ring_of(name, *map(member, names)) for name in names]
-    assert all({ring.turn(job_id) for ring in rings} == {0, 1, 2} for job_id in JOBS[:100])
-    assert all((ring.turn(job_id) == 0) == (ring.owner_elsewhere(job_id) is None) for job_id in JOBS for ring in rings)
-    assert ring_of("g1").turn("any") == 0
+    turns = [ring.turns(JOBS) for ring in rings]
+    assert all({of_ring[job_id] for of_ring in turns} == {0, 1, 2} for job_id in JOBS)
+    for ring, of_ring in zip(rings, turns, strict=True):
+        assert all((turn == 0) == (ring.owner_elsewhere(job_id) is None) for job_id, turn in of_ring.items())
+    assert ring_of("g1").turns(["any"]) == {"any": 0}
+
+
+def test_many_orphans_are_looked_through_at_once() -> None:
+    group = CountingGroup([member(f"g{number}") for number in range(100)])
+    ring = GateRing(gate_named("g1"), group, reunion_of())
+    assert len(ring.turns(JOBS[:1000])) == 1000
+    assert group.asked == 1
 
 
 def test_a_gate_that_drains_takes_no_orphan() -> None:
     gate = gate_named("g1")
-    ring = GateRing(gate, Group([member("g1"), member("g2")]))
+    ring = GateRing(gate, Group([member("g1"), member("g2")]), reunion_of())
     gate.drain()
-    assert all(ring.turn(job_id) is None for job_id in JOBS[:100])
+    assert not ring.turns(JOBS[:100])
 
 
 async def test_a_job_that_is_passed_on_keeps_its_identity_and_is_one_job_however_often_it_comes(
@@ -122,6 +162,76 @@ async def test_a_gate_that_takes_over_a_job_which_its_owner_has_after_all_gets_t
     )
     assert len(owner_gate.node.jobs.state) + len(receiver.node.jobs.state) == 2
     assert {answer.job_id for answer in both if not isinstance(answer, BaseException)} == {"eu-1-g2-2"}
+
+
+async def test_a_gate_that_has_just_started_leaves_jobs_to_others_until_the_datacenters_of_before_are_back(
+    start_gate: StartGate,
+) -> None:
+    await start_gate("east", "west", node_id="g1")
+    restarted = await start_gate(node_id="g2")
+    ring = GateRing(gate_named("g2"), Group([member("g1"), member("g2")]), restarted.node.jobs.reunion)
+    assert restarted.node.views.vitals().awaits_datacenters
+    assert {owner("g2", ring, job_id) for job_id in JOBS[:100]} == {"g1"}
+    assert set(ring.turns(JOBS).values()) == {1}
+    await restarted.connect("east")
+    assert restarted.node.views.vitals().awaits_datacenters
+    await restarted.connect("west")
+    assert not restarted.node.views.vitals().awaits_datacenters
+    assert {owner("g2", ring, job_id) for job_id in JOBS[:100]} == {"g1", "g2"}
+    alone = await start_gate(node_id="g3")
+    assert alone.node.views.vitals().awaits_datacenters
+    assert GateRing(gate_named("g3"), Group(), alone.node.jobs.reunion).turns(["any"]) == {"any": 0}
+
+
+async def test_a_gate_waits_for_datacenters_that_are_gone_for_good_no_longer_than_the_grace(
+    start_gate: StartGate,
+) -> None:
+    await start_gate("east", node_id="g1")
+    restarted = await start_gate(node_id="g2", manager_loss_grace_seconds=0.2)
+    assert restarted.node.views.vitals().awaits_datacenters
+    await until(lambda: not restarted.node.views.vitals().awaits_datacenters)
+
+
+async def test_a_slow_commit_of_the_owner_is_waited_for(start_gate: StartGate, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, at_hand = await start_gate("east", node_id="g1"), await start_gate("east", node_id="g2")
+    go_on = held_up(slow, monkeypatch)
+    answers = []
+    for gate in (slow, slow, at_hand):
+        answers.append(asyncio.create_task(gate.node.submissions.submit(submission("east"), GIVEN)))
+        await until_answer(lambda: slow.node.jobs.leases.is_owned(GIVEN))
+    await asyncio.sleep(0.2)
+    assert not any(answer.done() for answer in answers)
+    go_on.set()
+    assert {(ack.job_id, ack.gate_id) for ack in await asyncio.gather(*answers)} == {(GIVEN, "g1")}
+    await slow.dispatched(GIVEN, "east")
+    assert not at_hand.datacenters.dispatches
+
+
+async def test_whoever_waits_for_an_owner_in_vain_is_not_told_to_submit_again(
+    start_gate: StartGate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = await start_gate("east", node_id="g1")
+    at_hand = await start_gate("east", node_id="g2", call_timeout_seconds=0.3)
+    go_on = held_up(slow, monkeypatch)
+    owned = asyncio.create_task(slow.node.submissions.submit(submission("east"), GIVEN))
+    await until_answer(lambda: slow.node.jobs.leases.is_owned(GIVEN))
+    with pytest.raises(HyperscaleError) as caught:
+        await at_hand.node.submissions.submit(submission("east"), GIVEN)
+    assert caught.value.reason is ErrorReason.DEADLINE_EXCEEDED
+    go_on.set()
+    assert (await owned).job_id == GIVEN
+
+
+def held_up(gate: GateInMemory, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """A gate whose store commits jobs only once the event is set."""
+    go_on, create = asyncio.Event(), gate.node.jobs.store.create
+
+    async def slowly(*job: Any) -> None:
+        await go_on.wait()
+        await create(*job)
+
+    monkeypatch.setattr(gate.node.jobs.store, "create", slowly)
+    return go_on
 
 
 async def test_another_job_under_the_same_identity_is_refused_and_leaves_the_first_alone(gate: GateInMemory) -> None:

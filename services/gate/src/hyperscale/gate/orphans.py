@@ -70,11 +70,8 @@ class TakeoverOrder:
         """Of all orphans there are, those whose turn has come here."""
         now = self._clock.monotonic()
         self._found_at = {job_id: self._found_at.get(job_id, now) for job_id in job_ids}
-        return {job_id for job_id, found_at in self._found_at.items() if self._is_due(job_id, now - found_at)}
-
-    def _is_due(self, job_id: str, seconds_orphaned: float) -> bool:
-        turn = self._ring.turn(job_id)
-        return turn is not None and seconds_orphaned >= _TURN_SECONDS * turn
+        turns = self._ring.turns(job_ids)
+        return {job_id for job_id, turn in turns.items() if now - self._found_at[job_id] >= _TURN_SECONDS * turn}
 
 
 class OrphanSearch:

@@ -10,6 +10,7 @@ from hyperscale.gate.federation import DatacenterWatch
 from hyperscale.gate.job_desk import JobDesk
 from hyperscale.gate.job_lifecycle import TERMINAL
 from hyperscale.gate.registry import ManagerRegistry
+from hyperscale.gate.reunion import DatacenterReunion
 from hyperscale.gate.stages import dispatch_id_of, job_id_of, last_stage
 from hyperscale.gate.state import GateState
 from hyperscale.gate.store import JobStore
@@ -28,17 +29,20 @@ class GateViews:
 
     def __init__(
         self,
+        *,
         lifecycle: NodeLifecycle,
         registry: ManagerRegistry,
         watch: DatacenterWatch,
         state: GateState,
         census: NodeCensus,
+        reunion: DatacenterReunion,
     ) -> None:
         self._lifecycle = lifecycle
         self._registry = registry
         self._watch = watch
         self._state = state
         self._census = census
+        self._reunion = reunion
 
     def datacenters(self) -> gate_service_pb2.DatacenterListResponse:
         """The datacenters that have registered."""
@@ -50,7 +54,11 @@ class GateViews:
 
     def vitals(self) -> GateVitals:
         """What the group of gates is told of this one."""
-        return GateVitals(node=self._lifecycle.vitals(), active_jobs=len(self._state))
+        return GateVitals(
+            node=self._lifecycle.vitals(),
+            active_jobs=len(self._state),
+            awaits_datacenters=not self._reunion.is_complete(),
+        )
 
     def ping(self, request_id: str) -> gate_service_pb2.GatePingResponse:
         """A sign of life."""

@@ -5,13 +5,14 @@ Laws: gates that see the same gates name the same owner; a job is passed on at m
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError
 from structlog.typing import FilteringBoundLogger
 
 from hyperscale.gate.forwarding import OwnerGates
+from hyperscale.gate.reunion import DatacenterReunion
 from hyperscale.routing.hash_ring import HashRing
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.runtime.lifecycle import NodeLifecycle
@@ -30,10 +31,14 @@ _CANNOT_OWN: Final = frozenset(
         ErrorReason.DRAINING,
         ErrorReason.OVERLOADED,
         ErrorReason.TOO_MANY_JOBS,
+        ErrorReason.NO_USABLE_DATACENTER,
         ErrorReason.PROTOCOL_MISMATCH,
     }
 )
-"""Answers after which the gate that was asked owns the job: they are about the other gate. Any other is about the job."""
+"""Answers after which the gate that was asked owns the job: they are about the other gate, and how it sees datacenters.
+
+Any other is about the job.
+"""
 
 
 class GateGroup(Protocol):
@@ -45,12 +50,16 @@ class GateGroup(Protocol):
 
 
 class GateRing:
-    """The gates that take jobs, on a consistent hash; this one until it drains, whatever its group says."""
+    """The gates that take jobs, on a consistent hash; this one until it drains, whatever its group says.
 
-    def __init__(self, lifecycle: NodeLifecycle, group: GateGroup) -> None:
+    While it waits for datacenters, jobs had better go to another gate, if there is one.
+    """
+
+    def __init__(self, lifecycle: NodeLifecycle, group: GateGroup, reunion: DatacenterReunion) -> None:
         self._lifecycle = lifecycle
         self._gate_id = lifecycle.identity.node_id
         self._group = group
+        self._reunion = reunion
         self._names: frozenset[str] = frozenset()
         self._ring = HashRing(self._names)
 
@@ -62,18 +71,24 @@ class GateRing:
         (owner,) = self._ring.owners(job_id, 1)
         return others.get(owner)
 
-    def turn(self, job_id: str) -> int | None:
-        """How many gates go before this one when the job needs an owner; None: it takes no jobs any more."""
-        if self._lifecycle.is_draining:
-            return None
-        others = self._look()
-        return self._ring.owners(job_id, len(others) + 1).index(self._gate_id) if others else 0
+    def turns(self, job_ids: Collection[str]) -> dict[str, int]:
+        """How many gates go before this one when such a job needs an owner; none: it takes no jobs any more."""
+        if self._lifecycle.is_draining or not job_ids:
+            return {}
+        count = len(self._look()) + 1
+        return {job_id: self._turn(self._ring.owners(job_id, count)) for job_id in job_ids}
+
+    def _turn(self, owners: Sequence[str]) -> int:
+        """One that waits for datacenters goes last."""
+        return owners.index(self._gate_id) if self._gate_id in owners else len(owners)
 
     def _look(self) -> dict[str, NodeAddress]:
         """Where the other gates on the ring listen; the ring is made anew when they have changed."""
         others = _taking_jobs(self._group.members())
         others.pop(self._gate_id, None)
-        names = frozenset([self._gate_id, *others])
+        names = frozenset(others)
+        if not names or self._reunion.is_complete():
+            names |= {self._gate_id}
         if names != self._names:
             self._names, self._ring = names, HashRing(names)
         return others
@@ -115,7 +130,8 @@ def _taking_jobs(members: Iterable[Member]) -> dict[str, NodeAddress]:
 
 def _takes_jobs(member: Member) -> bool:
     try:
-        return GateVitals.FromString(member.metadata).node.state == node_pb2.NODE_STATE_ACTIVE
+        vitals = GateVitals.FromString(member.metadata)
     except DecodeError:
         # Somebody of another release.
         return False
+    return vitals.node.state == node_pb2.NODE_STATE_ACTIVE and not vitals.awaits_datacenters

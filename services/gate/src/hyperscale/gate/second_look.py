@@ -25,7 +25,7 @@ class SecondLook:
     Parameters
     ----------
     patience_seconds
-        From the first decision to the last one; 0: there is only one.
+        From the arrival of a job to the last decision; 0: there is only one.
     """
 
     def __init__(
@@ -37,19 +37,25 @@ class SecondLook:
         self._patience_seconds = patience_seconds
         self._waiting = 0
 
-    async def decide(self, job_id: str, submission: job_pb2.JobSubmission) -> routing_pb2.RoutingDecision:
-        """The datacenters of a job, and why; raises NO_USABLE_DATACENTER when fewer than it asks for can be used."""
+    async def decide(
+        self, job_id: str, submission: job_pb2.JobSubmission, came_at_seconds: float
+    ) -> routing_pb2.RoutingDecision:
+        """The datacenters of a job, and why; raises NO_USABLE_DATACENTER when fewer than it asks for can be used.
+
+        Of the patience with a job, the time counts since it came (monotonic clock), which another gate may have had.
+        """
         considered = self._routing.consider(job_id, submission)
         if self._waiting < _WAITING_MAX:
             self._waiting += 1
             try:
-                considered = await self._reconsidered(considered, submission)
+                considered = await self._reconsidered(considered, submission, came_at_seconds + self._patience_seconds)
             finally:
                 self._waiting -= 1
         return self._routing.conclude(considered)
 
-    async def _reconsidered(self, considered: Consideration, submission: job_pb2.JobSubmission) -> Consideration:
-        deadline = self._clock.monotonic() + self._patience_seconds
+    async def _reconsidered(
+        self, considered: Consideration, submission: job_pb2.JobSubmission, deadline: float
+    ) -> Consideration:
         while self._is_worth_waiting(considered) and self._clock.monotonic() + _PAUSE_SECONDS <= deadline:
             await asyncio.sleep(_PAUSE_SECONDS)
             considered = self._routing.consider(considered.job_id, submission)

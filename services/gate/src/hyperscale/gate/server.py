@@ -23,6 +23,7 @@ from hyperscale.gate.handlers.gate_ingest_service import GateIngestServiceHandle
 from hyperscale.gate.handlers.gate_service import GateServiceHandler
 from hyperscale.gate.handover import JobHandover
 from hyperscale.gate.job_desk import JobDesk
+from hyperscale.gate.known_jobs import KnownJobs
 from hyperscale.gate.leases import JobLeases
 from hyperscale.gate.orphans import OrphanAlarm, OrphanSearch, TakeoverOrder
 from hyperscale.gate.overview import GateViews, JobListing, WorkflowFanOut
@@ -32,13 +33,14 @@ from hyperscale.gate.recovery import JobRecovery
 from hyperscale.gate.registration import ManagerRegistrations
 from hyperscale.gate.registry import ManagerRegistry
 from hyperscale.gate.retention import JobRetention
+from hyperscale.gate.reunion import DatacenterReunion
 from hyperscale.gate.routing import DatacenterRouting
 from hyperscale.gate.routing_journal import RoutingJournal
 from hyperscale.gate.second_look import SecondLook
 from hyperscale.gate.stage_entry import JobCourse
 from hyperscale.gate.state import GateState
 from hyperscale.gate.store import JobStore
-from hyperscale.gate.submission import DatacenterChoice, JobRuns, JobSubmissions
+from hyperscale.gate.submission import DatacenterChoice, JobAcceptances, JobRuns, JobSubmissions
 from hyperscale.gate.sync import ReportIngestion, StrayReports
 from hyperscale.gate.timeouts import JobDeadlines
 from hyperscale.runtime.channels import ChannelPool
@@ -87,6 +89,7 @@ class JobMachinery:
         self.store = JobStore(around.coordinator)
         self.leases = JobLeases(around.coordinator, config.node_id, config.lease_ttl_seconds, supervisor, clock)
         self.registry = ManagerRegistry(identity, config.manager_loss_grace_seconds, clock, config.slo_target_ms)
+        self.reunion = DatacenterReunion(self.registry, clock, config.manager_loss_grace_seconds)
         self.watch = DatacenterWatch(self.registry, config.membership_profile.federation, around.logger)
         self.circuits = Circuits(config.circuit_policy, clock)
         self.caller = DatacenterCaller(self.registry, self.circuits, clock, config.manager_loss_grace_seconds)
@@ -143,7 +146,7 @@ class OtherGates:
         group = GroupSettings.of(config, GATES_GROUP, config.gates)
         self.membership = NodeMembership(lifecycle, group, around.pool, supervisor, logger)
         self.membership.federate(jobs.watch)
-        ring = GateRing(lifecycle, self.membership)
+        ring = GateRing(lifecycle, self.membership, jobs.reunion)
         self.owners = OwnerGates(around.pool, config.call_timeout_seconds)
         self.ownership = JobOwnership(ring, self.owners, supervisor, logger)
         alarm = OrphanAlarm(config.lease_ttl_seconds, clock)
@@ -168,12 +171,13 @@ class GateNode:
         self.lifecycle = NodeLifecycle(identity)
         self.jobs = jobs = JobMachinery(config, identity, around)
         self.others = others = OtherGates(config, self.lifecycle, jobs, around)
+        known = KnownJobs(jobs.store, jobs.leases, around.clock, config.call_timeout_seconds)
         self.submissions = JobSubmissions(
             lifecycle=self.lifecycle,
             choice=jobs.choice,
             ownership=others.ownership,
-            store=jobs.store,
-            leases=jobs.leases,
+            known=known,
+            acceptances=JobAcceptances(jobs.store, jobs.leases, jobs.runs, known),
             runs=jobs.runs,
             clock=around.clock,
         )
@@ -182,7 +186,14 @@ class GateNode:
         self.listing = JobListing(jobs.store)
         self.queries = WorkflowFanOut(self.desk, jobs.registry, jobs.caller, around.calls)
         census = NodeCensus(others.membership, jobs.registry, jobs.peers, around.calls)
-        self.views = GateViews(self.lifecycle, jobs.registry, jobs.watch, jobs.state, census)
+        self.views = GateViews(
+            lifecycle=self.lifecycle,
+            registry=jobs.registry,
+            watch=jobs.watch,
+            state=jobs.state,
+            census=census,
+            reunion=jobs.reunion,
+        )
         self.registrations = ManagerRegistrations(jobs.registry, jobs.store, jobs.circuits)
         self.strays = StrayReports(jobs.store, jobs.courier, supervisor)
         self.ingestion = ReportIngestion(jobs.state, jobs.registry, self.strays, supervisor)
@@ -222,7 +233,9 @@ class GateNode:
 
     async def recover(self) -> None:
         """Load what gates remember, and end the jobs of this gate's earlier life."""
-        self.jobs.registry.restore(await self.jobs.store.datacenters())
+        known = await self.jobs.store.datacenters()
+        self.jobs.registry.restore(known)
+        self.jobs.reunion.expect(known)
         await self.recovery.end_own()
 
     def activate(self) -> None:

@@ -15,6 +15,7 @@ from typing import Final
 
 from hyperscale.gate.conductor import JobConductor
 from hyperscale.gate.job_run import JobRun
+from hyperscale.gate.known_jobs import KnownJobs
 from hyperscale.gate.leases import JobLeases
 from hyperscale.gate.models.orders import JobLimits, StopCause, StopOrder
 from hyperscale.gate.ownership import JobOwnership
@@ -110,7 +111,7 @@ class DatacenterChoice:
         self._second_look = second_look
         self._store = store
 
-    async def choose(self, job_id: str, submission: job_pb2.JobSubmission) -> Destination:
+    async def choose(self, job_id: str, submission: job_pb2.JobSubmission, came_at_seconds: float) -> Destination:
         """The datacenters that the job requires, as many as it asks for, or all that can be used.
 
         Raises UNKNOWN_DATACENTER, NO_USABLE_DATACENTER when fewer than asked for can be used, or INVALID_ARGUMENT for a
@@ -118,7 +119,7 @@ class DatacenterChoice:
         """
         selection = submission.datacenters
         await self._check_known(selection)
-        decision = await self._second_look.decide(job_id, submission)
+        decision = await self._second_look.decide(job_id, submission, came_at_seconds)
         destination = Destination(_in_order(selection, chosen(decision)), decision)
         try:
             _check_thresholds(submission, destination.datacenters)
@@ -149,6 +150,37 @@ class DatacenterChoice:
             raise HyperscaleError(ErrorReason.UNKNOWN_DATACENTER, message, violations=violations)
 
 
+class JobAcceptances:
+    """Makes jobs durable and starts them, each at most once."""
+
+    def __init__(self, store: JobStore, leases: JobLeases, runs: JobRuns, known: KnownJobs) -> None:
+        self._store = store
+        self._leases = leases
+        self._runs = runs
+        self._known = known
+
+    async def accept(self, acceptance: Acceptance) -> job_pb2.JobAck:
+        """Commit a job and start it; the answer is another one's if that was first. Raises TOO_MANY_JOBS."""
+        with self._runs.reserved(acceptance.record.job_id):
+            lease = await self._leases.acquire(acceptance.record.job_id)
+            if lease is None:
+                return await self._overtaken(acceptance)
+            acceptance.record.fence_token = lease.token
+            try:
+                await self._store.create(acceptance.record, acceptance.ack, acceptance.digest, lease)
+            except ConflictError:
+                await self._leases.release(lease)
+                return await self._overtaken(acceptance)
+            self._runs.begin(acceptance.record, lease)
+        return acceptance.ack
+
+    async def _overtaken(self, acceptance: Acceptance) -> job_pb2.JobAck:
+        """The answer when a submission with the same key, or the same job at another gate, was first."""
+        record = acceptance.record
+        known = await self._known.by_key(record.submission, acceptance.digest)
+        return await self._known.by_id(record.job_id, record.submission) if known is None else known
+
+
 class JobSubmissions:
     """Accepts jobs for one gate."""
 
@@ -158,8 +190,8 @@ class JobSubmissions:
         lifecycle: NodeLifecycle,
         choice: DatacenterChoice,
         ownership: JobOwnership,
-        store: JobStore,
-        leases: JobLeases,
+        known: KnownJobs,
+        acceptances: JobAcceptances,
         runs: JobRuns,
         clock: Clock,
     ) -> None:
@@ -167,8 +199,8 @@ class JobSubmissions:
         self._ownership = ownership
         self._ids = JobIds(lifecycle.identity)
         self._choice = choice
-        self._store = store
-        self._leases = leases
+        self._known = known
+        self._acceptances = acceptances
         self._runs = runs
         self._clock = clock
 
@@ -178,42 +210,34 @@ class JobSubmissions:
         With the identity that another gate has given it, it stays here.
 
         Raises SUBMISSION_TOO_LARGE, INVALID_ARGUMENT with every fault, UNKNOWN_DATACENTER, IDEMPOTENCY_KEY_REUSED,
-        TOO_MANY_JOBS, NOT_READY, DRAINING, NO_USABLE_DATACENTER.
+        TOO_MANY_JOBS, NOT_READY, DRAINING, NO_USABLE_DATACENTER, DEADLINE_EXCEEDED.
         """
+        came_at = self._clock.monotonic()
         self._lifecycle.require_active()
         _check_size(submission)
         _check_content(submission)
         digest = hashlib.sha256(submission.SerializeToString(deterministic=True)).digest()
-        known = await self._acknowledged(submission, digest)
+        known = await self._known.by_key(submission, digest)
         if known is not None:
             return known
         if given_id is not None:
-            return await self._own(_checked_id(given_id), submission, digest)
+            return await self._own(_checked_id(given_id), submission, digest, came_at)
         job_id = self._ids.next(self._clock.wall())
         answer = await self._ownership.passed_on(job_id, submission)
-        return await self._own(job_id, submission, digest) if answer is None else answer
+        return await self._own(job_id, submission, digest, came_at) if answer is None else answer
 
-    async def _own(self, job_id: str, submission: job_pb2.JobSubmission, digest: bytes) -> job_pb2.JobAck:
+    async def _own(
+        self, job_id: str, submission: job_pb2.JobSubmission, digest: bytes, came_at_seconds: float
+    ) -> job_pb2.JobAck:
         if self._runs.is_in_charge(job_id):
-            return await self._known_job(job_id, submission)
-        destination = await self._choice.choose(job_id, submission)
+            return await self._known.by_id(job_id, submission)
+        destination = await self._choice.choose(job_id, submission, came_at_seconds)
         try:
             self._lifecycle.require_active()
-            return await self._accept(self._acceptance(job_id, submission, destination, digest))
+            return await self._acceptances.accept(self._acceptance(job_id, submission, destination, digest))
         finally:
             if not self._runs.is_in_charge(job_id):
                 self._choice.forget(job_id)
-
-    async def _acknowledged(self, submission: job_pb2.JobSubmission, digest: bytes) -> job_pb2.JobAck | None:
-        """The answer that the key's first submission got; raises IDEMPOTENCY_KEY_REUSED."""
-        if not submission.idempotency_key:
-            return None
-        used = await self._store.used_key(submission.idempotency_key)
-        if used is None:
-            return None
-        if used.submission_digest != digest:
-            raise HyperscaleError(ErrorReason.IDEMPOTENCY_KEY_REUSED)
-        return used.ack
 
     def _acceptance(
         self, job_id: str, submission: job_pb2.JobSubmission, destination: Destination, digest: bytes
@@ -232,33 +256,6 @@ class JobSubmissions:
         )
         ack = job_pb2.JobAck(job_id=job_id, gate_id=gate.node_id, submitted_at=submitted_at)
         return Acceptance(record, ack, digest)
-
-    async def _accept(self, acceptance: Acceptance) -> job_pb2.JobAck:
-        with self._runs.reserved(acceptance.record.job_id):
-            lease = await self._leases.acquire(acceptance.record.job_id)
-            if lease is None:
-                return await self._overtaken(acceptance)
-            acceptance.record.fence_token = lease.token
-            try:
-                await self._store.create(acceptance.record, acceptance.ack, acceptance.digest, lease)
-            except ConflictError:
-                await self._leases.release(lease)
-                return await self._overtaken(acceptance)
-            self._runs.begin(acceptance.record, lease)
-        return acceptance.ack
-
-    async def _overtaken(self, acceptance: Acceptance) -> job_pb2.JobAck:
-        """The answer when a submission with the same key, or the same job at another gate, was committed first."""
-        record = acceptance.record
-        known = await self._acknowledged(record.submission, acceptance.digest)
-        return await self._known_job(record.job_id, record.submission) if known is None else known
-
-    async def _known_job(self, job_id: str, submission: job_pb2.JobSubmission) -> job_pb2.JobAck:
-        """The answer to a job that is there already: passed on once more, or taken over by a gate whose answer got lost."""
-        record = await self._store.get(job_id)
-        if record is None or record.submission != submission:
-            raise HyperscaleError(ErrorReason.NOT_READY, "another job took the same identity; submit again")
-        return job_pb2.JobAck(job_id=job_id, gate_id=record.gate_id, submitted_at=record.submitted_at)
 
 
 def _checked_id(given_id: str) -> str:
