@@ -169,7 +169,7 @@ async def test_a_gate_that_has_just_started_leaves_jobs_to_others_until_the_data
 ) -> None:
     await start_gate("east", "west", node_id="g1")
     restarted = await start_gate(node_id="g2")
-    ring = GateRing(gate_named("g2"), Group([member("g1"), member("g2")]), restarted.node.jobs.reunion)
+    ring = GateRing(gate_named("g2"), Group([member("g1"), member("g2")]), restarted.node.others.reunion)
     assert restarted.node.views.vitals().awaits_datacenters
     assert {owner("g2", ring, job_id) for job_id in JOBS[:100]} == {"g1"}
     assert set(ring.turns(JOBS).values()) == {1}
@@ -180,7 +180,7 @@ async def test_a_gate_that_has_just_started_leaves_jobs_to_others_until_the_data
     assert {owner("g2", ring, job_id) for job_id in JOBS[:100]} == {"g1", "g2"}
     alone = await start_gate(node_id="g3")
     assert alone.node.views.vitals().awaits_datacenters
-    assert GateRing(gate_named("g3"), Group(), alone.node.jobs.reunion).turns(["any"]) == {"any": 0}
+    assert GateRing(gate_named("g3"), Group(), alone.node.others.reunion).turns(["any"]) == {"any": 0}
 
 
 async def test_a_gate_waits_for_datacenters_that_are_gone_for_good_no_longer_than_the_grace(

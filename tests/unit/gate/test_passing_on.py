@@ -70,7 +70,7 @@ def only_sees(monkeypatch: pytest.MonkeyPatch) -> Callable[[ServedGate, ServedGa
         who = Identity("owner", Role.GATE, where, "c", "e", "local")
         owner = Member(who, MemberState.ALIVE, 1, vitals, 1, None, 0.0)
         # A gate that waits for a datacenter is not on the ring itself.
-        gate.gate.node.jobs.reunion.expect(["never"])
+        gate.gate.node.others.reunion.expect(["never"])
         monkeypatch.setattr(gate.gate.node.others.membership, "members", lambda: [owner])
 
     return believe

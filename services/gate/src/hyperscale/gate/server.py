@@ -89,7 +89,6 @@ class JobMachinery:
         self.store = JobStore(around.coordinator)
         self.leases = JobLeases(around.coordinator, config.node_id, config.lease_ttl_seconds, supervisor, clock)
         self.registry = ManagerRegistry(identity, config.manager_loss_grace_seconds, clock, config.slo_target_ms)
-        self.reunion = DatacenterReunion(self.registry, clock, config.manager_loss_grace_seconds)
         self.watch = DatacenterWatch(self.registry, config.membership_profile.federation, around.logger)
         self.circuits = Circuits(config.circuit_policy, clock)
         self.caller = DatacenterCaller(self.registry, self.circuits, clock, config.manager_loss_grace_seconds)
@@ -146,7 +145,8 @@ class OtherGates:
         group = GroupSettings.of(config, GATES_GROUP, config.gates)
         self.membership = NodeMembership(lifecycle, group, around.pool, supervisor, logger)
         self.membership.federate(jobs.watch)
-        ring = GateRing(lifecycle, self.membership, jobs.reunion)
+        self.reunion = DatacenterReunion(jobs.registry, clock, config.manager_loss_grace_seconds)
+        ring = GateRing(lifecycle, self.membership, self.reunion)
         self.owners = OwnerGates(around.pool, config.call_timeout_seconds)
         self.ownership = JobOwnership(ring, self.owners, supervisor, logger)
         alarm = OrphanAlarm(config.lease_ttl_seconds, clock)
@@ -185,14 +185,13 @@ class GateNode:
         self.desk = JobDesk(config.node_id, jobs.state, jobs.store, others.owners, canceller)
         self.listing = JobListing(jobs.store)
         self.queries = WorkflowFanOut(self.desk, jobs.registry, jobs.caller, around.calls)
-        census = NodeCensus(others.membership, jobs.registry, jobs.peers, around.calls)
         self.views = GateViews(
             lifecycle=self.lifecycle,
             registry=jobs.registry,
             watch=jobs.watch,
             state=jobs.state,
-            census=census,
-            reunion=jobs.reunion,
+            census=NodeCensus(others.membership, jobs.registry, jobs.peers, around.calls),
+            reunion=others.reunion,
         )
         self.registrations = ManagerRegistrations(jobs.registry, jobs.store, jobs.circuits)
         self.strays = StrayReports(jobs.store, jobs.courier, supervisor)
@@ -235,7 +234,7 @@ class GateNode:
         """Load what gates remember, and end the jobs of this gate's earlier life."""
         known = await self.jobs.store.datacenters()
         self.jobs.registry.restore(known)
-        self.jobs.reunion.expect(known)
+        self.others.reunion.expect(known)
         await self.recovery.end_own()
 
     def activate(self) -> None:
