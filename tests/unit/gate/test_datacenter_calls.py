@@ -143,3 +143,22 @@ async def test_a_job_is_cancelled_at_the_manager_that_took_it_over_while_none_le
     await gate.node.desk.cancel(dispatch_pb2.JobCancelRequest(job_id=job_id), CallOrigin.CLIENT)
     await until(lambda: bool(gate.datacenters.cancels))
     assert [address for address, _ in gate.datacenters.cancels] == ["two:1"]
+
+
+async def test_the_silence_of_the_leader_outweighs_the_answers_of_those_who_only_send_there(line: Line) -> None:
+    line.failures["east:1"] = refusal(ErrorReason.DEADLINE_EXCEEDED)
+    for host in ("one", "two"):
+        line.failures[f"{host}:1"] = refusal(ErrorReason.NOT_LEADER, **{LEADER_KEY: "east:1"})
+    for _ in range(3):
+        assert (await line.fail()).reason is ErrorReason.DEADLINE_EXCEEDED
+        assert line.called == ["east:1", "one:1", "two:1"]
+    error = await line.fail()
+    assert (error.reason, line.called) == (ErrorReason.DATACENTER_UNAVAILABLE, ["one:1", "two:1"])
+    assert error.message.startswith("calls to the managers of datacenter east have failed lately: east:1: ")
+
+
+async def test_while_nobody_leads_that_is_the_answer(line: Line) -> None:
+    line.failures["east:1"] = refusal(ErrorReason.PEER_UNREACHABLE)
+    for host in ("one", "two"):
+        line.failures[f"{host}:1"] = refusal(ErrorReason.NOT_LEADER)
+    assert (await line.fail()).reason is ErrorReason.NOT_LEADER

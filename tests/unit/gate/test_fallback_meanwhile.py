@@ -9,13 +9,15 @@ import pytest
 
 from hyperscale.gate.models.orders import StopCause, StopOrder
 from hyperscale.runtime.coordination import CoordinationUnavailableError, Lease, MemoryStore, Put, Write
-from hyperscale.runtime.errors import ErrorReason
+from hyperscale.runtime.errors import LEADER_KEY, ErrorReason
 from hyperscale.v1 import dispatch_pb2, job_pb2, record_pb2
 from tests.support.waiting import until, until_answer
 from tests.unit.gate.conftest import StartGate
-from tests.unit.gate.harness import GateInMemory, refusal
+from tests.unit.gate.harness import GateInMemory, make_gate, refusal, submission
+from tests.unit.gate.test_datacenter_calls import join
 from tests.unit.gate.test_fallback import CANCELLED, COMPLETED, away, cancelled, job, moves, stored
 from tests.unit.gate.test_routing import tell
+from tests.unit.gate.test_stages import made, staged
 
 RUNNING, CANCELLING = job_pb2.JOB_STATUS_RUNNING, job_pb2.JOB_STATUS_CANCELLING
 
@@ -171,3 +173,95 @@ async def test_the_one_before_has_as_long_as_it_takes_to_stop(start_gate: StartG
     job_id = await gate.submit(job(count=1, preferred=["east"]))
     await gate.dispatched(job_id, "west")
     assert begun == [False, False, False]
+
+
+@pytest.mark.requirement("AD-17.2")
+async def test_a_leader_that_hangs_is_given_up_though_its_followers_answer(start_gate: StartGate) -> None:
+    gate = await start_gate("east", "west", dispatch_deadline_seconds=60)
+    for host in ("one", "two"):
+        await join(gate, host)
+        gate.datacenters.answers[f"{host}:1"] = refusal(ErrorReason.NOT_LEADER, **{LEADER_KEY: "east:1"})
+    for name in ("east", "west"):
+        tell(gate, name)
+    gate.datacenters.answers["east:1"] = refusal(ErrorReason.DEADLINE_EXCEEDED)
+    job_id = await gate.submit(job(count=1, preferred=["east"]))
+    await gate.dispatched(job_id, "west")
+    assert moves((await stored(gate, job_id)).routing) == [("east", "west")]
+
+
+@pytest.mark.requirement("AD-17.2")
+async def test_a_datacenter_is_not_replaced_while_one_of_its_managers_takes_the_part(gate: GateInMemory) -> None:
+    await join(gate, "one")
+    gate.datacenters.answers["east:1"] = refusal(ErrorReason.PEER_UNREACHABLE)
+    job_id = await gate.submit(job(count=1, preferred=["east"]))
+    await until(lambda: ("one:1", job_id) in gate.datacenters.dispatches)
+    gate.finish("east", job_id, requests=2)
+    assert (await gate.ended(job_id)).status == COMPLETED
+    assert not (await stored(gate, job_id)).routing.fallbacks
+
+
+@pytest.mark.parametrize(("reason", "cooldown"), [(ErrorReason.TOO_MANY_JOBS, 1.0), (ErrorReason.DRAINING, 2.0)])
+async def test_a_datacenter_that_takes_no_more_jobs_is_not_waited_for(
+    start_gate: StartGate, reason: ErrorReason, cooldown: float
+) -> None:
+    gate = await start_gate("east", "west", dispatch_deadline_seconds=60)
+    for name in ("east", "west"):
+        tell(gate, name)
+    gate.datacenters.on_cancel = cancelled
+    gate.datacenters.refusals["east:1"] = refusal(reason)
+    await gate.dispatched(await gate.submit(job(count=1, preferred=["east"])), "west")
+    later = (await stored(gate, await gate.submit(job(count=1)))).routing
+    assert {one.datacenter: one.score.cooldown for one in later.candidates} == {"east": cooldown, "west": 1.0}
+
+
+async def test_one_that_was_cut_off_for_longer_than_it_is_told_stops_when_it_reports(start_gate: StartGate) -> None:
+    gate = await start_gate(
+        "east", "west", dispatch_deadline_seconds=2, cancel_delivery_seconds=0.3, circuit_half_open_after_seconds=0.2
+    )
+    for name in ("east", "west"):
+        tell(gate, name)
+    away(gate, "east")
+    job_id = await gate.submit(job(count=1, preferred=["east"]))
+    await gate.dispatched(job_id, "west")
+    await until(lambda: gate.node.jobs.courier.pending_count == 0)
+    del gate.datacenters.answers["east:1"]
+    gate.progress("west", job_id, 1, requests=1)
+    gate.progress("east", job_id, 1, requests=1)
+    await until(lambda: bool(gate.datacenters.cancels))
+    assert [(where, told.job_id) for where, told in gate.datacenters.cancels] == [("east:1", job_id)]
+    gate.finish("west", job_id, requests=2)
+    assert (await gate.ended(job_id)).status == COMPLETED
+
+
+async def test_one_that_was_given_up_stops_when_it_reports(start_gate: StartGate) -> None:
+    gate = await start_gate(
+        "east", "west", dispatch_deadline_seconds=0.3, cancel_delivery_seconds=0.3, circuit_half_open_after_seconds=0.2
+    )
+    away(gate, "east")
+    job_id = await gate.submit(submission("east", "west"))
+    await until(lambda: [where for where, _ in gate.datacenters.cancels] == ["west:1"])
+    await until(lambda: gate.node.jobs.courier.pending_count == 0)
+    del gate.datacenters.answers["east:1"]
+    gate.progress("east", job_id, 1, requests=1)
+    await until(lambda: "east:1" in [where for where, _ in gate.datacenters.cancels])
+
+
+async def test_a_gate_that_takes_over_does_not_wait_for_a_datacenter_that_has_no_part_any_more(
+    gate: GateInMemory, store: SlowStore
+) -> None:
+    away(gate, "east")
+    asked = staged()
+    asked.datacenters.CopyFrom(job_pb2.DatacenterSelection(count=1, preferred=["east"], exclude=["north"]))
+    job_id = await gate.submit(asked)
+    await gate.dispatched(f"{job_id}.setup", "west")
+    gate.finish("west", f"{job_id}.setup", provided=[made("shop.setup")])
+    await gate.dispatched(job_id, "west")
+    await gate.supervisor.stop(5)
+    again = make_gate(store, "g1")
+    again.datacenters.on_cancel = cancelled
+    await again.connect("west")
+    await again.node.recover()
+    await again.dispatched(f"{job_id}.teardown", "west")
+    await again.connect("east")
+    await until(lambda: "east:1" in [where for where, _ in again.datacenters.cancels])
+    await again.supervisor.stop(5)

@@ -72,12 +72,19 @@ class JobSteering:
         _stop_unless_completed(run, self._clock.monotonic())
 
     async def _until_still(self, run: JobRun) -> None:
-        """See to it that of what an earlier owner had begun nothing goes on; teardowns may."""
+        """See to it that of what an earlier owner had begun nothing goes on; teardowns may.
+
+        Datacenters that others have taken the places of are told, and not waited for: the job has nothing to do there.
+        """
+        record = run.record
         reason = run.stop.reason if run.stop is not None else ""
-        begun = [notice for notice in notices(run.record, run.lease, reason) if last_stage(run.record) != TEARDOWN]
+        begun = [notice for notice in notices(record, run.lease, reason) if last_stage(record) != TEARDOWN]
+        for notice in begun:
+            _ = self._courier.tell(notice)
+        present = [notice for notice in begun if notice.datacenter in record.datacenters]
         try:
             async with asyncio.timeout(self._deadlines.stop_seconds(run)):
-                await asyncio.gather(*map(self._until_stopped, begun))
+                await asyncio.gather(*map(self._until_stopped, present))
         except TimeoutError as error:
             self._supervisor.report(error, "job-resumption", job_id=run.job_id)
 

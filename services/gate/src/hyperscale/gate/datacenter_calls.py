@@ -119,28 +119,28 @@ class DatacenterCaller:
     ) -> AnswerT:
         """Call each address at most once until one answers; raises the last error, or the first that is final.
 
+        The error of the one that is said to lead counts before those of the others, which only send there.
+
         While none is known to lead, `usual_manager`, the address of the one that the job had, is called first. A hint is
         newer than what was last heard of the manager it names, so that only an open circuit keeps it from being called.
         Raises DATACENTER_UNAVAILABLE when no manager can be called.
         """
         waiting = deque(self._in_order(datacenter, usual_manager))
-        tried: set[str] = set()
-        failure: HyperscaleError | None = None
-        while waiting and len(tried) < _MAX_ADDRESSES:
+        failed: dict[str, HyperscaleError] = {}
+        while waiting and len(failed) < _MAX_ADDRESSES:
             address = waiting.popleft()
-            if address in tried or not self._circuits.admits(address):
+            if address in failed or not self._circuits.admits(address):
                 continue
-            tried.add(address)
             try:
                 with self._circuits.call(address):
                     return await call(address)
             except HyperscaleError as error:
                 if error.reason not in ASK_ANOTHER:
                     raise
-                failure = error
+                failed[address] = error
                 if error.leader is not None:
                     waiting.appendleft(error.leader)
-        raise failure or self._unavailable(datacenter)
+        raise self._failure(datacenter, failed)
 
     def open_circuits(self, datacenter: str) -> int:
         """How many of the managers are not called, since calls to them have failed."""
@@ -165,12 +165,21 @@ class DatacenterCaller:
     def _is_open(self, manager: ConnectedManager) -> bool:
         return self._circuits.state(manager.address) is CircuitState.OPEN
 
-    def _unavailable(self, datacenter: str) -> HyperscaleError:
+    def _failure(self, datacenter: str, failed: dict[str, HyperscaleError]) -> HyperscaleError:
+        last = next(reversed(failed.values()), None)
+        leader = next((error.leader for error in reversed(failed.values()) if error.leader is not None), "")
+        if last is None or (leader and leader not in failed and not self._circuits.admits(leader)):
+            return self._unavailable(datacenter, leader)
+        of_leader = failed.get(leader)
+        return last if of_leader is None or of_leader.reason is ErrorReason.NOT_LEADER else of_leader
+
+    def _unavailable(self, datacenter: str, leader: str) -> HyperscaleError:
         managers = self._registry.connected(datacenter)
+        addresses = dict.fromkeys([*(manager.address for manager in managers), leader])
         failures = "; ".join(
-            f"{manager.address}: {self._circuits.last_failure(manager.address)}"
-            for manager in managers
-            if not self._circuits.admits(manager.address)
+            f"{address}: {self._circuits.last_failure(address)}"
+            for address in addresses
+            if not self._circuits.admits(address)
         )
         if failures:
             message = f"calls to the managers of datacenter {datacenter} have failed lately: {failures}"

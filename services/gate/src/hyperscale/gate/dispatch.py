@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from hyperscale.gate.fallback import FallbackChain
-from hyperscale.gate.handover import HASTY, PATIENT, JobHandover, is_passing
+from hyperscale.gate.handover import HASTY, PATIENT, JobHandover, is_fault, is_passing
 from hyperscale.gate.job_run import JobRun
 from hyperscale.gate.routing import DatacenterRouting
 from hyperscale.gate.stages import StagePlan
@@ -113,7 +113,7 @@ class Dispatcher:
     async def _successor(self, run: JobRun, datacenter: str, failure: HyperscaleError) -> str | None:
         if not is_passing(failure):
             return None
-        return await self._fallback.move(run, datacenter, f"it has not taken the job over: {failure.message}")
+        return await self._fallback.move(run, datacenter, failure)
 
     async def _try(
         self, run: JobRun, datacenter: str, dispatch: dispatch_pb2.JobDispatch, policy: RetryPolicy, deadline: float
@@ -127,7 +127,7 @@ class Dispatcher:
         return None
 
     def _give_up(self, run: JobRun, datacenter: str, failure: HyperscaleError) -> None:
-        if is_passing(failure):
+        if is_fault(failure):
             self._routing.failed(datacenter)
         reason = self._fallback.last_word(run, _refusal(failure, self._deadline_seconds))
         run.give_up(datacenter, job_pb2.JOB_STATUS_FAILED, reason)

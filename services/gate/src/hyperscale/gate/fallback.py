@@ -11,6 +11,7 @@ import asyncio
 from typing import Final
 
 from hyperscale.gate.cancellation import CancelCourier
+from hyperscale.gate.handover import is_fault
 from hyperscale.gate.job_lifecycle import TERMINAL
 from hyperscale.gate.job_run import JobRun
 from hyperscale.gate.models.orders import CancelNotice
@@ -54,11 +55,14 @@ class FallbackChain:
         self._supervisor = supervisor
         self._clock = clock
 
-    async def move(self, run: JobRun, datacenter: str, reason: str) -> str | None:
-        """Give a datacenter's part to the next one, and return its name; None when it stays where it is.
+    async def move(self, run: JobRun, datacenter: str, failure: HyperscaleError) -> str | None:
+        """Give the part of a datacenter that has failed to take it to the next one, and return its name.
+
+        None when it stays where it is.
 
         Raises `LeaseLostError`.
         """
+        reason = f"it has not taken the job over: {failure.message}"
         notice = CancelNotice(run.plan.dispatch_id, datacenter, run.lease.token, reason)
         is_unsure = False
         while _may_move(run, datacenter):
@@ -71,6 +75,8 @@ class FallbackChain:
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
             if successor is not None:
+                if is_fault(failure):
+                    self._routing.failed(datacenter)
                 await self._until_let_go(notice, self._deadlines.stop_seconds(run))
             return successor
         if is_unsure:

@@ -33,9 +33,15 @@ PATIENT: Final = RetryPolicy(
 HASTY: Final = replace(
     PATIENT,
     name="job-dispatch-hasty",
-    retryable=PATIENT.retryable - {ErrorReason.DATACENTER_UNAVAILABLE, ErrorReason.DEADLINE_EXCEEDED},
+    retryable=PATIENT.retryable
+    - {
+        ErrorReason.DATACENTER_UNAVAILABLE,
+        ErrorReason.DEADLINE_EXCEEDED,
+        ErrorReason.TOO_MANY_JOBS,
+        ErrorReason.DRAINING,
+    },
 )
-"""Until there is no manager left to call, or one does not answer in time."""
+"""Until there is no manager left to call, one does not answer in time, or one says that it takes no more jobs."""
 
 
 class JobHandover:
@@ -73,3 +79,8 @@ class JobHandover:
 def is_passing(error: HyperscaleError) -> bool:
     """Whether a failure is the datacenter's, and may pass; any other one would be the same elsewhere."""
     return error.reason in PATIENT.retryable
+
+
+def is_fault(error: HyperscaleError) -> bool:
+    """Whether a failure speaks against the datacenter; that it has as many jobs as it may does not."""
+    return is_passing(error) and error.reason is not ErrorReason.TOO_MANY_JOBS

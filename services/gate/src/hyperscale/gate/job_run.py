@@ -242,6 +242,17 @@ class JobRun:
         self.events.close(error)
         self._wake()
 
+    def is_over_in(self, dispatch_id: str, datacenter: str) -> bool:
+        """Whether a datacenter has nothing to do for a stage any more, without having ended it.
+
+        Another one has taken its place, or this gate has given its part up.
+        """
+        parts = self._load_parts if dispatch_id == self.job_id else self._parts
+        part = parts.get(datacenter)
+        if part is None:
+            return any(move.from_datacenter == datacenter for move in self._record.routing.fallbacks)
+        return part.is_given_up and dispatch_id in (self.job_id, self._plan.dispatch_id)
+
     def manager_of(self, datacenter: str) -> str | None:
         """The address of the manager that took the job over last; None while none has."""
         return self._managers.get(datacenter)

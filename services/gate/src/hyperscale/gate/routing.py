@@ -109,7 +109,6 @@ class DatacenterRouting:
 
     def replaced(self, job_id: str, datacenter: str, successor: str, reason: str) -> None:
         """Another datacenter has got the place of one that has not taken a job over."""
-        self.failed(datacenter)
         self._journal.replaced(job_id, datacenter, successor, reason)
 
     def failed(self, datacenter: str) -> None:

@@ -1,13 +1,14 @@
 """What managers report, taken over frame by frame.
 
 Laws: a frame is acknowledged once it is taken over; frames that are repeated, out of order, of another ownership or of ended
-jobs change nothing; a datacenter that still runs an ended job is told to stop it.
+jobs change nothing; a datacenter that still runs an ended job, or one that goes on without it, is told to stop it.
 """
 
 from __future__ import annotations
 
 from hyperscale.gate.cancellation import CancelCourier
 from hyperscale.gate.job_lifecycle import TERMINAL
+from hyperscale.gate.job_run import JobRun
 from hyperscale.gate.models.orders import CancelNotice
 from hyperscale.gate.registry import ManagerRegistry
 from hyperscale.gate.stages import job_id_of
@@ -43,6 +44,12 @@ class StrayReports:
         self._considered.add(key)
         task = self._supervisor.start(self._look_into(progress), name="stray-report")
         task.add_done_callback(lambda _: self._considered.discard(key))
+
+    def stop(self, progress: progress_pb2.JobProgress, run: JobRun) -> None:
+        """Have a datacenter stop its part of a job that goes on without it; it may have been cut off for long."""
+        if progress.status not in TERMINAL:
+            reason = "the job goes on without this datacenter"
+            _ = self._courier.tell(CancelNotice(progress.job_id, progress.datacenter, run.lease.token, reason))
 
     async def _look_into(self, progress: progress_pb2.JobProgress) -> None:
         try:
@@ -92,6 +99,8 @@ class ReportIngestion:
         run = self._state.find(job_id)
         if run is not None:
             run.take_progress(progress)
+            if run.is_over_in(progress.job_id, progress.datacenter):
+                self._strays.stop(progress, run)
         elif not self._state.is_in_charge(job_id):
             self._strays.consider(progress)
 
