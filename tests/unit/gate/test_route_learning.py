@@ -86,3 +86,14 @@ def test_what_every_datacenter_needs_is_left_out() -> None:
 def test_without_a_round_trip_the_time_itself_counts() -> None:
     times = AcceptanceTimes(shortest_ms=5)
     assert [times.latency_ms(took_ms, None) for took_ms in (1, 30)] == [5, 30]
+
+
+async def test_a_job_that_a_heartbeat_counts_already_is_not_counted_twice(start_gate: StartGate) -> None:
+    gate = await start_gate("east")
+    tell(gate, "east", free=2, total=4)
+    assert (await shown(gate))["east"].health == routing_pb2.ROUTING_HEALTH_HEALTHY
+    await until(lambda: bool(gate.datacenters.dispatches))
+    (job_id,) = (job_id for _, job_id in gate.datacenters.dispatches)
+    await until(lambda: gate.status(job_id) == job_pb2.JOB_STATUS_QUEUED)
+    tell(gate, "east", free=1, total=4)
+    assert (await shown(gate))["east"].health == routing_pb2.ROUTING_HEALTH_HEALTHY

@@ -237,3 +237,35 @@ def test_two_candidates_of_one_name_are_refused() -> None:
 
 def test_nothing_known_of_running_work_means_that_the_wait_cannot_be_told() -> None:
     assert once(near("east", free=0)).standings[0].wait_seconds == math.inf
+
+
+def test_a_job_that_its_datacenter_counts_is_not_counted_twice() -> None:
+    router, far = JobRouter(), near("far", 300.0)
+    asks_for_two = RoutingRequest(cores=2)
+
+    def goes_to(job_id: str, free: int, heard_at: float, now: float) -> tuple[str, ...]:
+        candidate = near("near", free=free, total=4, heard_seconds_ago=now - heard_at)
+        return router.decide(job_id, asks_for_two, [candidate, far], now).primaries
+
+    assert goes_to("first", free=4, heard_at=-0.5, now=0.0) == ("near",)
+    router.accepted("first", "near")
+    # Its cores have changed hands, which was told at once.
+    assert goes_to("second", free=2, heard_at=0.1, now=0.9) == ("near",)
+
+
+def test_a_job_counts_until_its_datacenter_can_have_told_of_it() -> None:
+    router = JobRouter()
+
+    def free_cores_are_gone(job_id: str, heard_at: float, now: float) -> bool:
+        candidate = near("near", free=2, total=4, heard_seconds_ago=now - heard_at)
+        decision = router.decide(job_id, RoutingRequest(cores=2), [candidate], now)
+        return decision.bucket is DatacenterHealth.BUSY
+
+    assert not free_cores_are_gone("first", heard_at=-0.5, now=0.0)
+    router.accepted("first", "near")
+    router.accepted("first", "near")
+    router.accepted("unknown", "near")
+    assert free_cores_are_gone("second", heard_at=-0.5, now=0.2)
+    # The second one was not taken over: it may be on its way.
+    assert free_cores_are_gone("third", heard_at=0.3, now=0.4)
+    assert not free_cores_are_gone("fourth", heard_at=1.0, now=1.1)

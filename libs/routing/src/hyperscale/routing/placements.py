@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hyperscale.routing.models.candidates import DatacenterCandidate, DatacenterCapacity
+
+
+@dataclass(slots=True)
+class _Placement:
+    """A job that was sent."""
+
+    job_id: str
+    datacenter: str
+    cores: int
+    at_seconds: float
+    is_accepted: bool = False
 
 
 class Placements:
@@ -14,7 +25,7 @@ class Placements:
     Parameters
     ----------
     settle_seconds
-        From sending a job until its datacenter counts it.
+        From sending a job until its datacenter counts it, as long as nothing is known of its acceptance.
     memory_seconds
         Time after which they are forgotten: a datacenter that has been silent for longer is not trusted anyway.
     """
@@ -22,34 +33,50 @@ class Placements:
     def __init__(self, settle_seconds: float, memory_seconds: float) -> None:
         self._settle_seconds = settle_seconds
         self._memory_seconds = memory_seconds + settle_seconds
-        self._placed: deque[tuple[float, str, int]] = deque()
-        self._times: dict[str, deque[tuple[float, int]]] = {}
+        self._placed: deque[_Placement] = deque()
+        self._by_datacenter: dict[str, deque[_Placement]] = {}
+        self._offered: dict[tuple[str, str], _Placement] = {}
 
     def __len__(self) -> int:
         return len(self._placed)
 
-    def add(self, datacenter: str, cores: int, now_seconds: float) -> None:
+    def add(self, job_id: str, datacenter: str, cores: int, now_seconds: float) -> None:
         """A job that needs so many cores is sent to a datacenter."""
-        self._placed.append((now_seconds, datacenter, cores))
-        self._times.setdefault(datacenter, deque()).append((now_seconds, cores))
+        placement = _Placement(job_id, datacenter, cores, now_seconds)
+        self._placed.append(placement)
+        self._by_datacenter.setdefault(datacenter, deque()).append(placement)
+        self._offered[job_id, datacenter] = placement
+
+    def accepted(self, job_id: str, datacenter: str) -> None:
+        """A datacenter has taken a job over."""
+        placement = self._offered.pop((job_id, datacenter), None)
+        if placement is not None:
+            placement.is_accepted = True
 
     def expire(self, now_seconds: float) -> None:
         """Forget what is old."""
-        while self._placed and now_seconds - self._placed[0][0] > self._memory_seconds:
-            _, datacenter, _ = self._placed.popleft()
-            times = self._times[datacenter]
-            times.popleft()
-            if not times:
-                del self._times[datacenter]
+        while self._placed and now_seconds - self._placed[0].at_seconds > self._memory_seconds:
+            oldest = self._placed.popleft()
+            if self._offered.get((oldest.job_id, oldest.datacenter)) is oldest:
+                del self._offered[oldest.job_id, oldest.datacenter]
+            there = self._by_datacenter[oldest.datacenter]
+            there.popleft()
+            if not there:
+                del self._by_datacenter[oldest.datacenter]
 
     def counted(self, candidate: DatacenterCandidate, now_seconds: float) -> DatacenterCandidate:
         """A datacenter with the jobs that it will count when it speaks next."""
-        times = self._times.get(candidate.name)
-        if times is None:
+        placed = self._by_datacenter.get(candidate.name)
+        if placed is None:
             return candidate
-        since = now_seconds - candidate.heard_seconds_ago - self._settle_seconds
-        pending = [cores for at, cores in times if at >= since]
+        heard_at = now_seconds - candidate.heard_seconds_ago
+        pending = [placement.cores for placement in placed if self._is_pending(placement, heard_at)]
         return replace(candidate, capacity=_with(candidate.capacity, pending)) if pending else candidate
+
+    def _is_pending(self, placement: _Placement, heard_at: float) -> bool:
+        """Whether a datacenter did not count a job yet when it spoke: one that has it says so as soon as cores change hands."""
+        settle_seconds = 0.0 if placement.is_accepted else self._settle_seconds
+        return placement.at_seconds + settle_seconds >= heard_at
 
 
 def _with(capacity: DatacenterCapacity, pending: list[int]) -> DatacenterCapacity:

@@ -122,6 +122,10 @@ class JobRouter:
         """The job has ended."""
         self._tenures.pop(job_id, None)
 
+    def accepted(self, job_id: str, datacenter: str) -> None:
+        """A datacenter has taken a job over: what it says from now on counts the job."""
+        self._placements.accepted(job_id, datacenter)
+
     def observe(self, datacenter: str, latency_ms: float, now_seconds: float) -> None:
         """A datacenter has answered after so long."""
         self._expire(now_seconds)
@@ -210,7 +214,7 @@ class JobRouter:
         before = _names(self._tenures.get(occasion.job_id, ()))
         self._tenures[occasion.job_id] = tuple(tenures)
         for name in _names(tenures) - before:
-            self._placements.add(name, occasion.request.cores, occasion.now_seconds)
+            self._placements.add(occasion.job_id, name, occasion.request.cores, occasion.now_seconds)
 
     def _spilled(self, bucket: list[CandidateStanding], tenures: list[Tenure], now_seconds: float) -> list[Tenure]:
         standings = {standing.name: standing for standing in bucket}

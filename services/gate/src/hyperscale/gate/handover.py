@@ -72,7 +72,7 @@ class JobHandover:
 
         began_at = self._clock.monotonic()
         manager = await call_with_retry(policy, attempt, deadline_seconds)
-        self._routing.taken_over(datacenter, self._clock.monotonic() - began_at)
+        self._routing.taken_over(dispatch.job_id, datacenter, self._clock.monotonic() - began_at)
         run.accepted(datacenter, manager)
 
 

@@ -100,8 +100,9 @@ class DatacenterRouting:
         """The job is not, or no longer, under way here."""
         self._router.forget(job_id)
 
-    def taken_over(self, datacenter: str, took_seconds: float) -> None:
+    def taken_over(self, job_id: str, datacenter: str, took_seconds: float) -> None:
         """A datacenter has taken a job over, so long after it was handed out."""
+        self._router.accepted(job_id, datacenter)
         known = self._candidates.round_trip(datacenter)
         rtt_ms = None if known is None else known.rtt_ms
         latency_ms = self._acceptances.latency_ms(took_seconds * _MS_PER_SECOND, rtt_ms)

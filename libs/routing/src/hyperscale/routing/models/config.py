@@ -30,7 +30,7 @@ class RoutingConfig:
     health_ttl_seconds: float = 5.0
     """Silence after which a datacenter is DEGRADED at best."""
     settle_seconds: float = 0.5
-    """From handing a job out until its datacenter counts it among its own."""
+    """From handing a job out until its datacenter counts it among its own, as long as nothing is known of its acceptance."""
     hold_seconds: float = 30.0
     """A datacenter chosen for a job stays so long, unless it is forced out; 0: no hold-down."""
     switch_ratio: float = 0.8
