@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.runtime.identity import NodeIdentity
 from hyperscale.v1 import node_pb2
 from hyperscale.v1.node_pb2 import NODE_STATE_DRAINING
+from tests.unit.gate.conftest import StartGate
 from tests.unit.gate.harness import heartbeat, refusal
 
 HOME = NodeIdentity("g1", node_pb2.NODE_ROLE_GATE, "local", "hyperscale", "default")
@@ -171,3 +173,20 @@ async def test_one_that_was_slow_long_ago_is_tried_again() -> None:
     assert not (await east.ask(50))["m0"]
     east.clock.now += 400.0
     assert (await east.ask(50))["m0"] > 5
+
+
+async def test_two_managers_that_hang_do_not_keep_the_third_one_from_answering(start_gate: StartGate) -> None:
+    gate = await start_gate(call_timeout_seconds=0.2)
+    for name in ("m0", "m1", "m2"):
+        endpoint = node_pb2.Endpoint(host=name, port=1)
+        await gate.node.registrations.register(heartbeat("east", node_id=name, endpoint=endpoint))
+        gate.datacenters.delays_seconds[f"{name}:1"] = 0.2
+        gate.datacenters.answers[f"{name}:1"] = refusal(ErrorReason.DEADLINE_EXCEEDED)
+    del gate.datacenters.answers["m1:1"]
+    with_hung_ones = [await gate.node.views.nodes() for _ in range(3)]
+    assert not any(answer.unanswered for answer in with_hung_ones)
+    began_at = time.monotonic()
+    gate.datacenters.delays_seconds["m1:1"] = 60.0
+    (silent,) = (await gate.node.views.nodes()).unanswered
+    assert silent.error == "no answer within 1.1 s"
+    assert time.monotonic() - began_at < 2.0

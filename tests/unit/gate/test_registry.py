@@ -63,13 +63,12 @@ async def test_a_datacenter_shows_what_its_leader_says(gate: GateInMemory) -> No
     await gate.node.registrations.register(follower)
     east = of(gate, "east")
     assert (east.available, east.leader_id, east.manager_count, east.total_cores) == (True, "manager-east", 2, 2)
-    assert gate.node.jobs.registry.addresses("east")[0] == "east:1"
 
 
 async def test_a_datacenter_whose_managers_left_stays_known_but_takes_nothing(gate: GateInMemory) -> None:
     gate.streams["west"].close()
     assert (of(gate, "west").available, of(gate, "west").manager_count) == (False, 0)
-    assert gate.node.jobs.registry.addresses("west") == []
+    assert gate.node.jobs.registry.connected("west") == []
 
 
 async def test_the_end_of_an_old_stream_does_not_touch_a_new_registration(gate: GateInMemory) -> None:

@@ -7,7 +7,7 @@ import inspect
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import grpc
 import grpc.aio
@@ -17,11 +17,21 @@ from hyperscale.runtime._protocol import PROTOCOL_METADATA, protocol_fault
 from hyperscale.runtime._status import DETAILS_METADATA_KEY, encode_status, error_from_rpc, public_message
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 
-__all__ = ["NodeServerInterceptor", "client_interceptors", "error_from_rpc"]
+__all__ = ["NodeServerInterceptor", "answer_of", "client_interceptors", "error_from_rpc"]
+
+AnswerT = TypeVar("AnswerT")
 
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Behaviour: TypeAlias = "Callable[[Any, _Context], Any]"
+
+
+async def answer_of(call: Awaitable[AnswerT]) -> AnswerT:
+    """The answer to a call; raises the `HyperscaleError` that the peer raised, or the closest one."""
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        raise error_from_rpc(error) from error
 
 
 class NodeServerInterceptor(grpc.aio.ServerInterceptor):

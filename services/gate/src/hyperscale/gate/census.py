@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from hyperscale.gate.datacenter_calls import ManagerCalls
-from hyperscale.gate.peers import ManagerPeers
+from hyperscale.gate.peers import ASKED_MAX, ManagerPeers
 from hyperscale.gate.registry import ManagerRegistry
 from hyperscale.runtime.errors import HyperscaleError
 from hyperscale.v1.membership_service_pb2 import NodeListResponse, NodeStatus, UnansweredDatacenter
 
 NODES_MAX: Final = 10_000
-_ANSWER_SECONDS: Final = 5.0
+_SLACK_SECONDS: Final = 0.5
+"""So that it is the managers' calls that time out, from which something is learnt."""
 
 
 class OwnGroup(Protocol):
@@ -25,13 +26,27 @@ class OwnGroup(Protocol):
 
 
 class NodeCensus:
-    """Counts the nodes by asking one manager of each datacenter, all at the same time."""
+    """Counts the nodes by asking one manager of each datacenter, all at the same time.
 
-    def __init__(self, group: OwnGroup, registry: ManagerRegistry, peers: ManagerPeers, calls: ManagerCalls) -> None:
+    Parameters
+    ----------
+    call_timeout_seconds
+        Longest wait for one manager.
+    """
+
+    def __init__(
+        self,
+        group: OwnGroup,
+        registry: ManagerRegistry,
+        peers: ManagerPeers,
+        calls: ManagerCalls,
+        call_timeout_seconds: float,
+    ) -> None:
         self._group = group
         self._registry = registry
         self._peers = peers
         self._calls = calls
+        self._patience_seconds = call_timeout_seconds * ASKED_MAX + _SLACK_SECONDS
 
     async def take(self) -> NodeListResponse:
         """The nodes, and the datacenters that did not tell of theirs."""
@@ -40,10 +55,10 @@ class NodeCensus:
 
     async def _ask(self, datacenter: str) -> NodeListResponse:
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
+            async with asyncio.timeout(self._patience_seconds):
                 return await self._peers.ask(datacenter, self._calls.list_nodes)
         except TimeoutError:
-            error = f"no answer within {_ANSWER_SECONDS:g} s"
+            error = f"no answer within {self._patience_seconds:g} s"
         except HyperscaleError as failure:
             error = failure.message
         return NodeListResponse(unanswered=[UnansweredDatacenter(datacenter=datacenter, error=error)])

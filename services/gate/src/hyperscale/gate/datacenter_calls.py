@@ -6,17 +6,14 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
-import grpc.aio
-
+from hyperscale.gate.manager_order import addresses_in_order
 from hyperscale.gate.models.managers import ConnectedManager
 from hyperscale.gate.registry import ManagerRegistry
-from hyperscale.routing.manager_selection import managers_in_order
-from hyperscale.routing.models.peers import ManagerCandidate
 from hyperscale.runtime.channels import ChannelPool
 from hyperscale.runtime.circuits import Circuits, CircuitState
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
-from hyperscale.runtime.interceptors import error_from_rpc
+from hyperscale.runtime.interceptors import answer_of
 from hyperscale.v1 import dispatch_pb2, gate_service_pb2, job_pb2, manager_service_pb2
 from hyperscale.v1.manager_service_pb2_grpc import ManagerServiceStub
 from hyperscale.v1.membership_service_pb2 import NodeListRequest, NodeListResponse
@@ -76,22 +73,22 @@ class GrpcManagerCalls:
 
     async def submit_job(self, address: str, dispatch: dispatch_pb2.JobDispatch) -> job_pb2.JobAck:
         """ManagerService.SubmitJob."""
-        return await _decoded(self._stub(address).SubmitJob(dispatch, timeout=self._timeout_seconds))
+        return await answer_of(self._stub(address).SubmitJob(dispatch, timeout=self._timeout_seconds))
 
     async def cancel_job(self, address: str, request: dispatch_pb2.JobCancelRequest) -> dispatch_pb2.JobCancelResponse:
         """ManagerService.CancelJob."""
-        return await _decoded(self._stub(address).CancelJob(request, timeout=self._timeout_seconds))
+        return await answer_of(self._stub(address).CancelJob(request, timeout=self._timeout_seconds))
 
     async def query_workflows(
         self, address: str, request: gate_service_pb2.WorkflowQueryRequest
     ) -> manager_service_pb2.WorkflowQueryResponse:
         """ManagerService.QueryWorkflows."""
-        return await _decoded(self._stub(address).QueryWorkflows(request, timeout=self._timeout_seconds))
+        return await answer_of(self._stub(address).QueryWorkflows(request, timeout=self._timeout_seconds))
 
     async def list_nodes(self, address: str) -> NodeListResponse:
         """MembershipService.ListNodes."""
         stub = self._pool.stub(address, MembershipServiceStub)
-        return await _decoded(stub.ListNodes(NodeListRequest(), timeout=self._timeout_seconds))
+        return await answer_of(stub.ListNodes(NodeListRequest(), timeout=self._timeout_seconds))
 
     def _stub(self, address: str) -> ManagerServiceStub:
         return self._pool.stub(address, ManagerServiceStub)
@@ -147,19 +144,13 @@ class DatacenterCaller:
         return sum(self._is_open(manager) for manager in self._registry.connected(datacenter))
 
     def _in_order(self, datacenter: str, usual_manager: str | None) -> list[str]:
-        managers = {manager.heartbeat.node.node_id: manager for manager in self._registry.connected(datacenter)}
-        sticky_id = next((node_id for node_id, one in managers.items() if one.address == usual_manager), None)
-        candidates = [self._candidate(node_id, manager) for node_id, manager in managers.items()]
-        in_order = managers_in_order(candidates, sticky_id, self._silence_limit_seconds)
-        return [managers[node_id].address for node_id in in_order]
-
-    def _candidate(self, node_id: str, manager: ConnectedManager) -> ManagerCandidate:
-        return ManagerCandidate(
-            node_id,
-            is_leader=manager.heartbeat.is_leader,
-            term=manager.heartbeat.term,
-            is_circuit_open=self._is_open(manager),
-            heard_seconds_ago=self._clock.monotonic() - manager.heard_at_seconds,
+        managers = self._registry.connected(datacenter)
+        return addresses_in_order(
+            managers,
+            self._clock.monotonic(),
+            silence_limit_seconds=self._silence_limit_seconds,
+            left_alone={manager.address for manager in managers if self._is_open(manager)},
+            usual_manager=usual_manager,
         )
 
     def _is_open(self, manager: ConnectedManager) -> bool:
@@ -189,10 +180,3 @@ class DatacenterCaller:
             message = f"no manager of datacenter {datacenter} is connected"
         facts = {"datacenter": datacenter}
         return HyperscaleError(ErrorReason.DATACENTER_UNAVAILABLE, message, metadata=facts, retry_after_seconds=0.0)
-
-
-async def _decoded(call: Awaitable[AnswerT]) -> AnswerT:
-    try:
-        return await call
-    except grpc.aio.AioRpcError as error:
-        raise error_from_rpc(error) from error

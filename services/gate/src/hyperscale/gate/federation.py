@@ -12,6 +12,7 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
+from hyperscale.gate.manager_order import addresses_in_order
 from hyperscale.gate.registry import MAX_DATACENTERS, ManagerRegistry
 from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.swim.correlation import CorrelationConfig, CorrelationDetector, DatacenterCondition
@@ -92,7 +93,7 @@ class DatacenterWatch:
 
     def _look(self, now: float) -> None:
         for name in self._registry.datacenter_names:
-            endpoints = map(Endpoint.parse, self._registry.addresses(name))
+            endpoints = map(Endpoint.parse, addresses_in_order(self._registry.connected(name), now))
             managers = [NodeAddress(endpoint.host, endpoint.port) for endpoint in endpoints]
             if managers:
                 self._prober.watch(name, managers, now)

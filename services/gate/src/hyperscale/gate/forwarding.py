@@ -9,7 +9,7 @@ import grpc.aio
 from hyperscale.runtime.channels import ChannelPool
 from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.errors import LEADER_KEY, ErrorReason, HyperscaleError
-from hyperscale.runtime.interceptors import error_from_rpc
+from hyperscale.runtime.interceptors import answer_of, error_from_rpc
 from hyperscale.v1 import dispatch_pb2, gate_service_pb2, job_pb2, record_pb2
 from hyperscale.v1.gate_service_pb2_grpc import GateServiceStub
 from hyperscale.v1.protocol import FORWARDED_METADATA_KEY, JOB_ID_METADATA_KEY
@@ -34,28 +34,21 @@ class OwnerGates:
         """SubmitJob at the gate that is to own the job."""
         metadata = (*_FORWARDED, (JOB_ID_METADATA_KEY, job_id))
         stub: GateServiceStub = self._pool.stub(address, GateServiceStub)
-        try:
-            return await stub.SubmitJob(submission, timeout=self._timeout_seconds, metadata=metadata)
-        except grpc.aio.AioRpcError as error:
-            raise error_from_rpc(error) from error
+        return await answer_of(stub.SubmitJob(submission, timeout=self._timeout_seconds, metadata=metadata))
 
     async def get_job(
         self, record: record_pb2.JobRecord, request: gate_service_pb2.GetJobRequest
     ) -> job_pb2.GlobalJobStatus:
         """GetJob at the owner."""
-        try:
-            return await self._stub(record).GetJob(request, timeout=self._timeout_seconds, metadata=_FORWARDED)
-        except grpc.aio.AioRpcError as error:
-            raise error_from_rpc(error) from error
+        stub = self._stub(record)
+        return await answer_of(stub.GetJob(request, timeout=self._timeout_seconds, metadata=_FORWARDED))
 
     async def cancel_job(
         self, record: record_pb2.JobRecord, request: dispatch_pb2.JobCancelRequest
     ) -> dispatch_pb2.JobCancelResponse:
         """CancelJob at the owner."""
-        try:
-            return await self._stub(record).CancelJob(request, timeout=self._timeout_seconds, metadata=_FORWARDED)
-        except grpc.aio.AioRpcError as error:
-            raise error_from_rpc(error) from error
+        stub = self._stub(record)
+        return await answer_of(stub.CancelJob(request, timeout=self._timeout_seconds, metadata=_FORWARDED))
 
     async def watch_job(
         self, record: record_pb2.JobRecord, request: gate_service_pb2.WatchJobRequest

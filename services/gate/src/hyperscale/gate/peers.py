@@ -25,7 +25,8 @@ from hyperscale.v1 import node_pb2
 
 AnswerT = TypeVar("AnswerT")
 
-_ASKED_MAX: Final = 3
+ASKED_MAX: Final = 3
+"""Managers of a datacenter that one question goes to at most."""
 _FAILURE_MS: Final = 5000.0
 """What a call that failed counts as having taken."""
 _MEMORY_SECONDS: Final = 300.0
@@ -86,7 +87,7 @@ class ManagerPeers:
         Raises DATACENTER_UNAVAILABLE when no manager can be called.
         """
         failed: dict[str, HyperscaleError] = {}
-        while len(failed) < _ASKED_MAX:
+        while len(failed) < ASKED_MAX:
             manager = self._next(datacenter, failed)
             if manager is None:
                 break

@@ -131,12 +131,6 @@ class ManagerRegistry:
         """The managers of a datacenter whose streams have not ended; not to be changed."""
         return list(self._by_datacenter.get(datacenter, {}).values())
 
-    def addresses(self, datacenter: str) -> list[str]:
-        """Where to reach a datacenter, best first: its leader, then its other managers, who know the leader."""
-        managers = self.connected(datacenter)
-        managers.sort(key=lambda manager: (manager.heartbeat.is_leader, manager.heartbeat.term), reverse=True)
-        return [manager.address for manager in managers]
-
     def datacenters(self) -> list[gate_service_pb2.DatacenterInfo]:
         """What is known of each datacenter, by name."""
         now = self._clock.monotonic()

@@ -190,7 +190,7 @@ class GateNode:
             registry=jobs.registry,
             watch=jobs.watch,
             state=jobs.state,
-            census=NodeCensus(others.membership, jobs.registry, jobs.peers, around.calls),
+            census=NodeCensus(others.membership, jobs.registry, jobs.peers, around.calls, config.call_timeout_seconds),
             reunion=others.reunion,
         )
         self.registrations = ManagerRegistrations(jobs.registry, jobs.store, jobs.circuits)
