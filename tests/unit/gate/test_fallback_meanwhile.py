@@ -265,3 +265,16 @@ async def test_a_gate_that_takes_over_does_not_wait_for_a_datacenter_that_has_no
     await again.connect("east")
     await until(lambda: "east:1" in [where for where, _ in again.datacenters.cancels])
     await again.supervisor.stop(5)
+
+
+async def test_looking_for_the_next_one_places_no_job(gate: GateInMemory) -> None:
+    """It would weigh on the decisions for other jobs."""
+    routing = gate.node.jobs.routing
+    first, second = (routing.decide_again(name, job(count=1), {"east"}) for name in ("one", "two"))
+    loads = [
+        {standing.name: standing.components.load for standing in decision.standings if standing.components is not None}
+        for decision in (first, second)
+    ]
+    assert loads[0] == loads[1]
+    assert loads[0].keys() == {"north", "west"}
+    assert routing.job_count == 0

@@ -210,10 +210,10 @@ def test_the_router_is_the_only_one_to_whom_a_gate_puts_a_choice_between_datacen
 async def test_a_teardown_runs_where_the_router_says(start_gate: StartGate) -> None:
     gate = await start_gate("east", "north", "west")
     routing = gate.node.jobs.routing
-    assert routing.one_of(["north", "east", "west"]) == "north"
+    assert routing.one_of("job", ["north", "east", "west"]) == "north"
     tell(gate, "north", workers=0, free=0, total=0)
     tell(gate, "west", free=6)
-    assert routing.one_of(["north", "east", "west"]) == "west"
+    assert routing.one_of("job", ["north", "east", "west"]) == "west"
     tell(gate, "west", workers=0, free=0, total=0)
-    assert routing.one_of(["north", "west"]) == "north"
+    assert routing.one_of("job", ["north", "west"]) == "north"
     assert routing.job_count == 0

@@ -11,6 +11,7 @@ from hyperscale.gate.routing_journal import RoutingJournal
 from hyperscale.routing.models.candidates import DatacenterCandidate, RoutingRequest
 from hyperscale.routing.models.decisions import RoutingDecision
 from hyperscale.routing.router import JobRouter
+from hyperscale.v1 import routing_pb2
 from tests.unit.routing.candidates import near
 
 Labelled = Mapping[tuple[tuple[str, str], ...], float]
@@ -34,8 +35,16 @@ class Desk:
         self._journal.decided("job", decision, count, took_seconds=0.002)
         return decision
 
-    def replaced(self, datacenter: str, successor: str) -> None:
-        self._journal.replaced("job", datacenter, successor, "it did not answer")
+    def replaced(self, datacenter: str, successor: str, *candidates: DatacenterCandidate) -> None:
+        decision = self.router.look("job", RoutingRequest(exclude=frozenset({datacenter})), candidates, 0.0)
+        move = routing_pb2.RoutingFallback(
+            from_datacenter=datacenter, to_datacenter=successor, reason="it did not answer"
+        )
+        self._journal.replaced("job", move, decision)
+
+    def picked(self, *candidates: DatacenterCandidate) -> None:
+        decision = self.router.look("once", RoutingRequest(), candidates, 0.0)
+        self._journal.picked("job", decision.primaries[0], decision)
 
     def counted(self, name: str) -> Labelled:
         data = self._reader.get_metrics_data()
@@ -106,10 +115,30 @@ def test_a_line_names_few_of_many() -> None:
 
 def test_a_datacenter_that_takes_the_place_of_another_counts_and_is_told() -> None:
     desk = Desk()
-    desk.replaced("east", "west")
+    desk.replaced("east", "west", near("east"), near("west", 20.0), near("north", 40.0))
     assert desk.counted("routing_fallback_used_total") == {(("datacenter", "west"),): 1}
     (call,) = desk.log.calls
     assert (call.args, call.kwargs) == (
         ("job falls back",),
-        {"job_id": "job", "from_datacenter": "east", "to_datacenter": "west", "reason": "it did not answer"},
+        {
+            "job_id": "job",
+            "from_datacenter": "east",
+            "to_datacenter": "west",
+            "reason": "it did not answer",
+            "scores": {"west": 20.0, "north": 40.0},
+            "excluded": {"east": "the job excludes it"},
+        },
     )
+
+
+def test_where_something_is_done_once_is_told_and_counts_as_no_decision() -> None:
+    desk = Desk()
+    desk.picked(near("east", 20.0), near("west", 40.0))
+    (call,) = desk.log.calls
+    assert (call.args, call.kwargs["datacenter"], call.kwargs["scores"]) == (
+        ("job teardown placed",),
+        "east",
+        {"east": 20.0, "west": 40.0},
+    )
+    desk.decide(1, near("east", 20.0))
+    assert sum(desk.counted("routing_decisions_total").values()) == 1

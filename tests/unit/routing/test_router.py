@@ -269,3 +269,28 @@ def test_a_job_counts_until_its_datacenter_can_have_told_of_it() -> None:
     # The second one was not taken over: it may be on its way.
     assert free_cores_are_gone("third", heard_at=0.3, now=0.4)
     assert not free_cores_are_gone("fourth", heard_at=1.0, now=1.1)
+
+
+def test_a_look_says_what_a_decision_would_and_changes_nothing() -> None:
+    router = JobRouter()
+    candidates = [near("a"), near("b", 20.0)]
+    seen = router.look("job", ONE, candidates, 0.0)
+    assert (router.job_count, router.placement_count) == (0, 0)
+    assert router.decide("job", ONE, candidates, 0.0) == seen
+    without = RoutingRequest(count=1, exclude=frozenset({"a"}))
+    assert router.look("job", without, candidates, 0.1).primaries == ("b",)
+    assert router.look("job", RoutingRequest(count=3), candidates, 0.1).primaries == ()
+    assert router.placement_count == 1
+    assert router.decide("job", ONE, candidates, 0.2).cause is Cause.KEPT
+
+
+def test_a_job_that_was_moved_is_held_where_it_is_and_counts_there() -> None:
+    router = JobRouter()
+    candidates = [near("a"), near("b", 20.0), near("c", 21.0)]
+    router.decide("job", ONE, candidates, 0.0)
+    router.move("job", "a", "c", 1, 0.1)
+    assert router.placement_count == 2
+    decision = router.decide("job", ONE, candidates, 0.2)
+    assert (decision.primaries, decision.cause) == (("c",), Cause.KEPT)
+    router.forget("job")
+    assert router.job_count == 0

@@ -81,6 +81,24 @@ class JobRouter:
         self, job_id: str, request: RoutingRequest, candidates: Sequence[DatacenterCandidate], now_seconds: float
     ) -> RoutingDecision:
         """Where a job goes, as things are now; raises ValueError when two candidates have the same name."""
+        decision, tenures = self._weighed(job_id, request, candidates, now_seconds)
+        self._take(job_id, tenures, request.cores, now_seconds)
+        return decision
+
+    def look(
+        self, job_id: str, request: RoutingRequest, candidates: Sequence[DatacenterCandidate], now_seconds: float
+    ) -> RoutingDecision:
+        """Where a job would go: what `decide` would say, of which nothing is remembered."""
+        return self._weighed(job_id, request, candidates, now_seconds)[0]
+
+    def move(self, job_id: str, datacenter: str, successor: str, cores: int, now_seconds: float) -> None:
+        """A job has gone from one datacenter to another, as its owner has chosen after a `look`."""
+        others = [tenure for tenure in self._tenures.get(job_id, ()) if tenure.name not in (datacenter, successor)]
+        self._take(job_id, [*others, Tenure(successor, now_seconds)], cores, now_seconds)
+
+    def _weighed(
+        self, job_id: str, request: RoutingRequest, candidates: Sequence[DatacenterCandidate], now_seconds: float
+    ) -> tuple[RoutingDecision, Sequence[Tenure]]:
         if len({candidate.name for candidate in candidates}) < len(candidates):
             raise ValueError("two candidates have the same name")
         self._expire(now_seconds)
@@ -89,8 +107,8 @@ class JobRouter:
         standings = tuple(self._standing(counted(candidate, now_seconds), occasion) for candidate in candidates)
         buckets = buckets_of(standings)
         before = _names(self._tenures.get(job_id, ()))
-        primaries, cause, reason = self._outcome(buckets, standings, occasion)
-        return RoutingDecision(
+        primaries, cause, reason, tenures = self._outcome(buckets, standings, occasion)
+        decision = RoutingDecision(
             standings,
             min(buckets, default=None),
             occasion.ranking,
@@ -100,23 +118,23 @@ class JobRouter:
             reason,
             replaced=tuple(sorted(before.difference(primaries))),
         )
+        return decision, tenures
 
     def _outcome(
         self,
         buckets: Mapping[DatacenterHealth, list[CandidateStanding]],
         standings: Sequence[CandidateStanding],
         occasion: _Occasion,
-    ) -> tuple[tuple[str, ...], Cause, str]:
+    ) -> tuple[tuple[str, ...], Cause, str, Sequence[Tenure]]:
         request = occasion.request
         if not buckets or sum(map(len, buckets.values())) < request.fewest:
-            self._tenures.pop(occasion.job_id, None)
-            return (), *shortage_of(standings, request.fewest)
-        primaries, cause = (
+            return (), *shortage_of(standings, request.fewest), ()
+        primaries, cause, tenures = (
             self._primaries(buckets[min(buckets)], occasion)
             if request.scope is RoutingScope.COUNT
             else self._everywhere(fallback_chain(buckets, ()), occasion)
         )
-        return primaries, cause, reason_of(cause, primaries)
+        return primaries, cause, reason_of(cause, primaries), tenures
 
     def forget(self, job_id: str) -> None:
         """The job has ended."""
@@ -194,27 +212,31 @@ class JobRouter:
             cooldown=config.cooldown_factor if candidate.name in self._failed_at else 1.0,
         )
 
-    def _primaries(self, bucket: list[CandidateStanding], occasion: _Occasion) -> tuple[tuple[str, ...], Cause]:
+    def _primaries(
+        self, bucket: list[CandidateStanding], occasion: _Occasion
+    ) -> tuple[tuple[str, ...], Cause, Sequence[Tenure]]:
         before = self._tenures.get(occasion.job_id, ())
         count, now_seconds = occasion.request.count, occasion.now_seconds
         kept = steadied(bucket, before, count, now_seconds)
         better = kept if occasion.ranking is Ranking.BOOTSTRAP else improved(bucket, kept, now_seconds, self._config)
         final = self._spilled(bucket, better, now_seconds)
-        self._take(final, occasion)
         names = _names(final)
         primaries = tuple(standing.name for standing in bucket if standing.name in names)
-        return primaries, _cause(*map(_names, (before, kept, better, final)))
+        return primaries, _cause(*map(_names, (before, kept, better, final))), final
 
-    def _everywhere(self, usable: tuple[str, ...], occasion: _Occasion) -> tuple[tuple[str, ...], Cause]:
+    def _everywhere(
+        self, usable: tuple[str, ...], occasion: _Occasion
+    ) -> tuple[tuple[str, ...], Cause, Sequence[Tenure]]:
         """There is nothing to choose: what is excluded is not asked for, or cannot be used."""
-        self._take([Tenure(name, occasion.now_seconds) for name in usable], occasion)
-        return usable, Cause.REQUIRED if occasion.request.scope is RoutingScope.REQUIRED else Cause.EVERY_USABLE
+        cause = Cause.REQUIRED if occasion.request.scope is RoutingScope.REQUIRED else Cause.EVERY_USABLE
+        return usable, cause, [Tenure(name, occasion.now_seconds) for name in usable]
 
-    def _take(self, tenures: Sequence[Tenure], occasion: _Occasion) -> None:
-        before = _names(self._tenures.get(occasion.job_id, ()))
-        self._tenures[occasion.job_id] = tuple(tenures)
+    def _take(self, job_id: str, tenures: Sequence[Tenure], cores: int, now_seconds: float) -> None:
+        before = _names(self._tenures.pop(job_id, ()))
+        if tenures:
+            self._tenures[job_id] = tuple(tenures)
         for name in _names(tenures) - before:
-            self._placements.add(occasion.job_id, name, occasion.request.cores, occasion.now_seconds)
+            self._placements.add(job_id, name, cores, now_seconds)
 
     def _spilled(self, bucket: list[CandidateStanding], tenures: list[Tenure], now_seconds: float) -> list[Tenure]:
         standings = {standing.name: standing for standing in bucket}

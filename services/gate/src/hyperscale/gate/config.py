@@ -40,7 +40,8 @@ class GateConfig(NodeConfig):
         default=10.0,
         gt=0,
         le=600,
-        description="A datacenter that has not taken a job over within this time fails with the reason.",
+        description="A datacenter that has not taken a job over within this time fails its part with the reason, "
+        "unless the choice was the gate's and another one takes its place.",
     )
     routing_patience_seconds: float = Field(
         default=1.0,

@@ -102,7 +102,8 @@ class FallbackChain:
     async def _move(self, run: JobRun, datacenter: str, reason: str) -> str | None:
         async with run.durable:
             record = run.record
-            successor = _next(self._decision(record, datacenter), record)
+            decision = self._decision(record, datacenter)
+            successor = _next(decision, record)
             if successor is None or not _may_move(run, datacenter):
                 return None
             record.datacenters[list(record.datacenters).index(datacenter)] = successor
@@ -118,7 +119,7 @@ class FallbackChain:
                 await self._put_back(run)
                 return None
             run.move(record, datacenter, successor)
-            self._routing.replaced(run.job_id, datacenter, successor, reason)
+            self._routing.replaced(record, decision)
             return successor
 
     async def _put_back(self, run: JobRun) -> None:

@@ -20,7 +20,7 @@ from hyperscale.routing.models.decisions import CandidateStanding, Ranking, Rout
 from hyperscale.routing.router import JobRouter
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
-from hyperscale.v1 import job_pb2, routing_pb2
+from hyperscale.v1 import job_pb2, record_pb2, routing_pb2
 from hyperscale.workload.demand import starting_cores
 from hyperscale.workload.timestamps import timestamp
 
@@ -42,7 +42,7 @@ _SCOPE: Final[Mapping[RoutingScope, routing_pb2.RoutingScope.ValueType]] = {
 }
 
 _ONCE: Final = "once"
-"""Stands for a job whose place is asked for once: nothing is remembered of it."""
+"""Stands for a job that is nowhere yet: where one runs already does not decide where something is done once for it."""
 
 
 class DatacenterRouting:
@@ -79,22 +79,23 @@ class DatacenterRouting:
         return message
 
     def decide_again(self, job_id: str, submission: job_pb2.JobSubmission, failed: Collection[str]) -> RoutingDecision:
-        """Where a job would go as things are now, without the datacenters that have not taken it over."""
+        """Where a job would go as things are now, without the datacenters that have not taken it over; nothing changes."""
         request = _request(submission)
         request = replace(request, exclude=request.exclude | set(failed))
-        return self._router.decide(job_id, request, self._candidates.all(), self._clock.monotonic())
+        return self._router.look(job_id, request, self._candidates.all(), self._clock.monotonic())
 
-    def one_of(self, names: Sequence[str]) -> str:
+    def one_of(self, job_id: str, names: Sequence[str]) -> str:
         """Where something is done once that a job needs: the best of its datacenters, of which the first one is preferred.
 
         The first one also when none can be used.
         """
         candidates = [candidate for candidate in self._candidates.all() if candidate.name in names]
-        decision = self._router.decide(
+        decision = self._router.look(
             _ONCE, RoutingRequest(preferred=frozenset(names[:1])), candidates, self._clock.monotonic()
         )
-        self.forget(_ONCE)
-        return next(iter(decision.primaries), names[0])
+        chosen_one = next(iter(decision.primaries), names[0])
+        self._journal.picked(job_id, chosen_one, decision)
+        return chosen_one
 
     def forget(self, job_id: str) -> None:
         """The job is not, or no longer, under way here."""
@@ -108,9 +109,11 @@ class DatacenterRouting:
         latency_ms = self._acceptances.latency_ms(took_seconds * _MS_PER_SECOND, rtt_ms)
         self._router.observe(datacenter, latency_ms, self._clock.monotonic())
 
-    def replaced(self, job_id: str, datacenter: str, successor: str, reason: str) -> None:
-        """Another datacenter has got the place of one that has not taken a job over."""
-        self._journal.replaced(job_id, datacenter, successor, reason)
+    def replaced(self, record: record_pb2.JobRecord, decision: RoutingDecision) -> None:
+        """Another datacenter has got the place of one that has not taken a job over: the last move of the record."""
+        move, cores = record.routing.fallbacks[-1], starting_cores(record.submission)
+        self._router.move(record.job_id, move.from_datacenter, move.to_datacenter, cores, self._clock.monotonic())
+        self._journal.replaced(record.job_id, move, decision)
 
     def failed(self, datacenter: str) -> None:
         """A datacenter could not be handed a job, or was lost with one."""

@@ -10,6 +10,7 @@ from structlog.typing import FilteringBoundLogger
 from hyperscale.routing.explanation import why
 from hyperscale.routing.models.decisions import RoutingDecision
 from hyperscale.runtime.telemetry import Meter
+from hyperscale.v1 import routing_pb2
 
 _BUCKETS_SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
 _MAX_NAMED: Final = 10
@@ -65,11 +66,28 @@ class RoutingJournal:
             took_ms=round(took_seconds * 1000, 3),
         )
 
-    def replaced(self, job_id: str, datacenter: str, successor: str, reason: str) -> None:
-        """A datacenter has taken the place of one that has not taken a job over."""
-        self._fallbacks.add(1, {"datacenter": successor})
+    def replaced(self, job_id: str, move: routing_pb2.RoutingFallback, decision: RoutingDecision) -> None:
+        """A datacenter has taken the place of one that has not taken a job over, as a look at the others has said."""
+        self._fallbacks.add(1, {"datacenter": move.to_datacenter})
         self._logger.warning(
-            "job falls back", job_id=job_id, from_datacenter=datacenter, to_datacenter=successor, reason=reason
+            "job falls back",
+            job_id=job_id,
+            from_datacenter=move.from_datacenter,
+            to_datacenter=move.to_datacenter,
+            reason=move.reason,
+            scores=_scores(decision),
+            excluded=_excluded(decision),
+        )
+
+    def picked(self, job_id: str, datacenter: str, decision: RoutingDecision) -> None:
+        """One of the datacenters of a job does what is done once for it."""
+        self._logger.info(
+            "job teardown placed",
+            job_id=job_id,
+            datacenter=datacenter,
+            reason=decision.reason,
+            scores=_scores(decision),
+            excluded=_excluded(decision),
         )
 
     def _count(self, decision: RoutingDecision, count: int) -> None:

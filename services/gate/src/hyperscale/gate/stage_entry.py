@@ -80,7 +80,7 @@ class JobCourse:
         if stage not in record.stages:
             record.stages.append(stage)
             if stage == TEARDOWN:
-                record.teardown_datacenter = self._routing.one_of(list(record.datacenters))
+                record.teardown_datacenter = self._routing.one_of(record.job_id, list(record.datacenters))
         return record
 
 
