@@ -16,6 +16,8 @@ from tests.support.services import Service, Services, services
 
 _CALM = 0.2
 """Share of a round trip that the longest one measured lately may be above it."""
+_SAMPLES = 5
+"""Probes of a datacenter after which scores, and no longer free cores, rank it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class DistantDatacenters:
         return {info["datacenter"]: info for info in shown}
 
     def until_calm(self) -> None:
-        """Wait until every datacenter can be reached, has its core free, and no probe of it has taken unusually long lately."""
+        """Wait until every datacenter can be reached, has its core free and is ranked by its distance, and no probe of it has taken unusually long lately."""
         eventually(
             lambda: all(map(_is_calm, self.gate.datacenters().values())), within_seconds=40, what="steady round trips"
         )
@@ -44,7 +46,7 @@ class DistantDatacenters:
 
 
 def _is_calm(info: DatacenterInfo) -> bool:
-    is_measured = info.HasField("rtt_ms") and info.rtt_upper_ms <= (1 + _CALM) * info.rtt_ms
+    is_measured = info.rtt_samples >= _SAMPLES and info.rtt_upper_ms <= (1 + _CALM) * info.rtt_ms
     return bool(info.available_cores) and is_measured
 
 

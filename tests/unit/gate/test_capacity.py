@@ -81,9 +81,9 @@ class Landscape:
         for said in heartbeats:
             self.registry.register(said)
 
-    def measure(self) -> None:
+    def measure(self, seconds: float = 10.0) -> None:
         """Let the leaders answer probes, each after its round trip."""
-        for _ in range(40):
+        for _ in range(round(seconds * 4)):
             self.now += 0.25
             self.watch.handle_timer(self.now)
             for message in self.watch.messages_to_send():
@@ -257,3 +257,19 @@ async def test_a_submitted_job_goes_where_it_can_start(start_gate: StartGate) ->
     run = gate.node.jobs.state.find(job_id)
     assert run is not None
     assert list(run.record.datacenters) == ["west"]
+
+
+@pytest.mark.parametrize(("seconds", "samples", "ranking"), [(4, 4, "CAPACITY"), (6, 6, "SCORE"), (30, 16, "SCORE")])
+def test_round_trips_count_in_so_far_as_they_are_known(seconds: float, samples: int, ranking: str) -> None:
+    land = Landscape({"here": 10.0, "there": 300.0})
+    land.hear(news("here", (6, 10.0)), news("there"))
+    land.measure(seconds)
+    land.hear(news("here", (6, 10.0)), news("there"))
+    known = land.watch.round_trip("here", land.now + 400.0)
+    assert known is not None
+    assert (known.samples, known.age_seconds > 300) == (samples, True)
+    decision = land.decide(job(1))
+    assert decision.ranking == routing_pb2.RoutingRanking.Value(f"ROUTING_RANKING_{ranking}")
+    assert chosen(decision) == [{"CAPACITY": "there", "SCORE": "here"}[ranking]]
+    quality = {one.datacenter: one.score.quality for one in decision.candidates}["here"]
+    assert quality == pytest.approx(1.0 if samples >= 10 else 1 + 0.5 * (1 - samples / 10))

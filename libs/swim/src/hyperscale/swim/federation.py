@@ -113,6 +113,10 @@ class DatacenterView:
     """Median of the last three round trips to the leader; none before the first answer."""
     rtt_upper_seconds: float | None
     """Longest of the last sixteen."""
+    samples: int
+    """Round trips that are known, of the last sixteen."""
+    answered_at: float | None
+    """Reading of the caller's clock at the latest one; none before the first answer."""
     leader: NodeAddress | None
     health: SwimCrossAck | None
     """What the leader said last."""
@@ -152,6 +156,7 @@ class _Datacenter:
     attempts: dict[int, _Attempt] = field(default_factory=dict)
     latest: _Standing | None = None
     health: SwimCrossAck | None = None
+    answered_at: float | None = None
     round_trips: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT_ROUND_TRIPS))
 
     def whom_to_ask(self) -> NodeAddress:
@@ -205,6 +210,8 @@ class FederationProber:
             known.since,
             rtt_seconds=trips[len(trips) // 2] if trips else None,
             rtt_upper_seconds=max(known.round_trips, default=None),
+            samples=len(known.round_trips),
+            answered_at=known.answered_at,
             leader=known.leader,
             health=known.health,
         )
@@ -236,6 +243,7 @@ class FederationProber:
             return self._refuse(refusal or CrossRefusal.UNASKED)
         attempt = known.attempts.pop(ack.sequence)
         known.round_trips.append(now - attempt.sent_at)
+        known.answered_at = now
         known.latest, known.health, known.leader, known.failures = standing, ack, source, 0
         self._become(known, Reachability.REACHABLE, now)
         return None

@@ -13,7 +13,6 @@ from hyperscale.gate.models.managers import ConnectedManager, SpokenFor
 from hyperscale.gate.registry import ManagerRegistry
 from hyperscale.routing.models.candidates import DatacenterCandidate, DatacenterCapacity, DatacenterStaff, RoundTrip
 from hyperscale.runtime.clock import Clock
-from hyperscale.v1 import gate_service_pb2
 from hyperscale.v1.swim_pb2 import SwimCrossAck
 
 _UNKNOWN: Final = DatacenterCapacity(total_cores=0, free_cores=0)
@@ -38,7 +37,7 @@ class DatacenterCandidates:
 
     def round_trip(self, datacenter: str) -> RoundTrip | None:
         """What probes have measured of the way to a datacenter; None when nothing."""
-        return _round_trip(self._watch.describe(gate_service_pb2.DatacenterInfo(datacenter=datacenter)))
+        return self._watch.round_trip(datacenter, self._clock.monotonic())
 
     def _candidate(self, name: str, now_seconds: float) -> DatacenterCandidate:
         managers = self._registry.connected(name)
@@ -71,10 +70,3 @@ class DatacenterCandidates:
         # Without workers it makes no difference who else was there.
         workers = max(news.worker_count, group.workers) if news.worker_count else 0
         return replace(staff, workers=workers, healthy_workers=news.healthy_worker_count)
-
-
-def _round_trip(info: gate_service_pb2.DatacenterInfo) -> RoundTrip | None:
-    """The round trip that probes have measured; a single long one does not make it more uncertain than half its length."""
-    if info.reachability == gate_service_pb2.DATACENTER_REACHABILITY_UNREACHABLE or not info.HasField("rtt_ms"):
-        return None
-    return RoundTrip(info.rtt_ms, min((info.rtt_upper_ms - info.rtt_ms) / 2, info.rtt_ms / 2))

@@ -14,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 
 from hyperscale.gate.manager_order import addresses_in_order
 from hyperscale.gate.registry import MAX_DATACENTERS, ManagerRegistry
+from hyperscale.routing.models.candidates import RoundTrip
 from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.swim.correlation import CorrelationConfig, CorrelationDetector, DatacenterCondition
 from hyperscale.swim.federation import (
@@ -61,6 +62,22 @@ class DatacenterWatch:
         if view is not None:
             _add_answers(info, view)
         return info
+
+    def round_trip(self, datacenter: str, now: float) -> RoundTrip | None:
+        """What probes have measured of the way to a datacenter, as routing is told it; None while it cannot be reached."""
+        view = self._prober.view(datacenter)
+        if view is None or view.state is Reachability.UNREACHABLE:
+            return None
+        if view.rtt_seconds is None or view.rtt_upper_seconds is None or view.answered_at is None:
+            return None
+        # A single long one does not make it more uncertain than half its length.
+        sigma_seconds = min((view.rtt_upper_seconds - view.rtt_seconds) / 2, view.rtt_seconds / 2)
+        return RoundTrip(
+            view.rtt_seconds * _MS_PER_SECOND,
+            sigma_seconds * _MS_PER_SECOND,
+            samples=view.samples,
+            age_seconds=now - view.answered_at,
+        )
 
     def answer(self, datacenter: str) -> SwimCrossAck | None:
         """What the leader of a datacenter has said last; None while it cannot be reached."""
@@ -131,5 +148,6 @@ def _add_answers(info: gate_service_pb2.DatacenterInfo, view: DatacenterView) ->
     if view.rtt_seconds is not None and view.rtt_upper_seconds is not None:
         info.rtt_ms = view.rtt_seconds * _MS_PER_SECOND
         info.rtt_upper_ms = view.rtt_upper_seconds * _MS_PER_SECOND
+        info.rtt_samples = view.samples
     if view.health is not None and view.state is not Reachability.UNREACHABLE:
         info.health, info.health_reason = view.health.health, view.health.health_reason
