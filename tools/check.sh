@@ -30,6 +30,7 @@ step "import layers" lint-imports
 step "protocol" buf lint
 step "protocol compatibility" breaking_changes
 step "dead code" python -m tools.dead_code
+step "compliance" python -m tools.compliance --check
 step "house rules" python -m pytest -q -p no:cacheprovider tests/unit/test_house_rules.py
 
 if ((${#failed[@]})); then

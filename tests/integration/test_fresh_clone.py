@@ -11,6 +11,7 @@ FAST_TESTS = "tests/unit/workload/test_histogram.py tests/unit/test_tools.py"
 
 
 @pytest.mark.requirement("MAIN.2")
+@pytest.mark.soak  # CI starts from a clone, too
 @pytest.mark.timeout(400)
 def test_make_test_sets_itself_up_and_passes(tmp_path: Path) -> None:
     # The tests that are run here are a few of those that surround this one; what is proven is the set-up they stand on.

@@ -1,4 +1,4 @@
-"""The checks that read the whole suite, run as `make check` runs them."""
+"""The checks that read the whole suite, run as `make check` runs them; the slow ones are left to it and to `make soak`."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ def run(*command: str) -> None:
 
 @pytest.mark.requirement("ARCH.3")
 @pytest.mark.timeout(300)
+@pytest.mark.soak
 def test_every_called_thing_exists() -> None:
     run("mypy", "libs", "services")
 
 
 @pytest.mark.requirement("ARCH.3")
+@pytest.mark.soak
 def test_there_is_no_dead_code() -> None:
     run("python", "-m", "tools.dead_code")
 

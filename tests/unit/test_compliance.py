@@ -44,6 +44,7 @@ def test_the_table_of_requirements_is_read_whole() -> None:
     assert len(read_requirements()) == rows
 
 
+@pytest.mark.soak  # a step of `make check`
 def test_the_committed_report_holds() -> None:
     command = [sys.executable, "-m", "tools.compliance", "--check"]
     outcome = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

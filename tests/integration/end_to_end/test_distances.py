@@ -15,7 +15,8 @@ from tests.support.target import BundledTarget
 
 # Far above what a busy machine adds to a round trip, and less than twice as far: a penalty of two turns the order round.
 ROUND_TRIPS_SECONDS = {"near": 0.24, "middle": 0.36, "far": 0.7}
-COOLDOWN_SECONDS = 5
+COOLDOWN_SECONDS = 12
+"""On a busy machine the commands between a failure and the next job take some five."""
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_a_datacenter_that_failed_is_avoided_for_the_cooldown_and_then_used_agai
     spread.until_calm()
     spread.ways["near"].cut()
     failing, standing = submitted(spread, tmp_path, target, **SHORT)
-    assert next(iter(standing)) == "near"
+    assert next(iter(standing)) == "near", standing
     assert ran_in(spread, failing) == ["middle"]
     (move,) = spread.routing(failing)["fallbacks"]
     assert (move["from"], move["to"]) == ("near", "middle")
@@ -97,5 +98,5 @@ def test_a_datacenter_that_failed_is_avoided_for_the_cooldown_and_then_used_agai
             break
         avoided.append(chosen)
         assert (near["health"], near["score"]["cooldown"]) == ("healthy", 2.0)
-    assert "middle" in avoided
+    assert "middle" in avoided, standing
     assert chosen == "near"

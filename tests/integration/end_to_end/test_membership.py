@@ -88,7 +88,7 @@ def test_every_node_is_shown_alive_with_its_distance(cluster: LocalCluster) -> N
         is_complete = len(nodes) == 8 and all(node["state"] == "alive" and is_located(node) for node in nodes.values())
         return nodes if is_complete else None
 
-    nodes = eventually(shown, within_seconds=20, what="eight nodes alive, with round trips")
+    nodes = eventually(shown, within_seconds=45, what="eight nodes alive, with round trips")
     assert nodes is not None
     assert {node["node_id"]: node["address"] for node in cluster.nodes if node["role"] != "target"} == {
         name: node["address"] for name, node in nodes.items()

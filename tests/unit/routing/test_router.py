@@ -271,6 +271,18 @@ def test_a_job_counts_until_its_datacenter_can_have_told_of_it() -> None:
     assert not free_cores_are_gone("fourth", heard_at=1.0, now=1.1)
 
 
+def test_a_job_that_was_over_before_its_acceptance_was_heard_takes_no_cores() -> None:
+    router = JobRouter()
+
+    def decided(job_id: str, heard_at: float, now: float) -> DatacenterHealth | None:
+        candidate = near("near", free=1, total=1, heard_seconds_ago=now - heard_at)
+        return router.decide(job_id, ONE, [candidate], now).bucket
+
+    assert decided("brief", heard_at=-0.5, now=0.0) is DatacenterHealth.HEALTHY
+    router.forget("brief")
+    assert decided("next", heard_at=0.3, now=0.4) is DatacenterHealth.HEALTHY
+
+
 def test_a_look_says_what_a_decision_would_and_changes_nothing() -> None:
     router = JobRouter()
     candidates = [near("a"), near("b", 20.0)]

@@ -16,7 +16,8 @@ class _Placement:
     datacenter: str
     cores: int
     at_seconds: float
-    is_accepted: bool = False
+    is_settled: bool = False
+    """Whether its datacenter counts it from now on, or it has ended."""
 
 
 class Placements:
@@ -35,7 +36,7 @@ class Placements:
         self._memory_seconds = memory_seconds + settle_seconds
         self._placed: deque[_Placement] = deque()
         self._by_datacenter: dict[str, deque[_Placement]] = {}
-        self._offered: dict[tuple[str, str], _Placement] = {}
+        self._by_job: dict[str, list[_Placement]] = {}
 
     def __len__(self) -> int:
         return len(self._placed)
@@ -45,24 +46,28 @@ class Placements:
         placement = _Placement(job_id, datacenter, cores, now_seconds)
         self._placed.append(placement)
         self._by_datacenter.setdefault(datacenter, deque()).append(placement)
-        self._offered[job_id, datacenter] = placement
+        self._by_job.setdefault(job_id, []).append(placement)
 
     def accepted(self, job_id: str, datacenter: str) -> None:
         """A datacenter has taken a job over."""
-        placement = self._offered.pop((job_id, datacenter), None)
-        if placement is not None:
-            placement.is_accepted = True
+        for placement in self._by_job.get(job_id, ()):
+            placement.is_settled |= placement.datacenter == datacenter
+
+    def ended(self, job_id: str) -> None:
+        """A job is over, maybe before its datacenters could say that they had taken it over."""
+        for placement in self._by_job.get(job_id, ()):
+            placement.is_settled = True
 
     def expire(self, now_seconds: float) -> None:
         """Forget what is old."""
         while self._placed and now_seconds - self._placed[0].at_seconds > self._memory_seconds:
             oldest = self._placed.popleft()
-            if self._offered.get((oldest.job_id, oldest.datacenter)) is oldest:
-                del self._offered[oldest.job_id, oldest.datacenter]
-            there = self._by_datacenter[oldest.datacenter]
-            there.popleft()
-            if not there:
+            self._by_datacenter[oldest.datacenter].popleft()
+            if not self._by_datacenter[oldest.datacenter]:
                 del self._by_datacenter[oldest.datacenter]
+            self._by_job[oldest.job_id].remove(oldest)
+            if not self._by_job[oldest.job_id]:
+                del self._by_job[oldest.job_id]
 
     def counted(self, candidate: DatacenterCandidate, now_seconds: float) -> DatacenterCandidate:
         """A datacenter with the jobs that it will count when it speaks next."""
@@ -75,7 +80,7 @@ class Placements:
 
     def _is_pending(self, placement: _Placement, heard_at: float) -> bool:
         """Whether a datacenter did not count a job yet when it spoke: one that has it says so as soon as cores change hands."""
-        settle_seconds = 0.0 if placement.is_accepted else self._settle_seconds
+        settle_seconds = 0.0 if placement.is_settled else self._settle_seconds
         return placement.at_seconds + settle_seconds >= heard_at
 
 

@@ -139,6 +139,7 @@ class JobRouter:
     def forget(self, job_id: str) -> None:
         """The job has ended."""
         self._tenures.pop(job_id, None)
+        self._placements.ended(job_id)
 
     def accepted(self, job_id: str, datacenter: str) -> None:
         """A datacenter has taken a job over: what it says from now on counts the job."""
