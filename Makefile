@@ -33,7 +33,7 @@ test: install $(DEVELOPED) ## every test but the soak
 soak: install $(DEVELOPED) ## the long simulations
 	$(BIN)/python -m pytest -m soak --timeout 0 $(ARGS)
 
-check: install $(DEVELOPED) ## format, lint, types, import layers, protocol, dead code, house rules
+check: install $(DEVELOPED) ## format, lint, types, import layers, protocol, dead code, compliance, house rules
 	tools/check.sh
 
 fix: $(DEVELOPED) ## what can be mended automatically

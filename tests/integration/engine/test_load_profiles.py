@@ -159,11 +159,11 @@ async def test_durations_count_from_when_iterations_were_due(target: BundledTarg
     assert (totals.iterations, totals.dropped_iterations) == (400, 0)
     first, second = (Histogram.from_proto(step.duration_ms) for step in totals.steps)
     # A hundred starts were due while it stood still: the first of them waited for all of the time, and half of them for
-    # half of it. Only the first request of an iteration is late.
+    # half of it. Only the first request of an iteration is late, but for those of iterations that were stopped half-way.
     assert first.max > 1000
     assert first.percentile(100 - 100 * 40 / 400) > 500
     assert Histogram.from_proto(totals.iteration_duration_ms).max >= first.max
-    assert second.max < first.max / 2
+    assert second.percentile(95) < 500
     assert lag_ms(outcome).max > 1000
     assert totals.saturation.saturated_seconds >= 1
     assert totals.saturation.seconds >= totals.saturation.saturated_seconds

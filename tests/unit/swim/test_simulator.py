@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from hyperscale.swim.config import SwimConfig
 from hyperscale.swim.models import MemberState
 from hyperscale.swim.simulator import topology
 from hyperscale.swim.simulator.faults import FaultKind, NetworkFault, blocked_cycles
@@ -66,6 +67,14 @@ def test_a_crash_is_detected_by_all_and_nobody_else_is_accused() -> None:
     assert detection.first_at <= detection.everywhere_at <= detection.first_at + 3
     assert simulation.recorder.is_agreed
     assert not simulation.recorder.false_positives
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_node_of_two_is_given_up_as_soon_as_one_of_many(seed: int) -> None:
+    """Nobody can confirm its suspicion; that the only other node doubts itself for the same silence must not delay it."""
+    simulation = simulate(20, nodes=2, seed=seed, config=SwimConfig.local())
+    simulation.crash(1)
+    assert simulation.run_until(lambda: simulation.recorder.is_agreed, 6)
 
 
 def test_a_restarted_node_is_a_member_again() -> None:

@@ -25,7 +25,7 @@ from hyperscale.runtime.telemetry import Meter, Telemetry, exporting_telemetry, 
 
 ConfigT = TypeVar("ConfigT", bound=NodeConfig)
 
-_PARENT_POLL_SECONDS = 0.25
+_PARENT_POLL_SECONDS = 0.5
 _CLEANUP_SECONDS = 2.0
 _LAST_EXPORT_SECONDS = 1.0
 _DRAIN_SHARE = 0.9

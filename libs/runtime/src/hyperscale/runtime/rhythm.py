@@ -27,11 +27,12 @@ class Rhythm:
 
     async def next(self) -> None:
         """Wait until the next beat is due."""
-        await asyncio.sleep(self._pause_seconds)
+        began = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(self._interval_seconds - self._pause_seconds):
+            async with asyncio.timeout(self._interval_seconds):
                 await self._hastened.wait()
         except TimeoutError:
             # Nothing has changed: the beat that comes by itself.
-            pass
+            return
+        await asyncio.sleep(began + self._pause_seconds - asyncio.get_running_loop().time())
         self._hastened.clear()

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 
 from hyperscale.gate.job_run import JobRun
 from hyperscale.gate.leases import JobLeases
+from hyperscale.gate.persistence import written
 from hyperscale.gate.results import JobEnd, merged_result, unjudged_result
 from hyperscale.gate.stage_results import datacenter_results
 from hyperscale.gate.store import JobStore
 from hyperscale.runtime.clock import Clock
-from hyperscale.runtime.coordination import CoordinationUnavailableError, Lease, LeaseLostError
+from hyperscale.runtime.coordination import Lease
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1 import job_pb2, record_pb2
-
-_PAUSE_SECONDS = 0.5
 
 
 class JobCloser:
@@ -66,13 +64,7 @@ class JobCloser:
 
     async def _commit(self, record: record_pb2.JobRecord, run: JobRun) -> None:
         """Commit for as long as the job is owned, however long the store is away."""
-        while not run.is_abandoned:
-            try:
-                return await self._store.finish(record, run.lease)
-            except CoordinationUnavailableError as error:
-                self._supervisor.report(error, "job-close", job_id=run.job_id)
-            await asyncio.sleep(_PAUSE_SECONDS)
-        raise LeaseLostError(run.lease.name, run.lease.token)
+        await written(run, lambda: self._store.finish(record, run.lease), self._supervisor, "job-close")
 
 
 def _ended(record: record_pb2.JobRecord, result: job_pb2.GlobalJobResult) -> record_pb2.JobRecord:

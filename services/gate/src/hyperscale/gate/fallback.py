@@ -15,6 +15,7 @@ from hyperscale.gate.handover import is_fault
 from hyperscale.gate.job_lifecycle import TERMINAL
 from hyperscale.gate.job_run import JobRun
 from hyperscale.gate.models.orders import CancelNotice
+from hyperscale.gate.persistence import written
 from hyperscale.gate.routing import DatacenterRouting
 from hyperscale.gate.store import JobStore
 from hyperscale.gate.timeouts import JobDeadlines
@@ -124,16 +125,13 @@ class FallbackChain:
 
     async def _put_back(self, run: JobRun) -> None:
         """The part stays where it is, whatever has been written: the datacenter has spoken meanwhile, or the job is stopped."""
-        while not run.is_abandoned:
+
+        async def put_back() -> None:
             record = run.record
             record.status = run.status
-            try:
-                await self._store.update(record, run.lease)
-            except CoordinationUnavailableError as error:
-                self._supervisor.report(error, "job-fallback", job_id=run.job_id)
-                await asyncio.sleep(_PAUSE_SECONDS)
-            else:
-                return
+            await self._store.update(record, run.lease)
+
+        await written(run, put_back, self._supervisor, "job-fallback")
 
     def _decision(self, record: record_pb2.JobRecord, *failed: str) -> RoutingDecision:
         before = [move.from_datacenter for move in record.routing.fallbacks]

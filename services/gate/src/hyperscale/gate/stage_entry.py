@@ -6,10 +6,9 @@ one, in the same datacenters.
 
 from __future__ import annotations
 
-import asyncio
-
 from hyperscale.gate.job_lifecycle import JobStatusValue
 from hyperscale.gate.job_run import JobRun
+from hyperscale.gate.persistence import written
 from hyperscale.gate.routing import DatacenterRouting
 from hyperscale.gate.stages import (
     LOAD,
@@ -21,11 +20,9 @@ from hyperscale.gate.stages import (
     owes_teardown,
 )
 from hyperscale.gate.store import JobStore
-from hyperscale.runtime.coordination import CoordinationUnavailableError, LeaseLostError
+from hyperscale.runtime.coordination import CoordinationUnavailableError
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1 import record_pb2
-
-_PAUSE_SECONDS = 0.5
 
 
 class JobCourse:
@@ -51,13 +48,7 @@ class JobCourse:
         """Begin a stage, as soon as that is durable; None when it is not due. Raises `LeaseLostError`."""
         if not has_stages(run.submission):
             return run.plan if stage == LOAD else None
-        while not run.is_abandoned:
-            try:
-                return await self._enter(run, stage)
-            except CoordinationUnavailableError as error:
-                self._supervisor.report(error, "job-stage", job_id=run.job_id)
-            await asyncio.sleep(_PAUSE_SECONDS)
-        raise LeaseLostError(run.lease.name, run.lease.token)
+        return await written(run, lambda: self._enter(run, stage), self._supervisor, "job-stage")
 
     async def _enter(self, run: JobRun, stage: JobStageValue) -> StagePlan | None:
         async with run.durable:

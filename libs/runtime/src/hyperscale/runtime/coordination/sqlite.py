@@ -26,7 +26,9 @@ ResultT = TypeVar("ResultT")
 
 _MAX_WAITING_CALLS = 10_000
 _MAX_BATCH_CALLS = 256
-_POLL_SECONDS = 0.05
+_LEAST_POLL_SECONDS = 0.05
+_MOST_POLL_SECONDS = 0.25
+"""How long after a commit of another process it is noticed at the latest: soon while something happens, later while nothing does."""
 _EXPIRY_CHECK_SECONDS = 0.5
 _CALLER_ERRORS = (
     HyperscaleError,
@@ -68,6 +70,7 @@ class _SqliteThread:
         self._calls: queue.Queue[_Call | None] = queue.Queue(_MAX_WAITING_CALLS)
         self._stopping = False
         self._data_version = 0
+        self._poll_seconds = _LEAST_POLL_SECONDS
         self._next_expiry_check = 0.0
         self.stopped: Future[None] = Future()
         threading.Thread(target=self._serve, name="coordination-sqlite", daemon=True).start()
@@ -89,6 +92,7 @@ class _SqliteThread:
                 batch = self._next_batch()
                 if batch:
                     self._execute(batch)
+                self._poll_seconds = min(2 * self._poll_seconds, _MOST_POLL_SECONDS)
                 self._notice_other_processes()
                 self._expire_when_due()
         finally:
@@ -98,7 +102,7 @@ class _SqliteThread:
     def _next_batch(self) -> list[_Call]:
         batch: list[_Call] = []
         with contextlib.suppress(queue.Empty):
-            call = self._calls.get(timeout=_POLL_SECONDS)
+            call = self._calls.get(timeout=self._poll_seconds)
             while call is not None:
                 # Marks the call as begun: from here a caller that gives up can no longer withdraw it.
                 if call.answer.set_running_or_notify_cancel():
@@ -156,6 +160,7 @@ class _SqliteThread:
             version = self._data_version + 1
         if version != self._data_version:
             self._data_version = version
+            self._poll_seconds = _LEAST_POLL_SECONDS
             self._on_change()
 
     def _expire_when_due(self) -> None:
@@ -163,10 +168,10 @@ class _SqliteThread:
         if now < self._next_expiry_check or self._stopping:
             return
         self._next_expiry_check = now + _EXPIRY_CHECK_SECONDS
-        check = _Call(SqliteStore.has_expired, writes=False)
-        self._execute([check])
-        if check.error is None and check.result:
-            self._execute([_Call(SqliteStore.expire, writes=True)])
+        # What fails here is tried again, and fails where somebody waits for it.
+        with contextlib.suppress(sqlite3.Error):
+            if self._store.has_expired():
+                self._execute([_Call(SqliteStore.expire, writes=True)])
 
 
 class _SqliteRunner:
