@@ -161,6 +161,16 @@ class GateInMemory:
     def report(self, datacenter: str, **report: Any) -> None:
         self.streams[datacenter].take(progress_pb2.ManagerReport(report_sequence=1, **report))
 
+    def keep_alive(self, datacenter: str) -> None:
+        """Let the gate hear of a datacenter as long as the test lasts."""
+
+        async def heartbeats() -> None:
+            while True:
+                self.node.jobs.registry.hear(heartbeat(datacenter))
+                await asyncio.sleep(0.05)
+
+        _ = self.supervisor.start(heartbeats(), name=f"heartbeats of {datacenter}")
+
     def progress(self, datacenter: str, job_id: str, sequence: int, requests: int, **fields: Any) -> None:
         values: dict[str, Any] = {
             "fence_token": self.fence(job_id),

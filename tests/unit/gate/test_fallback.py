@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -42,14 +43,18 @@ def cancelled(address: str, request: dispatch_pb2.JobCancelRequest) -> job_pb2.J
     return CANCELLED
 
 
-@pytest.fixture
-async def gate(start_gate: StartGate) -> GateInMemory:
-    """A gate that likes east best, before datacenters that confirm cancellations at once."""
+async def before_three(start_gate: StartGate, *, free_cores: Sequence[int] = (2, 2, 2)) -> GateInMemory:
+    """A gate before three datacenters that confirm cancellations at once; of equals it likes east best."""
     gate = await start_gate("east", "north", "west", dispatch_deadline_seconds=2)
-    for name in ("east", "north", "west"):
-        tell(gate, name)
+    for name, free in zip(("east", "north", "west"), free_cores, strict=True):
+        tell(gate, name, free=free)
     gate.datacenters.on_cancel = cancelled
     return gate
+
+
+@pytest.fixture
+async def gate(start_gate: StartGate) -> GateInMemory:
+    return await before_three(start_gate)
 
 
 def away(gate: GateInMemory, *datacenters: str) -> None:

@@ -15,7 +15,7 @@ from tests.support.waiting import until, until_answer
 from tests.unit.gate.conftest import StartGate
 from tests.unit.gate.harness import GateInMemory, make_gate, refusal, submission
 from tests.unit.gate.test_datacenter_calls import join
-from tests.unit.gate.test_fallback import CANCELLED, COMPLETED, away, cancelled, job, moves, stored
+from tests.unit.gate.test_fallback import CANCELLED, COMPLETED, away, before_three, cancelled, job, moves, stored
 from tests.unit.gate.test_routing import tell
 from tests.unit.gate.test_stages import made, staged
 
@@ -54,12 +54,7 @@ def store() -> SlowStore:
 
 @pytest.fixture
 async def gate(start_gate: StartGate) -> GateInMemory:
-    """A gate before three datacenters of which east does not answer."""
-    gate = await start_gate("east", "north", "west", dispatch_deadline_seconds=2)
-    for name in ("east", "north", "west"):
-        tell(gate, name)
-    gate.datacenters.on_cancel = cancelled
-    return gate
+    return await before_three(start_gate)
 
 
 @pytest.mark.requirement("AD-17.2")

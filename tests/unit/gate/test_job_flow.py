@@ -13,7 +13,7 @@ from hyperscale.v1 import dispatch_pb2, gate_service_pb2, job_pb2, progress_pb2,
 from hyperscale.workload.timestamps import duration, timestamp
 from tests.support.waiting import until, until_answer
 from tests.unit.gate.conftest import StartGate
-from tests.unit.gate.harness import GateInMemory, heartbeat, measured, refusal, submission
+from tests.unit.gate.harness import GateInMemory, measured, refusal, submission
 
 COMPLETED, FAILED = job_pb2.JOB_STATUS_COMPLETED, job_pb2.JOB_STATUS_FAILED
 CANCELLED, TIMEOUT = job_pb2.JOB_STATUS_CANCELLED, job_pb2.JOB_STATUS_TIMEOUT
@@ -228,15 +228,8 @@ async def test_a_lost_datacenter_keeps_its_last_totals(start_gate: StartGate) ->
     job_id = await dispatched(gate, submission())
     gate.progress("east", job_id, 1, 40)
     gate.streams["east"].close()
-
-    async def keep_west_alive() -> None:
-        while True:
-            gate.node.jobs.registry.hear(heartbeat("west"))
-            await asyncio.sleep(0.05)
-
-    alive = gate.supervisor.start(keep_west_alive(), name="west")
+    gate.keep_alive("west")
     result = await gate.ended(job_id)
-    alive.cancel()
     east = by_datacenter(result)["east"]
     assert (result.status, east.status) == (FAILED, FAILED)
     assert "no manager" in east.errors[0]

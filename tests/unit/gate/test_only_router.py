@@ -17,7 +17,7 @@ from hyperscale.runtime.errors import ErrorReason
 from hyperscale.v1 import job_pb2
 from tests.unit.gate.conftest import StartGate
 from tests.unit.gate.harness import GateInMemory, refusal
-from tests.unit.gate.test_fallback import cancelled, job
+from tests.unit.gate.test_fallback import before_three, job
 from tests.unit.gate.test_routing import places, tell
 from tests.unit.gate.test_stages import made, staged
 
@@ -52,11 +52,7 @@ def _worst_first(decision: RoutingDecision, scope: RoutingScope) -> RoutingDecis
 async def gate(start_gate: StartGate, monkeypatch: pytest.MonkeyPatch) -> GateInMemory:
     """A gate with a perverse router, before east, which anybody would take, north, and west, which nobody would."""
     monkeypatch.setattr("hyperscale.gate.routing.JobRouter", PerverseRouter)
-    gate = await start_gate("east", "north", "west", dispatch_deadline_seconds=2)
-    for name, free in (("east", 8), ("north", 4), ("west", 1)):
-        tell(gate, name, free=free)
-    gate.datacenters.on_cancel = cancelled
-    return gate
+    return await before_three(start_gate, free_cores=(8, 4, 1))
 
 
 def used(gate: GateInMemory) -> set[str]:

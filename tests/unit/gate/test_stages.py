@@ -1,6 +1,5 @@
 """Setup, load and teardown of a job: each once, whoever fails or restarts."""
 
-import asyncio
 import json
 from collections.abc import Iterable
 
@@ -15,7 +14,7 @@ from hyperscale.workload.statistics import WorkflowStatistics
 from hyperscale.workload.timestamps import duration, timestamp
 from tests.support.waiting import until, until_answer
 from tests.unit.gate.conftest import StartGate
-from tests.unit.gate.harness import GateInMemory, heartbeat, refusal, submission
+from tests.unit.gate.harness import GateInMemory, refusal, submission
 
 COMPLETED, FAILED = job_pb2.JOB_STATUS_COMPLETED, job_pb2.JOB_STATUS_FAILED
 CANCELLED, TIMEOUT = job_pb2.JOB_STATUS_CANCELLED, job_pb2.JOB_STATUS_TIMEOUT
@@ -209,18 +208,11 @@ async def test_a_job_that_fails_is_torn_down_where_somebody_answers(start_gate: 
     job_id = await loaded(gate, staged())
     gate.streams["east"].close()
     gate.finish("west", job_id)
-
-    async def keep_west_alive() -> None:
-        while True:
-            gate.node.jobs.registry.hear(heartbeat("west"))
-            await asyncio.sleep(0.05)
-
-    alive = gate.supervisor.start(keep_west_alive(), name="west")
+    gate.keep_alive("west")
     await gate.dispatched(f"{job_id}.teardown", "west")
     gate.finish("west", f"{job_id}.teardown")
     result = await gate.ended(job_id)
     assert result.status == FAILED
-    alive.cancel()
     assert list(result.errors) == ["east: no manager of the datacenter answers any more"]
 
 
