@@ -169,9 +169,10 @@ class _SqliteThread:
             return
         self._next_expiry_check = now + _EXPIRY_CHECK_SECONDS
         # What fails here is tried again, and fails where somebody waits for it.
-        with contextlib.suppress(sqlite3.Error):
-            if self._store.has_expired():
-                self._execute([_Call(SqliteStore.expire, writes=True)])
+        look = _Call(SqliteStore.has_expired, writes=False)
+        self._execute([look])
+        if look.result:
+            self._execute([_Call(SqliteStore.expire, writes=True)])
 
 
 class _SqliteRunner:
