@@ -15,7 +15,10 @@ from hyperscale.v1.manager_ingest_service_pb2_grpc import (
 )
 from hyperscale.v1.node_pb2 import NODE_ROLE_MANAGER, NodeInfo
 from hyperscale.v1.progress_pb2 import (
+    EXTENSION_OUTCOME_GRANTED,
     SHARD_STATUS_RUNNING,
+    ExtensionAnswer,
+    ExtensionRequest,
     WorkerHeartbeat,
     WorkerReport,
     WorkflowProgress,
@@ -116,6 +119,8 @@ class FakeManager(ManagerIngestServiceServicer):
                 self.first_frames.append(frame)
                 is_first = False
             self._take(frame)
+            if frame.heartbeat.extension_requests:
+                yield WorkflowProgressAck(extensions=map(_granted, frame.heartbeat.extension_requests))
             if frame.HasField("progress") and self.acknowledges:
                 yield WorkflowProgressAck(report_sequence=frame.report_sequence)
 
@@ -125,6 +130,23 @@ class FakeManager(ManagerIngestServiceServicer):
         else:
             self.frames.append(frame)
         self._news.set()
+
+
+def _granted(request: ExtensionRequest) -> ExtensionAnswer:
+    """Half a minute more."""
+    answer = ExtensionAnswer(shard_id=request.shard_id, attempt=request.attempt, outcome=EXTENSION_OUTCOME_GRANTED)
+    answer.time_left.FromSeconds(30)
+    return answer
+
+
+class Contented:
+    """Nobody needs more time."""
+
+    def extension_requests(self) -> tuple[ExtensionRequest, ...]:
+        return ()
+
+    def extension_answered(self, answer: ExtensionAnswer) -> None:
+        raise AssertionError(answer)
 
 
 def http_dispatch(target: str, shard_id: str = "job-1/browse/0", **fields: Any) -> WorkflowDispatch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -24,7 +24,7 @@ async def start_gate(store: MemoryStore) -> AsyncIterator[StartGate]:
     """Starts gates on the store of the test, with connected datacenters."""
     gates: list[GateInMemory] = []
 
-    async def begin(*datacenters: str, node_id: str = "g1", **options: object) -> GateInMemory:
+    async def begin(*datacenters: str, node_id: str = "g1", **options: Any) -> GateInMemory:
         gate = make_gate(store, node_id, **options)
         gates.append(gate)
         return await start(gate, *datacenters)

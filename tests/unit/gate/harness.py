@@ -12,11 +12,12 @@ import structlog
 from google.protobuf.duration_pb2 import Duration
 
 from hyperscale.gate.config import GateConfig
+from hyperscale.gate.datacenter_calls import ManagerCalls
 from hyperscale.gate.server import GateNode, GateSurroundings
 from hyperscale.gate.stages import job_id_of
 from hyperscale.gate.sync import ReportStream
 from hyperscale.runtime.channels import ChannelPool
-from hyperscale.runtime.clock import SystemClock
+from hyperscale.runtime.clock import Clock, SystemClock
 from hyperscale.runtime.coordination import MemoryStore, memory_coordinator
 from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
@@ -228,7 +229,14 @@ class GateInMemory:
         return await until_answer(result)
 
 
-def make_gate(store: MemoryStore, node_id: str = "g1", **options: Any) -> GateInMemory:
+def make_gate(
+    store: MemoryStore,
+    node_id: str = "g1",
+    clock: Clock | None = None,
+    calls: ManagerCalls | None = None,
+    **options: Any,
+) -> GateInMemory:
+    """A gate with the machine's clock, before fake datacenters, unless told otherwise."""
     config = GateConfig(node_id=node_id, store_url="memory://", **{"routing_patience_seconds": 0.0, **options})
     logger = structlog.wrap_logger(
         structlog.testing.CapturingLogger(), processors=[], wrapper_class=structlog.make_filtering_bound_logger(0)
@@ -237,10 +245,10 @@ def make_gate(store: MemoryStore, node_id: str = "g1", **options: Any) -> GateIn
     datacenters = FakeDatacenters()
     around = GateSurroundings(
         memory_coordinator(store),
-        datacenters,
+        calls or datacenters,
         ChannelPool(supervisor),
         supervisor,
-        SystemClock(),
+        clock or SystemClock(),
         logger,
         SilentMeter(),
     )

@@ -15,6 +15,8 @@ from hyperscale.manager.cancellation import JobCancellation, ShardStopper
 from hyperscale.manager.completion import JobCompletion
 from hyperscale.manager.dispatch import PlacementOutcomes, ShardDispatcher
 from hyperscale.manager.events import JobEvents
+from hyperscale.manager.extension_desk import ExtensionDesk
+from hyperscale.manager.extensions import ExtensionPolicy
 from hyperscale.manager.health import ManagerHealth
 from hyperscale.manager.latencies import RequestLatencies
 from hyperscale.manager.leadership import Leadership
@@ -152,7 +154,7 @@ class ManagerInMemory:
         self.ledger = DatacenterLedger(coordinator, self.leadership, 3600)
         self.reports = GateReports(DATACENTER, {GATE_ADDRESS: self.outbox})
         self.events = JobEvents()
-        self.progression = JobProgression(self.workers, self.events, clock, ShardPatience(5.0, 30.0))
+        self.progression = JobProgression(self.workers, self.events, clock, ShardPatience(5.0, 30.0, 30.0))
         self.latencies = RequestLatencies(clock)
         self.health = ManagerHealth(
             node=node,
@@ -185,6 +187,7 @@ class ManagerInMemory:
             port=self.port,
             placements=placements,
             supervisor=self.supervisor,
+            clock=self.clock,
         )
         self.scheduler = Scheduler(
             state=self.state,
@@ -213,6 +216,15 @@ class ManagerInMemory:
             self.events.subscribe(observer)
         self.progress = ProgressIngest(self.state, self.progression, self.latencies, self.clock, self.supervisor)
         self.heartbeats = HeartbeatIngest(self.state, self.workers, self.progression, placements, self.stopper)
+        self.extensions = ExtensionDesk(
+            ExtensionPolicy(30.0),
+            state=self.state,
+            ledger=self.ledger,
+            reporter=self.reporter,
+            supervisor=self.supervisor,
+            clock=self.clock,
+            logger=get_logger("manager"),
+        )
 
     def _join_requests(self, identity: NodeIdentity, max_active_jobs: int) -> None:
         logger = get_logger(identity.node_id)

@@ -28,7 +28,9 @@ from hyperscale.worker.models.shards import (
 from hyperscale.worker.models.time import Moment
 from hyperscale.workload.profiles import load_iterations, load_vus
 
-SETTINGS = ExecutionSettings("worker-1", engine_stall_seconds=10, interrupt_seconds=3, window_tolerance_seconds=0.25)
+SETTINGS = ExecutionSettings(
+    "worker-1", engine_stall_seconds=10, interrupt_seconds=3, window_tolerance_seconds=0.25, extension_lead_seconds=5
+)
 LIMITS = StopLimits(graceful_seconds=5, interrupt_seconds=3)
 CANCEL = StopReason(ShardStopCause.CANCELLED, "enough")
 BREAK = StopReason(ShardStopCause.BROKEN, "worker worker-1 was shut down")

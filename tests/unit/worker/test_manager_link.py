@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -15,7 +16,15 @@ from hyperscale.runtime.logs import get_logger
 from hyperscale.runtime.rhythm import Rhythm
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1.node_pb2 import NODE_ROLE_WORKER, NODE_STATE_SYNCING
-from hyperscale.v1.progress_pb2 import SHARD_STATUS_COMPLETED, SHARD_STATUS_RUNNING, ShardStatus, WorkflowProgress
+from hyperscale.v1.progress_pb2 import (
+    EXTENSION_OUTCOME_GRANTED,
+    SHARD_STATUS_COMPLETED,
+    SHARD_STATUS_RUNNING,
+    ExtensionAnswer,
+    ExtensionRequest,
+    ShardStatus,
+    WorkflowProgress,
+)
 from hyperscale.worker.config import WorkerConfig
 from hyperscale.worker.health import Pulse
 from hyperscale.worker.leases import JobLedger
@@ -23,6 +32,7 @@ from hyperscale.worker.manager_link import LinkSurroundings
 from hyperscale.worker.registry import ManagerLinks
 from hyperscale.worker.state import WorkerState
 from tests.support.fake_manager import MANAGER_ID, FakeManager
+from tests.support.waiting import until
 
 CAPACITY = 16
 SHARD = "job/w/0"
@@ -36,8 +46,26 @@ async def manager() -> AsyncIterator[FakeManager]:
     await fake.stop()
 
 
+@dataclass(slots=True)
+class OneWish:
+    """A shard that asks for more time until it has been answered."""
+
+    answers: list[ExtensionAnswer] = field(default_factory=list)
+
+    def extension_requests(self) -> list[ExtensionRequest]:
+        return [] if self.answers else [ExtensionRequest(shard_id=SHARD, attempt=3, work_done=7)]
+
+    def extension_answered(self, answer: ExtensionAnswer) -> None:
+        self.answers.append(answer)
+
+
 @pytest.fixture
-async def links(manager: FakeManager) -> AsyncIterator[ManagerLinks]:
+def wish() -> OneWish:
+    return OneWish()
+
+
+@pytest.fixture
+async def links(manager: FakeManager, wish: OneWish) -> AsyncIterator[ManagerLinks]:
     """Started links to the manager."""
     config = WorkerConfig(node_id="worker-1", datacenter="dc-1", managers=(manager.address,), cores=4)
     node = NodeLifecycle(NodeIdentity.of(config, NODE_ROLE_WORKER))
@@ -48,7 +76,7 @@ async def links(manager: FakeManager) -> AsyncIterator[ManagerLinks]:
     supervisor = Supervisor("test", logger)
     channels = ChannelPool(supervisor)
     surroundings = LinkSurroundings(channels, supervisor, SystemClock(), logger, CAPACITY)
-    made = ManagerLinks(config.managers, Pulse(node, state), surroundings, beats)
+    made = ManagerLinks(config.managers, Pulse(node, state, wish), surroundings, beats)
     made.start()
     async with asyncio.timeout(10):
         await made.registered()
@@ -75,6 +103,17 @@ async def test_a_worker_introduces_itself_and_begins_its_stream_with_a_heartbeat
     assert (registration.node.endpoint.host, registration.node.endpoint.port) == ("127.0.0.1", 4711)
     assert (registration.node.state, registration.total_cores) == (NODE_STATE_SYNCING, 4)
     assert manager.first_frames[0].heartbeat.node.node_id == "worker-1"
+
+
+async def test_a_heartbeat_asks_for_more_time_and_the_answer_comes_back(
+    manager: FakeManager, links: ManagerLinks, wish: OneWish
+) -> None:
+    links.beat()
+    await until(lambda: wish.answers, "an answer")
+    (asked,) = next(each.extension_requests for each in manager.heartbeats if each.extension_requests)
+    assert (asked.shard_id, asked.work_done) == (SHARD, 7)
+    answer = wish.answers[0]
+    assert (answer.attempt, answer.outcome, answer.time_left.seconds) == (3, EXTENSION_OUTCOME_GRANTED, 30)
 
 
 async def test_reports_go_to_the_manager_that_is_meant(manager: FakeManager, links: ManagerLinks) -> None:

@@ -25,7 +25,7 @@ from hyperscale.worker.leases import JobLedger
 from hyperscale.worker.manager_link import LinkSurroundings
 from hyperscale.worker.registry import ManagerLinks
 from hyperscale.worker.state import WorkerState
-from tests.support.fake_manager import FakeManager
+from tests.support.fake_manager import Contented, FakeManager
 from tests.support.waiting import until
 
 
@@ -51,7 +51,7 @@ class LinkedWorker:
         channels = ChannelPool(supervisor)
         self._stack.push_async_callback(channels.close)
         surroundings = LinkSurroundings(channels, supervisor, SystemClock(), logger, 16)
-        made = ManagerLinks(addresses, Pulse(node, state), surroundings, beats)
+        made = ManagerLinks(addresses, Pulse(node, state, Contented()), surroundings, beats)
         made.start()
         _ = supervisor.start(made.beat_forever, name="beats", restart=RestartPolicy.ON_FAILURE)
         self._stack.push_async_callback(supervisor.stop, 2)

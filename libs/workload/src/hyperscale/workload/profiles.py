@@ -6,7 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from hyperscale.v1 import workflow_pb2
-from hyperscale.workload.defaults import ArrivalRate, max_duration_seconds, max_vus, time_unit_ns
+from hyperscale.workload.defaults import (
+    ArrivalRate,
+    graceful_stop_seconds,
+    max_duration_seconds,
+    max_vus,
+    time_unit_ns,
+)
 from hyperscale.workload.schedule import ArrivalSchedule, Line, RampSchedule, lines
 from hyperscale.workload.shares import LoadPart
 from hyperscale.workload.timestamps import nanoseconds_of, seconds_of
@@ -50,6 +56,11 @@ def load_seconds(workflow: workflow_pb2.Workflow) -> float:
     """Longest time during which iterations start; 0 without a load."""
     load = workflow.WhichOneof("load")
     return _LOAD_SECONDS[load](workflow) if load else 0.0
+
+
+def latest_end_seconds(workflow: workflow_pb2.Workflow) -> float:
+    """Longest time from the start until the last iteration has ended or was interrupted."""
+    return load_seconds(workflow) + graceful_stop_seconds(workflow)
 
 
 def takes_all_its_time(workflow: workflow_pb2.Workflow) -> bool:

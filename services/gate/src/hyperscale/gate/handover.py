@@ -8,10 +8,12 @@ from typing import Final
 from hyperscale.gate.datacenter_calls import DatacenterCaller, ManagerCalls
 from hyperscale.gate.job_run import JobRun
 from hyperscale.gate.routing import DatacenterRouting
+from hyperscale.gate.stages import TEARDOWN
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.runtime.retry import DISPATCH, RetryPolicy, call_with_retry
 from hyperscale.v1 import dispatch_pb2
+from hyperscale.workload.timestamps import duration
 
 PATIENT: Final = RetryPolicy(
     "job-dispatch",
@@ -64,6 +66,8 @@ class JobHandover:
         """Have a datacenter take its part over; raises the last error."""
 
         async def hand_over(address: str) -> str:
+            if run.plan.stage != TEARDOWN:
+                dispatch.time_left.CopyFrom(duration(max(0.0, run.timeout_seconds - run.age_seconds)))
             await self._calls.submit_job(address, dispatch)
             return address
 

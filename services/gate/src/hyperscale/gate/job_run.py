@@ -15,7 +15,7 @@ from hyperscale.gate.events import JobEventLog
 from hyperscale.gate.job_lifecycle import TERMINAL, TRANSITIONS, JobStatusValue
 from hyperscale.gate.live_view import LiveMetrics, WindowView, job_status, stored_job_status
 from hyperscale.gate.models.orders import JobLimits, StopOrder
-from hyperscale.gate.models.part import DatacenterPart, waiting_reason
+from hyperscale.gate.models.part import DatacenterPart
 from hyperscale.gate.stage_results import named
 from hyperscale.gate.stages import LOAD, PLANS, TEARDOWN, StagePlan, moved
 from hyperscale.gate.stats import GlobalStatistics
@@ -25,6 +25,7 @@ from hyperscale.runtime.coordination import Lease
 from hyperscale.runtime.errors import HyperscaleError
 from hyperscale.runtime.transitions import Lifecycle
 from hyperscale.v1 import gate_service_pb2, job_pb2, progress_pb2, record_pb2
+from hyperscale.workload.defaults import job_timeout_seconds
 from hyperscale.workload.spans import LoadSpans
 from hyperscale.workload.timestamps import duration, seconds_of, timestamp
 
@@ -69,6 +70,7 @@ class JobRun:
         self._early_stop = EarlyStop(self._thresholds, clock)
         self._stop: StopOrder | None = None
         self._teardown_stop: StopOrder | None = None
+        self._extended_before_seconds = 0.0
         self._is_abandoned = False
         self._changed = asyncio.Event()
         self.durable = asyncio.Lock()
@@ -95,6 +97,16 @@ class JobRun:
     def age_seconds(self) -> float:
         """Time since the job was accepted."""
         return self._clock.monotonic() - self._accepted_at_seconds
+
+    @property
+    def timeout_seconds(self) -> float:
+        """Age at which the job must have ended, teardown left out, with the time by which it was extended."""
+        return job_timeout_seconds(self.submission) + self.extended_seconds
+
+    @property
+    def extended_seconds(self) -> float:
+        """By how much the timeout is later: what each stage was extended by in the datacenter that needed it most."""
+        return self._extended_before_seconds + _most_extended_seconds(self._parts)
 
     @property
     def lease(self) -> Lease:
@@ -188,6 +200,7 @@ class JobRun:
     def enter(self, plan: StagePlan, record: record_pb2.JobRecord) -> None:
         """Begin a stage that is in the record; the one before is over."""
         self.committed(record)
+        self._extended_before_seconds = self.extended_seconds
         self._plan = plan
         self._parts = {
             name: DatacenterPart(name, started_at_seconds=self._shown[name].started_at_seconds) for name in plan.shares
@@ -277,12 +290,13 @@ class JobRun:
         self._early_stop.measured()
         part.is_accepted = True
         part.workflows = tuple(progress.workflows)
+        part.extended_seconds = max(part.extended_seconds, seconds_of(progress.extended_by))
         if progress.HasField("started_at") and self._plan.stage == LOAD:
             part.started_at_seconds = seconds_of(progress.started_at)
             self._spans.heard(part.datacenter, seconds_of(progress.elapsed), self._clock.monotonic())
         # The end of a part is its final result, which carries the exact totals.
         if progress.status not in TERMINAL and progress.status != job_pb2.JOB_STATUS_UNSPECIFIED:
-            reason = waiting_reason(progress.workflows) or named(self._plan, part.datacenter)
+            reason = part.remark or named(self._plan, part.datacenter)
             self._set_part_status(part, progress.status, reason)
 
     def take_window(self, push: progress_pb2.WindowedStatsPush) -> None:
@@ -371,6 +385,8 @@ class JobRun:
         if part.started_at_seconds is not None:
             result.started_at.CopyFrom(timestamp(part.started_at_seconds))
             result.elapsed.CopyFrom(duration(self._spans.seconds_of(part.datacenter)))
+        if part.extended_seconds:
+            result.extended_by.CopyFrom(duration(part.extended_seconds))
         return result
 
     def _end_part(self, part: DatacenterPart, result: job_pb2.JobFinalResult) -> None:
@@ -411,6 +427,10 @@ class JobRun:
 
     def _wake(self) -> None:
         self._changed.set()
+
+
+def _most_extended_seconds(parts: Mapping[str, DatacenterPart]) -> float:
+    return max((part.extended_seconds for part in parts.values()), default=0.0)
 
 
 def _moved(

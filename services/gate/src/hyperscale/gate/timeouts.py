@@ -38,9 +38,9 @@ class JobDeadlines:
         if run.plan.stage == TEARDOWN:
             self._enforce_teardown(run, self._clock.monotonic() - run.entered_at_seconds)
             return
-        timeout_seconds = job_timeout_seconds(run.submission)
-        if run.stop is None and run.age_seconds > timeout_seconds:
-            reason = f"the job took longer than its timeout of {timeout_seconds:g} s"
+        if run.stop is None and run.age_seconds > run.timeout_seconds:
+            extended = f", extended by {run.extended_seconds:g} s" if run.extended_seconds else ""
+            reason = f"the job took longer than its timeout of {job_timeout_seconds(run.submission):g} s{extended}"
             run.order_stop(StopOrder(StopCause.TIMEOUT, reason, self._clock.monotonic()))
 
     def _enforce_teardown(self, run: JobRun, teardown_seconds: float) -> None:

@@ -58,6 +58,20 @@ class ManagerConfig(NodeConfig):
         description="A shard that no worker takes for so long, while its workflow's other shards are under way, fails the "
         "workflow.",
     )
+    shard_overrun_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        description="A shard that has not ended so long after its load and graceful stop should be over fails its workflow, "
+        "unless its worker is granted more time for it.",
+    )
+    extension_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        le=3600,
+        description="The first time that a shard is granted beyond its deadline, when it makes progress and asks for it; each "
+        "of the four after it is half of the one before, at least 1 s. The job's timeout is later by as much. 0: none.",
+    )
     cancel_grace_seconds: float = Field(
         default=15.0,
         ge=0,
@@ -120,4 +134,4 @@ class ManagerConfig(NodeConfig):
     @property
     def shard_patience(self) -> ShardPatience:
         """How long shards may take."""
-        return ShardPatience(self.settle_seconds, self.shard_placement_deadline_seconds)
+        return ShardPatience(self.settle_seconds, self.shard_placement_deadline_seconds, self.shard_overrun_seconds)

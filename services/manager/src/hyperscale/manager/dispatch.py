@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from hyperscale.manager.extensions import time_left_seconds
 from hyperscale.manager.ledger import DatacenterLedger
 from hyperscale.manager.models.job import AssignedShard, DatacenterJob, ShardPhase
 from hyperscale.manager.progression import JobProgression
 from hyperscale.manager.registry import WorkerRegistry
 from hyperscale.manager.state import ManagerState
 from hyperscale.runtime.channels import ChannelPool
+from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.errors import (
     CoordinationUnavailableError,
@@ -27,7 +29,7 @@ from hyperscale.v1.dispatch_pb2 import (
     WorkflowDispatchAck,
 )
 from hyperscale.v1.worker_service_pb2_grpc import WorkerServiceStub
-from hyperscale.workload.timestamps import timestamp_or_none
+from hyperscale.workload.timestamps import duration_or_none, timestamp_or_none
 
 _SHARD_DISPATCH: Final = RetryPolicy(
     "shard-dispatch",
@@ -112,6 +114,7 @@ class ShardDispatcher:
         port: WorkerPort,
         placements: PlacementOutcomes,
         supervisor: Supervisor,
+        clock: Clock,
     ) -> None:
         self._manager_id = manager_id
         self._state = state
@@ -119,6 +122,7 @@ class ShardDispatcher:
         self._port = port
         self._placements = placements
         self._supervisor = supervisor
+        self._clock = clock
 
     def place(self, job: DatacenterJob, shards: Sequence[AssignedShard]) -> None:
         """Commit the assignment and ask the workers, in the background."""
@@ -169,6 +173,7 @@ class ShardDispatcher:
             cores=shard.cores,
             manager_id=self._manager_id,
             start_at=timestamp_or_none(job.run_of(shard).start_at_seconds),
+            time_left=duration_or_none(time_left_seconds(job, shard, self._clock.monotonic())),
         )
         if shard.workflow.class_name:
             order.bundle.CopyFrom(submission.bundle)
@@ -197,7 +202,7 @@ class PlacementOutcomes:
 
     def durable(self, job: DatacenterJob, shard: AssignedShard) -> None:
         """The assignment is in the ledger."""
-        self._progression.appoint(job, job.run_of(shard))
+        self._progression.appoint(job, shard)
 
     def accepted(self, job: DatacenterJob, shard: AssignedShard) -> None:
         """The worker has it, unless it was lost meanwhile."""

@@ -31,6 +31,7 @@ from hyperscale.v1.job_pb2 import (
     WORKFLOW_STATUS_RUNNING,
 )
 from hyperscale.v1.workflow_pb2 import WORKFLOW_ROLE_TEARDOWN
+from hyperscale.workload.profiles import latest_end_seconds
 from hyperscale.workload.timestamps import seconds_of
 
 START_LEAD_SECONDS = 0.1
@@ -67,16 +68,20 @@ class JobProgression:
             run.waits_for = reason
             self._events.job_changed(job)
 
-    def appoint(self, job: DatacenterJob, run: WorkflowRun) -> None:
+    def appoint(self, job: DatacenterJob, shard: AssignedShard) -> None:
         """The assignment is durable: agree on when all shards start, with the other datacenters where that is possible.
 
-        A shard that finds another worker later keeps the instant, and its engines say by how much they missed it.
+        A shard that finds another worker later keeps the instant, and its engines say by how much they missed it; it has
+        all of its time from then on.
         """
-        if run.start_at_seconds is not None:
-            return
-        soonest = self._clock.wall() + START_LEAD_SECONDS
-        common = seconds_of(job.dispatch.start_at)
-        run.start_at_seconds = soonest if run.workflow.depends_on else max(common, soonest)
+        run, now = job.run_of(shard), self._clock.wall()
+        if run.start_at_seconds is None:
+            soonest = now + START_LEAD_SECONDS
+            common = seconds_of(job.dispatch.start_at)
+            run.start_at_seconds = soonest if run.workflow.depends_on else max(common, soonest)
+        starts_in = max(0.0, run.start_at_seconds - now)
+        lasts = latest_end_seconds(shard.workflow) + self._patience.overrun_seconds
+        shard.due_at_seconds = self._clock.monotonic() + starts_in + lasts
 
     def accepted(self, job: DatacenterJob, shard: AssignedShard) -> None:
         """A worker has taken a shard."""
@@ -183,6 +188,15 @@ class JobProgression:
                 continue
             if job.run_of(shard).lifecycle.status in _MAKES_LOAD:
                 cause = f"no worker took shard {shard.shard_id} within {limit_seconds:g} s; last: {shard.cause}"
+                self.failed(job, shard, cause)
+
+    def give_up_late(self, job: DatacenterJob) -> None:
+        """Fail shards that are over their time: their workers have asked for no more, or were granted none."""
+        now = self._clock.monotonic()
+        for shard in list(job.shards()):
+            if not job.is_stopping and shard.is_with_worker and now >= shard.ends_at_seconds:
+                extended = f", extended by {shard.extension.seconds:g} s" if shard.extension.grants else ""
+                cause = f"worker {shard.worker_id} has not ended shard {shard.shard_id} within its time{extended}"
                 self.failed(job, shard, cause)
 
     def _end_shards(self, job: DatacenterJob, cause: str) -> None:

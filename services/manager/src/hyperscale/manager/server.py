@@ -11,6 +11,8 @@ from hyperscale.manager.config import ManagerConfig
 from hyperscale.manager.dispatch import GrpcWorkerPort, PlacementOutcomes, ShardDispatcher
 from hyperscale.manager.drain import Departure
 from hyperscale.manager.events import JobEvents
+from hyperscale.manager.extension_desk import ExtensionDesk
+from hyperscale.manager.extensions import ExtensionPolicy
 from hyperscale.manager.federation import DatacenterVoice
 from hyperscale.manager.gate_link import GateIngestPeer
 from hyperscale.manager.handlers.manager_ingest_service import ManagerIngestServiceHandler
@@ -99,19 +101,11 @@ class ManagerNode:
         port = GrpcWorkerPort(core.channels, config.shard_dispatch_deadline_seconds)
         self._stopper = ShardStopper(core.leadership, core.workers, port, supervisor)
         self._outcomes = PlacementOutcomes(core.workers, core.progression, config.refusal_hold_seconds)
-        dispatcher = ShardDispatcher(
-            manager_id=config.node_id,
-            state=core.state,
-            ledger=core.ledger,
-            port=port,
-            placements=self._outcomes,
-            supervisor=supervisor,
-        )
         self._scheduler = Scheduler(
             state=core.state,
             workers=core.workers,
             progression=core.progression,
-            dispatcher=dispatcher,
+            dispatcher=self._dispatcher(port),
             woken=core.woken,
             interval_seconds=config.scheduling_interval_seconds,
         )
@@ -205,6 +199,17 @@ class ManagerNode:
         await self._server.set_serving(True)
         self._context.announce_ready(self._core.node.endpoint)
 
+    def _dispatcher(self, port: GrpcWorkerPort) -> ShardDispatcher:
+        return ShardDispatcher(
+            manager_id=self._context.config.node_id,
+            state=self._core.state,
+            ledger=self._core.ledger,
+            port=port,
+            placements=self._outcomes,
+            supervisor=self._context.supervisor,
+            clock=self._core.clock,
+        )
+
     def _link(self, address: str, outbox: Outbox[ManagerReport]) -> GateLink:
         core = self._core
         peer = GateIngestPeer(address, core.channels, core.health, core.reports)
@@ -240,7 +245,18 @@ class ManagerNode:
         queries = WorkflowQueries(core.state, core.leadership, core.ledger)
         progress = ProgressIngest(core.state, core.progression, core.latencies, core.clock, self._context.supervisor)
         heartbeats = HeartbeatIngest(core.state, core.workers, core.progression, self._outcomes, self._stopper)
-        streams = WorkerStreams(core.workers, heartbeats, progress, core.health)
+        extensions = ExtensionDesk(
+            ExtensionPolicy(config.extension_seconds),
+            state=core.state,
+            ledger=core.ledger,
+            reporter=self._reporter,
+            supervisor=self._context.supervisor,
+            clock=core.clock,
+            logger=self._context.logger,
+        )
+        streams = WorkerStreams(
+            workers=core.workers, heartbeats=heartbeats, progress=progress, extensions=extensions, health=core.health
+        )
         self._server.add(
             add_ManagerServiceServicer_to_server,
             ManagerServiceHandler(intake, cancellation, queries, core.health, self._context.supervisor),

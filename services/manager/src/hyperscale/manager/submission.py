@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hyperscale.manager.admission import check_dispatch, check_fence
 from hyperscale.manager.job_lifecycle import TRANSITIONS
 from hyperscale.manager.leadership import Leadership
@@ -25,7 +27,7 @@ from hyperscale.v1.workflow_pb2 import Workflow
 from hyperscale.workload.graph import WorkflowGraph
 from hyperscale.workload.profiles import load_vus
 from hyperscale.workload.splitting import has_work
-from hyperscale.workload.timestamps import timestamp
+from hyperscale.workload.timestamps import seconds_of, timestamp
 
 
 class JobIntake:
@@ -118,6 +120,7 @@ class JobIntake:
             graph=WorkflowGraph(workflows),
             workflows={workflow.name: _run(dispatch.job_id, workflow, now) for workflow in workflows},
             statistics=statistics,
+            due_at_seconds=self._clock.monotonic() + _time_left_seconds(dispatch),
         )
 
 
@@ -128,6 +131,10 @@ def _run(job_id: str, workflow: Workflow, now_seconds: float) -> WorkflowRun:
         users=load_vus(workflow) if has_work(workflow) else 0,
         lifecycle=WorkflowLifecycle(workflow.name, now_seconds),
     )
+
+
+def _time_left_seconds(dispatch: JobDispatch) -> float:
+    return seconds_of(dispatch.time_left) if dispatch.HasField("time_left") else math.inf
 
 
 def _ack(dispatch: JobDispatch, accepted_at_seconds: float) -> JobAck:

@@ -55,6 +55,7 @@ class Upkeep:
         for job in self._state.jobs():
             self._progression.give_up_overdue(job)
             self._progression.give_up_waiting(job)
+            self._progression.give_up_late(job)
             self._send_seconds(job)
 
     def _send_seconds(self, job: DatacenterJob) -> None:

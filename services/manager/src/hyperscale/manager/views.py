@@ -15,10 +15,10 @@ from hyperscale.v1.job_pb2 import (
     WorkflowTransition,
 )
 from hyperscale.v1.progress_pb2 import JobProgress
-from hyperscale.v1.record_pb2 import DcJobRecord, ShardAssignment
+from hyperscale.v1.record_pb2 import DcJobRecord, ShardAssignment, ShardExtension
 from hyperscale.v1.workflow_pb2 import Workflow
 from hyperscale.workload.profiles import load_vus
-from hyperscale.workload.timestamps import duration_or_none, timestamp, timestamp_or_none
+from hyperscale.workload.timestamps import duration, duration_or_none, seconds_of, timestamp, timestamp_or_none
 
 
 def workflow_info(run: WorkflowRun) -> WorkflowStatusInfo:
@@ -27,7 +27,7 @@ def workflow_info(run: WorkflowRun) -> WorkflowStatusInfo:
         workflow_name=run.key.workflow_name,
         job_id=run.key.job_id,
         status=run.lifecycle.status,
-        reason=run.lifecycle.reason or (run.waits_for if run.lifecycle.status == WORKFLOW_STATUS_PENDING else ""),
+        reason=run.lifecycle.reason or _remark(run),
         provisioned_cores=run.cores,
         vus=run.users,
         assigned_workers=sorted({shard.worker_id for shard in run.shards if shard.is_with_worker}),
@@ -36,6 +36,14 @@ def workflow_info(run: WorkflowRun) -> WorkflowStatusInfo:
             for change in run.lifecycle.history
         ],
     )
+
+
+def _remark(run: WorkflowRun) -> str:
+    """What there is to say of a workflow with which all is well."""
+    if run.lifecycle.status == WORKFLOW_STATUS_PENDING:
+        return run.waits_for
+    extended_seconds = max((shard.extension.seconds for shard in run.shards), default=0.0)
+    return f"its time was extended by {extended_seconds:g} s" if extended_seconds else ""
 
 
 def job_progress(job: DatacenterJob, datacenter: str, now_monotonic: float) -> JobProgress:
@@ -50,6 +58,7 @@ def job_progress(job: DatacenterJob, datacenter: str, now_monotonic: float) -> J
         statistics=job.statistics.totals(),
         started_at=timestamp_or_none(job.first_load_at_seconds),
         elapsed=duration_or_none(_elapsed_seconds(job, now_monotonic)),
+        extended_by=duration_or_none(job.extended_seconds or None),
     )
 
 
@@ -66,6 +75,7 @@ def final_result(job: DatacenterJob, datacenter: str) -> JobFinalResult:
         elapsed=duration_or_none(_elapsed_seconds(job)),
         fence_token=job.dispatch.fence_token,
         provided=job.setup_context(),
+        extended_by=duration_or_none(job.extended_seconds or None),
     )
 
 
@@ -89,6 +99,16 @@ def job_record(job: DatacenterJob) -> DcJobRecord:
             )
             for shard in job.shards()
             if shard.is_with_worker
+        ],
+        extensions=[
+            ShardExtension(
+                shard_id=shard.shard_id,
+                grants=shard.extension.grants,
+                granted=duration(shard.extension.seconds),
+                work_done=shard.extension.work_done,
+            )
+            for shard in job.shards()
+            if shard.extension.grants
         ],
     )
 
@@ -135,6 +155,7 @@ def abandoned_result(
             for workflow in record.dispatch.submission.workflows
         ],
         fence_token=record.dispatch.fence_token,
+        extended_by=duration_or_none(max((seconds_of(each.granted) for each in record.extensions), default=None)),
     )
 
 

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from hyperscale.manager.extension_desk import ExtensionDesk
 from hyperscale.manager.health import ManagerHealth
 from hyperscale.manager.registry import WorkerRegistry
 from hyperscale.manager.sync import HeartbeatIngest, ProgressIngest
 from hyperscale.runtime.errors import ErrorReason, FieldViolation, HyperscaleError
 from hyperscale.v1.node_pb2 import NodeInfo
-from hyperscale.v1.progress_pb2 import WorkerHeartbeat, WorkerReport
+from hyperscale.v1.progress_pb2 import WorkerHeartbeat, WorkerReport, WorkflowProgressAck
 
 
 class WorkerStreams:
     """Registers workers and takes over their frames. A stream says with its first frame, a heartbeat, whose it is."""
 
     def __init__(
-        self, workers: WorkerRegistry, heartbeats: HeartbeatIngest, progress: ProgressIngest, health: ManagerHealth
+        self,
+        *,
+        workers: WorkerRegistry,
+        heartbeats: HeartbeatIngest,
+        progress: ProgressIngest,
+        extensions: ExtensionDesk,
+        health: ManagerHealth,
     ) -> None:
         self._workers = workers
         self._heartbeats = heartbeats
         self._progress = progress
+        self._extensions = extensions
         self._health = health
 
     def register(self, heartbeat: WorkerHeartbeat) -> NodeInfo:
@@ -28,8 +36,8 @@ class WorkerStreams:
         self._workers.register(heartbeat)
         return self._health.heartbeat().node
 
-    async def take(self, reports: AsyncIterator[WorkerReport]) -> AsyncIterator[int]:
-        """Sequences of the frames that have been taken over, until the stream ends.
+    async def take(self, reports: AsyncIterator[WorkerReport]) -> AsyncIterator[WorkflowProgressAck]:
+        """What is said to each frame that has been taken over, until the stream ends.
 
         Raises INVALID_ARGUMENT when the first frame is no heartbeat, and NOT_REGISTERED when its sender has not
         registered here, was taken for lost, or speaks on a newer stream.
@@ -51,9 +59,11 @@ class WorkerStreams:
         finally:
             self._workers.disconnect(worker_id, connection)
 
-    def _take_one(self, worker_id: str, report: WorkerReport) -> int:
+    def _take_one(self, worker_id: str, report: WorkerReport) -> WorkflowProgressAck:
+        ack = WorkflowProgressAck(report_sequence=report.report_sequence)
         if report.HasField("heartbeat") and report.heartbeat.node.node_id == worker_id:
             self._heartbeats.take(report.heartbeat)
+            ack.extensions.extend(self._extensions.answer(worker_id, report.heartbeat.extension_requests))
         elif report.HasField("progress"):
             self._progress.take(worker_id, report.progress)
-        return report.report_sequence
+        return ack

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from hyperscale.v1.dispatch_pb2 import WorkflowDispatch
 from hyperscale.v1.engine_pb2 import EngineProgress, EngineReport
-from hyperscale.v1.progress_pb2 import ShardStatus, WorkflowProgress
+from hyperscale.v1.progress_pb2 import ExtensionAnswer, ExtensionRequest, ShardStatus, WorkflowProgress
 from hyperscale.v1.statistics_pb2 import WorkflowStats
 from hyperscale.v1.workflow_pb2 import Workflow
 from hyperscale.worker.cancellation import StopLadder
+from hyperscale.worker.extensions import ShardDeadline
 from hyperscale.worker.models.engines import EngineExit, EngineOrder, StopStage
 from hyperscale.worker.models.shards import EngineShare, ExecutionSettings, ShardStopCause, StopLimits, StopReason
 from hyperscale.worker.models.time import Moment
@@ -72,6 +73,7 @@ class ShardExecution:
         self._provided = ProvidedValues()
         self._doomed: list[int] = []
         self._times = ShardTimes()
+        self._deadline = ShardDeadline(dispatch, settings.extension_lead_seconds, now.monotonic)
         self._progress_sequence = 0
         self._framed_at: float | None = None
         self._advanced_at = now.monotonic
@@ -185,6 +187,17 @@ class ShardExecution:
             elapsed=duration_or_none(elapsed),
             provided=self._provided.values() if self.is_finished else (),
         )
+
+    def extension_request(self, now: Moment) -> ExtensionRequest | None:
+        """What to ask of the manager when the deadline is too soon; None when it is not, or the shard is being stopped."""
+        if self.is_finished or self.is_stopping or not self._deadline.is_near(now.monotonic):
+            return None
+        elapsed = self._times.elapsed_until(now.monotonic)
+        return self._deadline.request(self._statistics.totals(), elapsed, now.monotonic)
+
+    def extension_answered(self, answer: ExtensionAnswer, now: Moment) -> bool:
+        """Note the deadline that the manager tells; whether its answer is another one than before."""
+        return self._deadline.answered(answer, now.monotonic)
 
     @property
     def _is_broken(self) -> bool:

@@ -62,10 +62,11 @@ class IngestPeer:
         return outgoing.report
 
     async def handle(self, response: WorkflowProgressAck) -> None:
-        """Forget what the manager has taken over."""
+        """Forget what the manager has taken over, and hand on what it answers."""
         self._acknowledged_sequence = max(self._acknowledged_sequence, response.report_sequence)
         self._outbox.ack(response.report_sequence)
         self._acknowledged.set()
+        self._pulse.answered(response.extensions)
 
     async def acknowledged(self, sequence: int) -> None:
         """Wait until the manager has taken over the report with a sequence."""

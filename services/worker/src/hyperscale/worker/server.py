@@ -35,6 +35,8 @@ from hyperscale.worker.state import WorkerState
 
 _REMEMBERED_JOBS = 10_000
 _WINDOW_TOLERANCE_SECONDS = 0.25
+_EXTENSION_LEAD_HEARTBEATS = 5
+"""That many heartbeats may ask for more time before it is too late."""
 _SERVICE_NAME = worker_service_pb2.DESCRIPTOR.services_by_name["WorkerService"].full_name
 
 
@@ -56,17 +58,17 @@ class _Node:
         state = WorkerState(
             config.cores, JobLedger(config.fence_retention_seconds, _REMEMBERED_JOBS), self._node, beats.hasten
         )
-        pulse = Pulse(self._node, state)
         engines = EnginePool(
             state,
             supervisor,
             logger,
             EnginePatience(config.engine_start_timeout_seconds, config.engine_stall_seconds),
         )
-        surroundings = LinkSurroundings(self._channels, supervisor, clock, logger, config.outbox_capacity)
-        self._managers = ManagerLinks(config.manager_addresses, pulse, surroundings, beats)
         settings = ShardSettings(_execution_settings(config), stop_limits)
         runs = ShardRuns(state, engines, settings, supervisor=supervisor, clock=clock, logger=logger)
+        pulse = Pulse(self._node, state, runs)
+        surroundings = LinkSurroundings(self._channels, supervisor, clock, logger, config.outbox_capacity)
+        self._managers = ManagerLinks(config.manager_addresses, pulse, surroundings, beats)
         group = GroupSettings.of(config, datacenter_group(config.datacenter), config.managers)
         self._membership = NodeMembership(self._node, group, self._channels, supervisor, logger)
         self._membership.observe(self._managers)
@@ -112,4 +114,5 @@ def _execution_settings(config: WorkerConfig) -> ExecutionSettings:
         engine_stall_seconds=config.engine_stall_seconds,
         interrupt_seconds=config.interrupt_grace_seconds,
         window_tolerance_seconds=_WINDOW_TOLERANCE_SECONDS,
+        extension_lead_seconds=_EXTENSION_LEAD_HEARTBEATS * config.heartbeat_interval_seconds,
     )

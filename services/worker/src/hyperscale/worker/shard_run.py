@@ -8,7 +8,7 @@ from typing import Protocol
 
 from hyperscale.runtime.clock import Clock
 from hyperscale.v1.engine_pb2 import EngineCommand, EngineReport, EngineStart, EngineStop
-from hyperscale.v1.progress_pb2 import WorkflowProgress
+from hyperscale.v1.progress_pb2 import ExtensionAnswer, ExtensionRequest, WorkflowProgress
 from hyperscale.v1.workflow_pb2 import Workflow
 from hyperscale.worker.engine_pool import EnginePool
 from hyperscale.worker.execution import ShardExecution
@@ -66,6 +66,14 @@ class ShardRun:
         """See `EngineListener`."""
         self._execution.engine_exited(slot, ended, self._now())
         self._news.set()
+
+    def extension_request(self) -> ExtensionRequest | None:
+        """See `ShardExecution`."""
+        return self._execution.extension_request(self._now())
+
+    def extension_answered(self, answer: ExtensionAnswer) -> bool:
+        """See `ShardExecution`."""
+        return self._execution.extension_answered(answer, self._now())
 
     def stop(self, reason: StopReason, stage: StopStage, limits: StopLimits) -> None:
         """End the shard before its time."""

@@ -12,7 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1.dispatch_pb2 import WorkflowDispatch
-from hyperscale.v1.progress_pb2 import ShardStatus
+from hyperscale.v1.progress_pb2 import ExtensionAnswer, ExtensionOutcome, ExtensionRequest, ShardStatus
 from hyperscale.v1.workflow_pb2 import Workflow
 from hyperscale.worker.engine_pool import EnginePool
 from hyperscale.worker.execution import ShardExecution, parts_of
@@ -21,6 +21,7 @@ from hyperscale.worker.models.shards import ExecutionSettings, StopLimits, StopR
 from hyperscale.worker.models.time import Moment
 from hyperscale.worker.shard_run import ProgressSink, ShardRun
 from hyperscale.worker.state import WorkerState
+from hyperscale.workload.timestamps import seconds_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,22 @@ class ShardRuns:
         if run is not None:
             self._logger.info("shard stopping", shard_id=shard_id, cause=reason.cause.name, reason=reason.text)
             run.stop(reason, StopStage.GRACEFUL, limits or self._settings.stop_limits)
+
+    def extension_requests(self) -> list[ExtensionRequest]:
+        """What shards ask of their managers, whose deadlines are too soon."""
+        wishes = [run.extension_request() for run in self._runs.values()]
+        return [wish for wish in wishes if wish is not None]
+
+    def extension_answered(self, answer: ExtensionAnswer) -> None:
+        """The manager of a shard has answered; nothing happens when the shard does not run (any more)."""
+        run = self._runs.get(answer.shard_id)
+        if run is not None and run.extension_answered(answer):
+            self._logger.info(
+                "more time asked for",
+                shard_id=answer.shard_id,
+                outcome=ExtensionOutcome.Name(answer.outcome),
+                seconds_left=seconds_of(answer.time_left),
+            )
 
     async def idle(self, timeout_seconds: float) -> None:
         """Wait until no shard is under way, but no longer than the timeout."""

@@ -22,6 +22,8 @@ class DatacenterPart:
         The datacenter has taken the job over: its dispatch was acknowledged, or it has reported.
     is_given_up
         The gate ended the part on its own account: should the datacenter run it all the same, it must be told to stop.
+    extended_seconds
+        By how much the job's timeout is later there.
     result
         Its final result; nothing about the part changes once it is there.
     """
@@ -33,12 +35,19 @@ class DatacenterPart:
     is_given_up: bool = False
     workflows: tuple[job_pb2.WorkflowStatusInfo, ...] = ()
     started_at_seconds: float | None = None
+    extended_seconds: float = 0.0
     result: job_pb2.JobFinalResult | None = None
 
     @property
     def is_done(self) -> bool:
         """Whether the job has ended there."""
         return self.result is not None
+
+    @property
+    def remark(self) -> str:
+        """What there is to say of a part with which all is well; empty when there is nothing."""
+        extended = f"its time was extended by {self.extended_seconds:g} s" if self.extended_seconds else ""
+        return waiting_reason(self.workflows) or extended
 
 
 def waiting_reason(workflows: Iterable[job_pb2.WorkflowStatusInfo]) -> str:

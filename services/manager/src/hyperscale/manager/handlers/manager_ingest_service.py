@@ -29,5 +29,5 @@ class ManagerIngestServiceHandler(ManagerIngestServiceServicer):
         self, request_iterator: AsyncIterator[WorkerReport], context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[WorkflowProgressAck]:
         """Take over what a worker reports, frame by frame."""
-        async for report_sequence in self._streams.take(request_iterator):
-            yield WorkflowProgressAck(report_sequence=report_sequence)
+        async for ack in self._streams.take(request_iterator):
+            yield ack

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
 from hyperscale.manager.models.allocation import WorkflowKey
+from hyperscale.manager.models.extension import NO_TIME_GRANTED, GrantedTime
 from hyperscale.manager.stats import JobStatistics
 from hyperscale.manager.workflow_lifecycle import WorkflowLifecycle
 from hyperscale.runtime.transitions import Lifecycle
@@ -56,6 +58,10 @@ class AssignedShard:
         Monotonic time since which no worker has taken it; None before anybody was asked, and once one has.
     merge_fault
         Why its last totals could not be merged; empty when they were.
+    due_at_seconds
+        Monotonic time by which the attempt was to have ended.
+    extension
+        Time it was granted beyond that.
     """
 
     shard_id: str
@@ -68,6 +74,13 @@ class AssignedShard:
     cause: str = ""
     waiting_since_seconds: float | None = None
     merge_fault: str = ""
+    due_at_seconds: float = math.inf
+    extension: GrantedTime = NO_TIME_GRANTED
+
+    @property
+    def ends_at_seconds(self) -> float:
+        """Monotonic time by which it must have ended, as far as its own load goes."""
+        return self.due_at_seconds + self.extension.seconds
 
     @property
     def slot(self) -> tuple[str, int]:
@@ -147,6 +160,8 @@ class DatacenterJob:
         Wall clock of the worker that made the first load; None before.
     spans
         How long attempts at shards have made load.
+    due_at_seconds
+        Monotonic time of its timeout, without what it was extended by.
     commit_lock
         Serializes writes of the job's record.
     """
@@ -165,6 +180,7 @@ class DatacenterJob:
     progress_sequence: int = 0
     first_load_at_seconds: float | None = None
     spans: LoadSpans[tuple[str, int]] = field(default_factory=LoadSpans)
+    due_at_seconds: float = math.inf
     commit_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def provide(self, workflow_name: str, values: Iterable[ContextValue]) -> None:
@@ -201,6 +217,16 @@ class DatacenterJob:
     def is_stopping(self) -> bool:
         """Whether nothing of it may be started any more."""
         return self.settle_deadline_seconds is not None
+
+    @property
+    def extended_seconds(self) -> float:
+        """By how much its timeout is later."""
+        return max((shard.extension.seconds for shard in self.shards()), default=0.0)
+
+    @property
+    def ends_at_seconds(self) -> float:
+        """Monotonic time of its timeout."""
+        return self.due_at_seconds + self.extended_seconds
 
     def shards(self) -> Iterator[AssignedShard]:
         """Every shard of every workflow."""

@@ -23,7 +23,10 @@ class ShardPatience:
         To deliver their last totals, when they are stopped because the job failed.
     placement_seconds
         To be taken by a worker, while their workflow's other shards are under way.
+    overrun_seconds
+        To end, beyond the time of their load and its graceful stop.
     """
 
     settle_seconds: float
     placement_seconds: float
+    overrun_seconds: float

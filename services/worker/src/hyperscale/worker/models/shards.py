@@ -84,9 +84,12 @@ class ExecutionSettings:
         Given to the other engines of a broken shard to report; then they are killed.
     window_tolerance_seconds
         How long after its second a window waits for slow engines.
+    extension_lead_seconds
+        How long before its deadline a shard that needs more time begins to ask for it.
     """
 
     worker_id: str
     engine_stall_seconds: float
     interrupt_seconds: float
     window_tolerance_seconds: float
+    extension_lead_seconds: float

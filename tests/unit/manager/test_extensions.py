@@ -1,0 +1,214 @@
+"""More time for shards that need it: how much, who gets none, and what is kept of it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyperscale.manager.extensions import MOST_GRANTS, ExtensionPolicy
+from hyperscale.manager.models.extension import ExtensionWish, GrantedTime
+from hyperscale.runtime.coordination import MemoryStore
+from hyperscale.v1.dispatch_pb2 import JobDispatch
+from hyperscale.v1.job_pb2 import JOB_STATUS_FAILED
+from hyperscale.v1.progress_pb2 import (
+    EXTENSION_OUTCOME_EXHAUSTED,
+    EXTENSION_OUTCOME_GRANTED,
+    EXTENSION_OUTCOME_NO_PROGRESS,
+    EXTENSION_OUTCOME_OUT_OF_REACH,
+    SHARD_STATUS_COMPLETED,
+    ExtensionAnswer,
+    ExtensionRequest,
+)
+from hyperscale.workload.timestamps import duration, seconds_of
+from tests.support.shards import worker_heartbeat, workflow
+from tests.support.waiting import until, until_answer
+from tests.unit.manager.harness import ManagerInMemory, TurnedClock, dispatch
+
+POLICY = ExtensionPolicy(30.0)
+PORT = 7001
+SHARD = "job-1/A/0"
+GRANTED = EXTENSION_OUTCOME_GRANTED
+JOB_SECONDS = 60.0
+SHARD_SECONDS = 600 + 30 + 30
+"""Of a stock of iterations: its longest time, its graceful stop, and how much longer it may take unasked."""
+
+
+@pytest.mark.parametrize(
+    ("first", "grants", "seconds"),
+    [
+        (30, 0, 30),
+        (30, 1, 15),
+        (30, 2, 7.5),
+        (30, 3, 3.75),
+        (30, 4, 1.875),
+        (4, 1, 2),
+        (4, 2, 1),
+        (4, 4, 1),
+    ],
+)
+def test_each_grant_is_half_of_the_one_before_but_at_least_a_second(first: float, grants: int, seconds: float) -> None:
+    granted = GrantedTime(grants, 100.0, 5)
+    verdict = ExtensionPolicy(first).judge(granted, ExtensionWish(6, None))
+    assert (verdict.outcome, verdict.granted) == (GRANTED, GrantedTime(grants + 1, 100 + seconds, 6))
+
+
+@pytest.mark.parametrize(
+    ("policy", "granted", "wish", "outcome"),
+    [
+        (POLICY, GrantedTime(), ExtensionWish(0, None), EXTENSION_OUTCOME_NO_PROGRESS),
+        (POLICY, GrantedTime(1, 30, 9), ExtensionWish(9, 1), EXTENSION_OUTCOME_NO_PROGRESS),
+        (POLICY, GrantedTime(1, 30, 9), ExtensionWish(8, None), EXTENSION_OUTCOME_NO_PROGRESS),
+        (POLICY, GrantedTime(5, 58.125, 9), ExtensionWish(10, 1), EXTENSION_OUTCOME_EXHAUSTED),
+        (ExtensionPolicy(0), GrantedTime(), ExtensionWish(10, 1), EXTENSION_OUTCOME_EXHAUSTED),
+        (POLICY, GrantedTime(), ExtensionWish(1, 58.126), EXTENSION_OUTCOME_OUT_OF_REACH),
+        (POLICY, GrantedTime(), ExtensionWish(1, 58.125), GRANTED),
+        (POLICY, GrantedTime(4, 56.25, 1), ExtensionWish(2, 1.9), EXTENSION_OUTCOME_OUT_OF_REACH),
+        (POLICY, GrantedTime(4, 56.25, 1), ExtensionWish(2, 1.8), GRANTED),
+    ],
+)
+def test_who_gets_time(policy: ExtensionPolicy, granted: GrantedTime, wish: ExtensionWish, outcome: int) -> None:
+    verdict = policy.judge(granted, wish)
+    assert verdict.outcome == outcome
+    assert (verdict.granted == granted) is (outcome != GRANTED)
+
+
+wishes = st.builds(ExtensionWish, st.integers(0, 20), st.none() | st.floats(0, 100))
+
+
+@pytest.mark.requirement("AD-26.1")
+@given(st.floats(0.5, 600), st.lists(wishes, max_size=40))
+def test_whatever_is_asked_grants_halve_need_progress_and_are_five_at_most(
+    first_seconds: float, asked: list[ExtensionWish]
+) -> None:
+    policy, granted = ExtensionPolicy(first_seconds), GrantedTime()
+    given_seconds: list[float] = []
+    for wish in asked:
+        verdict = policy.judge(granted, wish)
+        if verdict.outcome == GRANTED:
+            assert wish.work_done > granted.work_done
+            given_seconds.append(verdict.granted.seconds - granted.seconds)
+        else:
+            assert verdict.granted == granted
+        granted = verdict.granted
+    assert given_seconds == pytest.approx([max(1.0, first_seconds / 2**n) for n in range(len(given_seconds))])
+    assert len(given_seconds) <= MOST_GRANTS
+
+
+def timed(job_id: str = "job-1") -> JobDispatch:
+    job = dispatch(job_id, workflow("A"))
+    job.time_left.CopyFrom(duration(JOB_SECONDS))
+    return job
+
+
+@pytest.fixture
+async def running(manager: ManagerInMemory) -> ManagerInMemory:
+    """A manager whose one worker runs the one shard of a job that has a minute."""
+    manager.join("worker-1", PORT, 1)
+    await manager.intake.accept(timed())
+    await until(lambda: manager.port.orders)
+    manager.report("worker-1", SHARD)
+    return manager
+
+
+def ask(
+    manager: ManagerInMemory, work_done: int, worker_id: str = "worker-1", attempt: int = 1
+) -> list[ExtensionAnswer]:
+    request = ExtensionRequest(shard_id=SHARD, attempt=attempt, work_done=work_done)
+    return manager.extensions.answer(worker_id, [request])
+
+
+def beat(manager: ManagerInMemory) -> None:
+    """The worker is well and says so, whatever becomes of its shard."""
+    manager.heartbeats.take(worker_heartbeat("worker-1", PORT, 1, SHARD))
+    manager.upkeep.tick()
+
+
+async def test_a_worker_is_told_how_long_a_shard_may_take(running: ManagerInMemory) -> None:
+    assert seconds_of(running.port.order(SHARD).time_left) == JOB_SECONDS
+
+
+async def test_a_shard_without_a_job_timeout_has_the_time_of_its_load(manager: ManagerInMemory) -> None:
+    manager.join("worker-1", PORT, 1)
+    await manager.intake.accept(dispatch("job-1", workflow("A")))
+    await until(lambda: manager.port.orders)
+    assert seconds_of(manager.port.order(SHARD).time_left) == pytest.approx(SHARD_SECONDS + 0.1)
+
+
+@pytest.mark.requirement("AD-26.1")
+async def test_a_grant_moves_the_deadlines_of_shard_and_job(running: ManagerInMemory) -> None:
+    running.clock.now += 50
+    job, shard = running.job("job-1"), next(running.job("job-1").shards())
+    before = shard.ends_at_seconds, job.ends_at_seconds
+    (answer,) = ask(running, work_done=10)
+    assert (answer.outcome, seconds_of(answer.time_left)) == (GRANTED, 40)
+    assert (shard.ends_at_seconds - before[0], job.ends_at_seconds - before[1]) == (30, 30)
+    reports = [report.progress for report in await running.sent() if report.HasField("progress")]
+    assert seconds_of(reports[-1].extended_by) == 30
+    assert reports[-1].workflows[0].reason == "its time was extended by 30 s"
+
+
+async def test_an_answer_that_was_lost_is_not_missed(running: ManagerInMemory) -> None:
+    ask(running, work_done=10)
+    (again,) = ask(running, work_done=10)
+    assert (again.outcome, seconds_of(again.time_left)) == (EXTENSION_OUTCOME_NO_PROGRESS, JOB_SECONDS + 30)
+
+
+@pytest.mark.parametrize("change", [{"worker_id": "worker-9"}, {"attempt": 2}])
+async def test_others_get_no_answer(running: ManagerInMemory, change: dict[str, object]) -> None:
+    assert not ask(running, 10, **change)  # type: ignore[arg-type]
+    assert running.job("job-1").extended_seconds == 0
+
+
+async def test_a_shard_that_has_ended_or_is_being_stopped_gets_no_time(running: ManagerInMemory) -> None:
+    running.progression.stop_shards(running.job("job-1"), "enough", 10)
+    assert not ask(running, 10)
+    running.report("worker-1", SHARD, SHARD_STATUS_COMPLETED)
+    assert not ask(running, 10)
+
+
+async def test_a_shard_over_its_time_fails_though_its_worker_is_well(manager: ManagerInMemory) -> None:
+    manager.join("worker-1", PORT, 1)
+    await manager.intake.accept(dispatch("job-1", workflow("A")))
+    await until(lambda: manager.port.orders)
+    manager.clock.now += SHARD_SECONDS - 1
+    beat(manager)
+    assert not manager.job("job-1").failing
+    ask(manager, work_done=10)
+    manager.clock.now += 30
+    beat(manager)
+    assert not manager.job("job-1").failing
+    manager.clock.now += 2
+    beat(manager)
+    result = await manager.final("job-1")
+    assert result.status == JOB_STATUS_FAILED
+    assert result.errors == [f"worker worker-1 has not ended shard {SHARD} within its time, extended by 30 s"]
+
+
+async def test_a_new_leader_knows_what_was_granted(
+    running: ManagerInMemory, store: MemoryStore, clock: TurnedClock, lease_clock: TurnedClock
+) -> None:
+    ask(running, work_done=10)
+    ask(running, work_done=11)
+
+    async def is_durable() -> bool:
+        record = await running.ledger.find("job-1")
+        return record is not None and [(each.grants, each.work_done) for each in record.extensions] == [(2, 11)]
+
+    await until_answer(is_durable)
+    await running.supervisor.stop(1)
+    lease_clock.now += 60
+    async with ManagerInMemory("manager-2", store, clock) as successor:
+        await successor.lead()
+        assert seconds_of((await successor.final("job-1")).extended_by) == 45
+
+
+async def test_what_was_granted_goes_with_the_job(running: ManagerInMemory) -> None:
+    ask(running, work_done=10)
+    running.report("worker-1", SHARD, SHARD_STATUS_COMPLETED, requests=10)
+    assert seconds_of((await running.final("job-1")).extended_by) == 30
+    assert not ask(running, 20)
+    running.port.orders.clear()
+    await running.intake.accept(timed("job-2"))
+    await until(lambda: running.port.orders)
+    assert running.job("job-2").extended_seconds == 0
