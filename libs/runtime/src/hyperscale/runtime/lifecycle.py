@@ -1,4 +1,4 @@
-"""How far a node is in its life, and where it listens: the one owner of both."""
+"""How far a node is in its life, where it listens, and whether it does its work in time: the one owner of all three."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.runtime.identity import NodeIdentity
 from hyperscale.v1 import node_pb2
-from hyperscale.v1.node_pb2 import NODE_STATE_ACTIVE, NODE_STATE_DRAINING, NODE_STATE_SYNCING, NodeInfo, NodeState
+from hyperscale.v1.node_pb2 import (
+    NODE_STATE_ACTIVE,
+    NODE_STATE_DRAINING,
+    NODE_STATE_SYNCING,
+    OVERLOAD_STATE_HEALTHY,
+    OVERLOAD_STATE_OVERLOADED,
+    NodeInfo,
+    NodeState,
+    OverloadState,
+)
 
 
 class NodeLifecycle:
@@ -16,6 +25,7 @@ class NodeLifecycle:
         self._identity = identity
         self._state: NodeState.ValueType = NODE_STATE_SYNCING
         self._endpoint: Endpoint | None = None
+        self._overload: OverloadState.ValueType = OVERLOAD_STATE_HEALTHY
 
     @property
     def identity(self) -> NodeIdentity:
@@ -33,6 +43,20 @@ class NodeLifecycle:
     def is_draining(self) -> bool:
         """Whether it takes nothing new any more."""
         return self._state == NODE_STATE_DRAINING
+
+    @property
+    def overload(self) -> OverloadState.ValueType:
+        """Whether it does its work in time."""
+        return self._overload
+
+    @property
+    def is_overloaded(self) -> bool:
+        """Whether it falls behind."""
+        return self._overload == OVERLOAD_STATE_OVERLOADED
+
+    def note_overload(self, overload: OverloadState.ValueType) -> None:
+        """Peers are told this from now on."""
+        self._overload = overload
 
     def listens_at(self, endpoint: Endpoint) -> None:
         """The server is up; peers are told this address."""
@@ -54,11 +78,12 @@ class NodeLifecycle:
 
     def vitals(self) -> NodeInfo:
         """What the group is told of the node now, which knows the rest."""
-        return NodeInfo(state=self._state, version=self._identity.info().version)
+        return NodeInfo(state=self._state, version=self._identity.info().version, overload=self._overload)
 
     def info(self) -> NodeInfo:
         """What peers are told of the node now; raises RuntimeError before it listens."""
         info = self._identity.info()
         info.endpoint.CopyFrom(node_pb2.Endpoint(host=self.endpoint.host, port=self.endpoint.port))
         info.state = self._state
+        info.overload = self._overload
         return info
