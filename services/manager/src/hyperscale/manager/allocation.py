@@ -3,12 +3,13 @@
 The laws: an exclusive workflow runs alone on every core and is waited for; HIGH comes before NORMAL before LOW, more
 users before fewer; each of them gets cores by its share of the users, max(1, ⌊free·users/Σusers⌋), and the last of
 them what is left unless AUTO workflows wait; those share the rest in equal parts. Nobody gets more cores than users.
-A workflow gets all of its cores or none.
+A workflow gets all of its cores or none. Cores of workers that do their work in time are taken first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from hyperscale.manager.models.allocation import Allocation, CorePlacement, CorePool, CoreRequest, WorkerCapacity
 from hyperscale.v1.workflow_pb2 import PRIORITY_EXCLUSIVE, PRIORITY_HIGH, PRIORITY_LOW, PRIORITY_NORMAL
@@ -88,24 +89,31 @@ def _give_rest_to_last(granted: list[tuple[CoreRequest, int]], rest: int) -> lis
 
 
 def place_all(grants: Sequence[tuple[CoreRequest, int]], workers: Sequence[WorkerCapacity]) -> tuple[Allocation, ...]:
-    """Choose workers for each grant, those with most free cores first; a grant that does not fit is left out whole."""
-    free = {worker.worker_id: worker.free_cores for worker in workers}
+    """Choose workers for each grant, the first ones first; a grant that does not fit is left out whole."""
+    known = {worker.worker_id: worker for worker in workers}
     allocations: list[Allocation] = []
     for request, cores in grants:
-        placements = _place(cores, free)
+        placements = _place(cores, list(known.values()))
         for placement in placements:
-            free[placement.worker_id] -= placement.cores
+            worker = known[placement.worker_id]
+            known[worker.worker_id] = replace(worker, free_cores=worker.free_cores - placement.cores)
         if placements:
             allocations.append(Allocation(request.key, placements))
     return tuple(allocations)
 
 
-def _place(cores: int, free: dict[str, int]) -> tuple[CorePlacement, ...]:
+def first_ones_first(workers: Iterable[WorkerCapacity]) -> list[WorkerCapacity]:
+    """Workers with free cores: healthy before busy before stressed ones, among equals those with most free cores."""
+    free = [worker for worker in workers if worker.free_cores > 0]
+    return sorted(free, key=lambda worker: (worker.overload, -worker.free_cores, worker.worker_id))
+
+
+def _place(cores: int, workers: Iterable[WorkerCapacity]) -> tuple[CorePlacement, ...]:
     placements: list[CorePlacement] = []
     missing = cores
-    for worker_id in sorted(free, key=lambda candidate: (-free[candidate], candidate)):
-        taken = min(free[worker_id], missing)
+    for worker in first_ones_first(workers):
+        taken = min(worker.free_cores, missing)
         if taken > 0:
-            placements.append(CorePlacement(worker_id, taken))
+            placements.append(CorePlacement(worker.worker_id, taken))
             missing -= taken
     return tuple(placements) if missing == 0 else ()

@@ -10,6 +10,8 @@ from hyperscale.manager.state import ManagerState
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.swim.models import Member, MemberState, NodeAddress, Role
+from hyperscale.v1.node_pb2 import OVERLOAD_STATE_OVERLOADED
+from hyperscale.v1.progress_pb2 import ManagerHeartbeat
 from hyperscale.v1.swim_pb2 import (
     SWIM_DATACENTER_HEALTH_BUSY,
     SWIM_DATACENTER_HEALTH_DEGRADED,
@@ -68,7 +70,7 @@ class DatacenterVoice:
             active_jobs=heartbeat.active_jobs,
             active_workflows=self._state.active_workflows,
         )
-        ack.health, ack.health_reason = _judgement(ack)
+        ack.health, ack.health_reason = _judgement(ack, heartbeat)
         return ack
 
     def _members(self, role: Role) -> list[Member]:
@@ -90,8 +92,9 @@ def _alive(members: list[Member]) -> int:
     return sum(member.state is MemberState.ALIVE for member in members)
 
 
-def _judgement(ack: SwimCrossAck) -> tuple[SwimDatacenterHealth.ValueType, str]:
+def _judgement(ack: SwimCrossAck, heartbeat: ManagerHeartbeat) -> tuple[SwimDatacenterHealth.ValueType, str]:
     """The first that holds, worst first, and why."""
+    overloaded = heartbeat.overloaded_worker_count
     checks: tuple[tuple[bool, SwimDatacenterHealth.ValueType, str], ...] = (
         (not ack.total_cores or not ack.healthy_workers, SWIM_DATACENTER_HEALTH_UNHEALTHY, "no worker is there"),
         (
@@ -103,6 +106,16 @@ def _judgement(ack: SwimCrossAck) -> tuple[SwimDatacenterHealth.ValueType, str]:
             ack.healthy_managers <= ack.managers // 2,
             SWIM_DATACENTER_HEALTH_DEGRADED,
             f"{ack.healthy_managers} of {ack.managers} managers are there",
+        ),
+        (
+            2 * overloaded >= ack.workers,
+            SWIM_DATACENTER_HEALTH_DEGRADED,
+            f"{overloaded} of {ack.workers} workers are overloaded",
+        ),
+        (
+            heartbeat.node.overload == OVERLOAD_STATE_OVERLOADED,
+            SWIM_DATACENTER_HEALTH_DEGRADED,
+            "its leader is overloaded",
         ),
         (not ack.available_cores, SWIM_DATACENTER_HEALTH_BUSY, "no core is free"),
     )

@@ -12,7 +12,12 @@ from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.v1.job_pb2 import JOB_STATUS_QUEUED
 from hyperscale.v1.manager_service_pb2 import ManagerPingResponse
-from hyperscale.v1.node_pb2 import PingRequest
+from hyperscale.v1.node_pb2 import (
+    OVERLOAD_STATE_BUSY,
+    OVERLOAD_STATE_OVERLOADED,
+    OVERLOAD_STATE_STRESSED,
+    PingRequest,
+)
 from hyperscale.v1.progress_pb2 import ManagerHeartbeat
 
 
@@ -66,6 +71,9 @@ class ManagerHealth:
             available_cores=self._available_cores(),
             active_jobs=len(jobs),
             queued_jobs=sum(job.lifecycle.status == JOB_STATUS_QUEUED for job in jobs),
+            busy_worker_count=self._workers.overload_count(OVERLOAD_STATE_BUSY),
+            stressed_worker_count=self._workers.overload_count(OVERLOAD_STATE_STRESSED),
+            overloaded_worker_count=self._workers.overload_count(OVERLOAD_STATE_OVERLOADED),
         )
 
     @property

@@ -22,6 +22,8 @@ from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1.node_pb2 import NodeInfo
 
 _RENEWALS_PER_TTL = 4
+_TIMES_STOOD_BACK = _RENEWALS_PER_TTL
+"""For how many attempts, four within the length of a lease."""
 
 
 class Follower(Protocol):
@@ -75,6 +77,7 @@ class Leadership:
         self._on_change = on_change
         self._lease: Lease | None = None
         self._is_ready = False
+        self._times_stood_back = 0
         self._leader: LeaderView | None = None
         self._leader_known = asyncio.Event()
 
@@ -141,11 +144,19 @@ class Leadership:
     async def _take(self) -> Lease | None:
         """The lease if it is free; otherwise note who has it."""
         held = await self._coordinator.holder(self._lease_name)
+        if held is None and self._stands_back():
+            return None
+        self._times_stood_back = 0
         if held is None or held.owner == self._node.identity.node_id:
             return await self._coordinator.acquire(self._lease_name, self._node.identity.node_id, self._ttl_seconds)
         self._leader = await self._view_of(held)
         self._leader_known.set()
         return None
+
+    def _stands_back(self) -> bool:
+        """Whether to leave the lease to another manager: an overloaded one does so for a while. A slow leader is better than none."""
+        self._times_stood_back += 1
+        return self._node.is_overloaded and self._times_stood_back <= _TIMES_STOOD_BACK
 
     async def _view_of(self, lease: Lease) -> LeaderView:
         entry = await self._coordinator.get(self._endpoint_key)

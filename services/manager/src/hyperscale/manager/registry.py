@@ -12,7 +12,7 @@ from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.runtime.identity import NodeIdentity
 from hyperscale.swim.events import Event, MemberConfirmed, MemberDied, MemberRecovered
 from hyperscale.v1.manager_service_pb2 import WorkerStatus
-from hyperscale.v1.node_pb2 import NODE_ROLE_WORKER
+from hyperscale.v1.node_pb2 import NODE_ROLE_WORKER, OverloadState
 from hyperscale.v1.progress_pb2 import WorkerHeartbeat
 
 MAX_WORKERS = 10_000
@@ -87,13 +87,9 @@ class WorkerRegistry:
         worker = self._workers.get(heartbeat.node.node_id)
         if worker is None:
             return
-        has_changed = (worker.heartbeat.total_cores, worker.heartbeat.node.state) != (
-            heartbeat.total_cores,
-            heartbeat.node.state,
-        )
-        worker.heartbeat = heartbeat
+        former, worker.heartbeat = worker.heartbeat, heartbeat
         worker.heard_at_seconds = self._clock.monotonic()
-        if has_changed:
+        if _gist(former) != _gist(heartbeat):
             self._on_change()
 
     def member_changed(self, event: Event) -> None:
@@ -141,7 +137,7 @@ class WorkerRegistry:
         """Free cores of the workers that take work now."""
         now = self._clock.monotonic()
         return tuple(
-            WorkerCapacity(worker.worker_id, worker.free_cores)
+            WorkerCapacity(worker.worker_id, worker.free_cores, worker.overload)
             for worker in self._workers.values()
             if worker.takes_work(now)
         )
@@ -171,6 +167,10 @@ class WorkerRegistry:
     def healthy_count(self) -> int:
         """Of these, workers that take work and that the group does not take for dead."""
         return sum(worker.is_healthy for worker in self._workers.values())
+
+    def overload_count(self, overload: OverloadState.ValueType) -> int:
+        """Workers that are here and in a state."""
+        return sum(worker.connection is not None and worker.overload == overload for worker in self._workers.values())
 
     def reserve(self, worker_id: str, shard_id: str, cores: int) -> None:
         """Set cores aside for a shard; raises ValueError, and nothing happens, when the worker has fewer."""
@@ -211,3 +211,8 @@ class WorkerRegistry:
             for worker in self._workers.values()
             if worker.connection is not None
         ]
+
+
+def _gist(heartbeat: WorkerHeartbeat) -> tuple[int, ...]:
+    """What decides what a worker may be given."""
+    return heartbeat.total_cores, heartbeat.node.state, heartbeat.node.overload

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 
-from hyperscale.manager.allocation import allocate, place_all
+from hyperscale.manager.allocation import allocate, first_ones_first
 from hyperscale.manager.dispatch import ShardDispatcher
 from hyperscale.manager.models.allocation import Allocation, CorePlacement, CorePool, CoreRequest
 from hyperscale.manager.models.job import AssignedShard, DatacenterJob, ShardPhase, WorkflowRun
 from hyperscale.manager.progression import JobProgression, ready_runs
 from hyperscale.manager.registry import WorkerRegistry
 from hyperscale.manager.state import ManagerState
+from hyperscale.v1.node_pb2 import OVERLOAD_STATE_OVERLOADED
 from hyperscale.v1.workflow_pb2 import PRIORITY_EXCLUSIVE, Workflow
 from hyperscale.workload.defaults import priority_of
 from hyperscale.workload.profiles import load_iterations
@@ -84,16 +85,14 @@ class Scheduler:
     def _place_again(self, job: DatacenterJob) -> None:
         """Offer shards that lost their place to other workers; their workflow's other shards are under way."""
         for run, shard in _unplaced(job):
-            wanted = CoreRequest(run.key, priority_of(run.workflow), shard.cores)
-            available = min(shard.cores, max((w.free_cores for w in self._workers.capacities()), default=0))
-            if available == 0:
+            worker = next(iter(first_ones_first(self._workers.capacities())), None)
+            if worker is None:
                 self._progression.wait(job, run, self._why_waiting(run))
                 return
-            (allocation,) = place_all([(wanted, available)], self._workers.capacities())
-            placement = allocation.placements[0]
             run.offers += 1
             shard.attempt, shard.progress_sequence = run.offers, 0
-            shard.worker_id, shard.cores = placement.worker_id, busy_places(shard.workflow, placement.cores)
+            shard.cores = busy_places(shard.workflow, min(shard.cores, worker.free_cores))
+            shard.worker_id = worker.worker_id
             shard.phase = ShardPhase.PLACING
             self._progression.wait(job, run, "")
             self._workers.reserve(shard.worker_id, shard.shard_id, shard.cores)
@@ -128,14 +127,17 @@ class Scheduler:
         pool = self._pool()
         if len(self._workers) == 0:
             return "no worker is registered"
+        overloaded = self._workers.overload_count(OVERLOAD_STATE_OVERLOADED)
         if not pool.workers:
-            return "no worker takes work at present"
+            cause = f": {overloaded} of {len(self._workers)} are overloaded" if overloaded else ""
+            return f"no worker takes work at present{cause}"
         if pool.is_exclusive:
             return "waits for an exclusive workflow to end"
         if run.workflow.priority == PRIORITY_EXCLUSIVE and not pool.is_idle:
             return "waits for all other workflows to end, since it is exclusive"
         if pool.free_cores == 0:
-            return f"waits for a free core: all {self._workers.total_cores} are in use"
+            cause = " or belong to overloaded workers" if overloaded else ""
+            return f"waits for a free core: all {self._workers.total_cores} are in use{cause}"
         return "waits for free cores: others come first"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hyperscale.v1 import workflow_pb2
+from hyperscale.v1.node_pb2 import OVERLOAD_STATE_HEALTHY, OverloadState
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -32,10 +33,11 @@ class CoreRequest:
 
 @dataclass(frozen=True, slots=True)
 class WorkerCapacity:
-    """Cores of a worker that nobody has reserved."""
+    """Cores of a worker that nobody has reserved; one that is overloaded has none to give."""
 
     worker_id: str
     free_cores: int
+    overload: OverloadState.ValueType = OVERLOAD_STATE_HEALTHY
 
 
 @dataclass(frozen=True, slots=True)

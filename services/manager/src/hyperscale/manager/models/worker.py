@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hyperscale.runtime.endpoints import Endpoint
-from hyperscale.v1.node_pb2 import NODE_STATE_ACTIVE
+from hyperscale.v1.node_pb2 import (
+    NODE_STATE_ACTIVE,
+    OVERLOAD_STATE_HEALTHY,
+    OVERLOAD_STATE_OVERLOADED,
+    OverloadState,
+)
 from hyperscale.v1.progress_pb2 import WorkerHeartbeat
 
 _PROVEN_ALIVE_SECONDS = 2.0
@@ -85,9 +90,15 @@ class ConnectedWorker:
         """Whether it is here, takes work, and is not taken for dead."""
         return self._is_active and self.declared_dead_by is None
 
+    @property
+    def overload(self) -> OverloadState.ValueType:
+        """Whether it does its work in time; one that does not say does."""
+        return max(self.heartbeat.node.overload, OVERLOAD_STATE_HEALTHY)
+
     def takes_work(self, now_seconds: float) -> bool:
         """Whether it is worth asking."""
-        return self._is_active and now_seconds >= self.held_until_seconds
+        is_held = now_seconds < self.held_until_seconds
+        return self._is_active and not is_held and self.overload < OVERLOAD_STATE_OVERLOADED
 
     @property
     def _is_active(self) -> bool:
