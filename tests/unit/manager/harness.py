@@ -51,12 +51,13 @@ from hyperscale.v1.dispatch_pb2 import (
     WorkflowDispatchAck,
 )
 from hyperscale.v1.job_pb2 import JobFinalResult, JobSubmission, WorkflowStatus
-from hyperscale.v1.node_pb2 import NODE_ROLE_MANAGER
+from hyperscale.v1.node_pb2 import NODE_ROLE_MANAGER, OverloadState
 from hyperscale.v1.progress_pb2 import (
     SHARD_STATUS_COMPLETED,
     SHARD_STATUS_RUNNING,
     ManagerReport,
     ShardStatus,
+    WorkerHeartbeat,
     WorkflowProgress,
 )
 from hyperscale.v1.statistics_pb2 import StatsWindow
@@ -134,7 +135,7 @@ class ManagerInMemory:
         self.outbox: Outbox[ManagerReport] = Outbox(1000)
         self.supervisor = Supervisor(node_id, get_logger(node_id))
         identity = NodeIdentity(node_id, NODE_ROLE_MANAGER, DATACENTER, CLUSTER, ENVIRONMENT)
-        node = NodeLifecycle(identity)
+        self.node = node = NodeLifecycle(identity)
         node.listens_at(Endpoint("127.0.0.1", 7000))
         node.activate()
         woken = asyncio.Event()
@@ -281,6 +282,14 @@ class ManagerInMemory:
         """A worker registers and opens its stream."""
         self.workers.register(worker_heartbeat(worker_id, port, cores))
         self._connections[worker_id] = self.workers.connect(worker_id)
+
+    def fares(self, worker_id: str, overload: OverloadState.ValueType) -> None:
+        """A worker says in a heartbeat whether it does its work in time."""
+        (known,) = [one.heartbeat for one in self.workers.statuses() if one.heartbeat.node.node_id == worker_id]
+        heartbeat = WorkerHeartbeat()
+        heartbeat.CopyFrom(known)
+        heartbeat.node.overload = overload
+        self.heartbeats.take(heartbeat)
 
     def part(self, worker_id: str) -> None:
         """The stream of a worker breaks."""

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyperscale.manager.allocation import allocate
+from hyperscale.manager.allocation import allocate, place_all
 from hyperscale.manager.models.allocation import Allocation, CorePool, CoreRequest, WorkerCapacity, WorkflowKey
+from hyperscale.v1.node_pb2 import OVERLOAD_STATE_BUSY, OVERLOAD_STATE_HEALTHY, OVERLOAD_STATE_STRESSED
 from hyperscale.v1.workflow_pb2 import (
     PRIORITY_AUTO,
     PRIORITY_EXCLUSIVE,
@@ -35,6 +36,28 @@ def pool(*cores: int, is_idle: bool = True, is_exclusive: bool = False) -> CoreP
 
 def cores_by_name(allocations: tuple[Allocation, ...]) -> dict[str, int]:
     return {allocation.key.workflow_name: allocation.cores for allocation in allocations}
+
+
+@pytest.mark.parametrize(
+    ("cores", "expected"),
+    [
+        (1, [("w1", 1)]),
+        (2, [("w1", 1), ("w3", 1)]),
+        (4, [("w1", 1), ("w3", 1), ("w2", 2)]),
+        (6, [("w1", 1), ("w3", 1), ("w2", 2), ("w0", 2)]),
+    ],
+)
+def test_cores_of_workers_that_do_their_work_in_time_are_taken_first(
+    cores: int, expected: list[tuple[str, int]]
+) -> None:
+    workers = (
+        WorkerCapacity("w0", 8, OVERLOAD_STATE_STRESSED),
+        WorkerCapacity("w1", 1),
+        WorkerCapacity("w2", 2, OVERLOAD_STATE_BUSY),
+        WorkerCapacity("w3", 1, OVERLOAD_STATE_HEALTHY),
+    )
+    (allocation,) = place_all([(request("A", PRIORITY_NORMAL, cores), cores)], workers)
+    assert [(place.worker_id, place.cores) for place in allocation.placements] == expected
 
 
 @st.composite

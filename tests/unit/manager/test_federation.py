@@ -10,6 +10,7 @@ import pytest
 from hyperscale.manager.federation import DatacenterVoice
 from hyperscale.runtime.coordination import MemoryStore
 from hyperscale.swim.models import Identity, Member, MemberState, NodeAddress, Role
+from hyperscale.v1.node_pb2 import OVERLOAD_STATE_OVERLOADED
 from hyperscale.v1.swim_pb2 import (
     SWIM_DATACENTER_HEALTH_BUSY,
     SWIM_DATACENTER_HEALTH_DEGRADED,
@@ -83,6 +84,22 @@ async def test_health_is_the_worst_that_holds(manager: ManagerInMemory, voice: D
         (SWIM_DATACENTER_HEALTH_BUSY, "no core is free"),
         (SWIM_DATACENTER_HEALTH_DEGRADED, "1 of 2 workers are there"),
     ]
+
+
+async def test_a_datacenter_is_degraded_by_workers_and_a_leader_that_fall_behind(
+    manager: ManagerInMemory, voice: DatacenterVoice, group: Group
+) -> None:
+    manager.join("worker-1", 7001, 1)
+    manager.join("worker-2", 7002, 1)
+    group.add(Role.WORKER, MemberState.ALIVE, MemberState.ALIVE)
+    manager.node.note_overload(OVERLOAD_STATE_OVERLOADED)
+    ack = voice.health()
+    assert ack is not None
+    assert (ack.health, ack.health_reason) == (SWIM_DATACENTER_HEALTH_DEGRADED, "its leader is overloaded")
+    manager.fares("worker-1", OVERLOAD_STATE_OVERLOADED)
+    ack = voice.health()
+    assert ack is not None
+    assert (ack.health, ack.health_reason) == (SWIM_DATACENTER_HEALTH_DEGRADED, "1 of 2 workers are overloaded")
 
 
 @pytest.fixture
