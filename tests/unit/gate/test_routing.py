@@ -11,7 +11,7 @@ import hyperscale.gate
 from hyperscale.gate.models.orders import CallOrigin
 from hyperscale.gate.routing import chosen
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
-from hyperscale.v1 import gate_service_pb2, job_pb2, routing_pb2
+from hyperscale.v1 import gate_service_pb2, job_pb2, node_pb2, routing_pb2
 from tests.support.waiting import until
 from tests.unit.gate.conftest import StartGate
 from tests.unit.gate.harness import GateInMemory, heartbeat, submission
@@ -24,9 +24,18 @@ def job(**selection: Any) -> job_pb2.JobSubmission:
 
 
 def tell(
-    gate: GateInMemory, datacenter: str, *, free: int = 2, total: int = 8, queued: int = 0, workers: int = 1
+    gate: GateInMemory,
+    datacenter: str,
+    *,
+    free: int = 2,
+    total: int = 8,
+    queued: int = 0,
+    workers: int = 1,
+    overloaded: int = 0,
+    overload: node_pb2.OverloadState.ValueType = node_pb2.OVERLOAD_STATE_HEALTHY,
 ) -> None:
-    news = heartbeat(datacenter)
+    news = heartbeat(datacenter, overload=overload)
+    news.overloaded_worker_count = overloaded
     news.available_cores, news.total_cores, news.queued_jobs, news.worker_count = free, total, queued, workers
     news.healthy_worker_count = workers
     gate.report(datacenter, heartbeat=news)
@@ -58,6 +67,33 @@ async def test_a_job_goes_where_there_is_room_and_says_why(start_gate: StartGate
     gate.finish("west", job_id)
     await gate.ended(job_id)
     assert (await status_of(gate, job_id)).routing == routing
+
+
+async def test_a_job_goes_where_workers_and_managers_keep_up(start_gate: StartGate) -> None:
+    gate = await start_gate("east", "north", "south", "west")
+    tell(gate, "east", free=8, workers=10, overloaded=5)
+    tell(gate, "north", free=8, workers=10, overload=node_pb2.OVERLOAD_STATE_OVERLOADED)
+    tell(gate, "south", free=8, workers=10, overloaded=8)
+    tell(gate, "west", free=1, workers=10, overloaded=2, overload=node_pb2.OVERLOAD_STATE_STRESSED)
+
+    job_id = await gate.submit(job(count=1))
+
+    routing = (await status_of(gate, job_id)).routing
+    assert {one.datacenter: routing_pb2.RoutingHealth.Name(one.health) for one in routing.candidates} == {
+        "east": "ROUTING_HEALTH_DEGRADED",
+        "north": "ROUTING_HEALTH_DEGRADED",
+        "south": "ROUTING_HEALTH_UNHEALTHY",
+        "west": "ROUTING_HEALTH_HEALTHY",
+    }
+    reasons = {one.datacenter: one.reason for one in routing.candidates}
+    assert "5 of 10 workers are overloaded" in reasons["east"]
+    assert "its leader is overloaded" in reasons["north"]
+    assert "8 of 10 workers are overloaded" in reasons["south"]
+    assert {one.datacenter: round(one.score.severity, 3) for one in routing.candidates if one.HasField("score")} == {
+        "east": 1.25,
+        "north": 1.5,
+        "west": 1.1,
+    }
 
 
 async def test_the_number_the_wishes_and_the_exclusions_are_kept(start_gate: StartGate) -> None:

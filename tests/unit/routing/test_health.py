@@ -31,6 +31,7 @@ def slo(p50: float = 0, p95: float = 0, p99: float = 0, **seconds: float) -> Slo
         ({"workers": 10, "healthy_workers": 10, "overloaded_workers": 3}, BUSY, "3 of 10 workers are overloaded"),
         ({"workers": 10, "healthy_workers": 10, "overloaded_workers": 5}, DEGRADED, "5 of 10 workers are overloaded"),
         ({"workers": 10, "healthy_workers": 10, "overloaded_workers": 8}, UNHEALTHY, "8 of 10 workers are overloaded"),
+        ({"is_leader_overloaded": True}, DEGRADED, "its leader is overloaded"),
         ({"free": 0}, BUSY, "it has no free cores"),
         ({"free": 0, "workers": 4, "healthy_workers": 1}, DEGRADED, "1 of 4 workers are healthy"),
         ({"heard_seconds_ago": 10.0}, HEALTHY, ""),

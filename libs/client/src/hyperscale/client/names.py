@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hyperscale.v1.gate_service_pb2 import DatacenterReachability
 from hyperscale.v1.job_pb2 import JobStatus, Verdict, WorkflowStatus
-from hyperscale.v1.node_pb2 import NodeRole
+from hyperscale.v1.node_pb2 import NodeRole, OverloadState
 from hyperscale.v1.routing_pb2 import RoutingHealth, RoutingOutcome, RoutingRanking, RoutingScope
 from hyperscale.v1.statistics_pb2 import ErrorClass
 from hyperscale.v1.swim_pb2 import SwimDatacenterHealth, SwimState
@@ -59,6 +59,13 @@ def error_class_name(error_class: ErrorClass.ValueType) -> str:
 def role_name(role: NodeRole.ValueType) -> str:
     """``NODE_ROLE_WORKER`` as ``worker``."""
     return _short(NodeRole.Name(role), "NODE_ROLE_") if role in NodeRole.values() else str(role)
+
+
+def overload_name(overload: OverloadState.ValueType) -> str:
+    """``OVERLOAD_STATE_BUSY`` as ``busy``; ``unspecified`` from a node that does not say."""
+    return (
+        _short(OverloadState.Name(overload), "OVERLOAD_STATE_") if overload in OverloadState.values() else str(overload)
+    )
 
 
 def member_state_name(state: SwimState.ValueType) -> str:

@@ -46,6 +46,7 @@ def _is_plainly_healthy(candidate: DatacenterCandidate, health_ttl_seconds: floa
         and 0 < staff.managers == staff.healthy_managers
         and 0 < staff.workers == staff.healthy_workers
         and not staff.overloaded_workers
+        and not staff.is_leader_overloaded
         and candidate.capacity.free_cores > 0
         and candidate.heard_seconds_ago <= health_ttl_seconds
     )
@@ -102,6 +103,8 @@ def _pressure(staff: DatacenterStaff, capacity: DatacenterCapacity) -> Iterator[
         health = next((health for limit, health in _OVERLOADED if ratio >= limit), None)
         if health is not None:
             yield HealthFinding(health, f"{staff.overloaded_workers} of {staff.workers} workers are overloaded")
+    if staff.is_leader_overloaded:
+        yield HealthFinding(DatacenterHealth.DEGRADED, "its leader is overloaded")
     if capacity.free_cores == 0:
         yield HealthFinding(DatacenterHealth.BUSY, "it has no free cores")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from hyperscale.gate.capacity import fresh_count, spoken_for, takes_jobs
+from hyperscale.gate.capacity import fresh_count, is_overloaded, spoken_for, takes_jobs
 from hyperscale.gate.datacenter_calls import DatacenterCaller
 from hyperscale.gate.federation import DatacenterWatch
 from hyperscale.gate.models.managers import ConnectedManager, SpokenFor
@@ -62,6 +62,7 @@ class DatacenterCandidates:
         staff = DatacenterStaff(
             managers=max(len(managers), group.managers) if is_callable else len(managers),
             healthy_managers=fresh_count(managers, now_seconds) if takes_jobs(word) else 0,
+            overloaded_managers=sum(is_overloaded(manager.heartbeat) for manager in managers),
             open_circuits=open_circuits,
         )
         if word is None:
@@ -69,4 +70,10 @@ class DatacenterCandidates:
         news = word.heartbeat
         # Without workers it makes no difference who else was there.
         workers = max(news.worker_count, group.workers) if news.worker_count else 0
-        return replace(staff, workers=workers, healthy_workers=news.healthy_worker_count)
+        return replace(
+            staff,
+            workers=workers,
+            healthy_workers=news.healthy_worker_count,
+            overloaded_workers=news.overloaded_worker_count,
+            is_leader_overloaded=news.is_leader and is_overloaded(news),
+        )

@@ -47,6 +47,11 @@ def takes_jobs(word: SpokenFor | None) -> bool:
     return word is not None and word.heartbeat.is_leader and word.heartbeat.node.state == node_pb2.NODE_STATE_ACTIVE
 
 
+def is_overloaded(news: progress_pb2.ManagerHeartbeat) -> bool:
+    """Whether a manager does not keep up with its own work."""
+    return news.node.overload == node_pb2.OVERLOAD_STATE_OVERLOADED
+
+
 def fresh_count(managers: Sequence[ConnectedManager], now_seconds: float) -> int:
     """Managers that have spoken lately."""
     return sum(now_seconds - manager.heard_at_seconds <= FRESH_SECONDS for manager in managers)

@@ -12,9 +12,10 @@ from hyperscale.client.cli.jobs import echo_table, run_with_client
 from hyperscale.client.cli.options import GateChoice, echo_json, gate_options, json_option, note
 from hyperscale.client.client import Client
 from hyperscale.client.exit_codes import ExitCode
-from hyperscale.client.names import health_name, member_state_name, reachability_name, role_name
+from hyperscale.client.names import health_name, member_state_name, overload_name, reachability_name, role_name
 from hyperscale.v1.gate_service_pb2 import DatacenterInfo
 from hyperscale.v1.membership_service_pb2 import NodeListResponse, NodeStatus
+from hyperscale.v1.node_pb2 import NodeInfo
 from hyperscale.v1.progress_pb2 import RequestLatency
 
 _DATACENTER_COLUMNS: Final = (
@@ -42,6 +43,7 @@ _NODE_COLUMNS: Final = (
     "incarnation",
     "rtt_ms",
     "rtt_quality",
+    "overload",
     "says",
 )
 
@@ -142,21 +144,46 @@ def _node_json(status: NodeStatus) -> dict[str, Any]:
 
 
 def _vitals_json(status: NodeStatus) -> dict[str, Any]:
+    node = _told(status)
+    return (
+        {}
+        if node is None
+        else {"version": node.version, "overload": overload_name(node.overload), **_role_json(status)}
+    )
+
+
+def _role_json(status: NodeStatus) -> dict[str, Any]:
     match status.WhichOneof("vitals"):
         case "worker":
-            cores = {"total_cores": status.worker.total_cores, "available_cores": status.worker.available_cores}
-            return {"version": status.worker.node.version, **cores}
+            return {"total_cores": status.worker.total_cores, "available_cores": status.worker.available_cores}
         case "manager":
-            jobs = {"is_leader": status.manager.is_leader, "active_jobs": status.manager.active_jobs}
-            return {"version": status.manager.node.version, **jobs}
-        case "gate":
-            return {"version": status.gate.node.version, "active_jobs": status.gate.active_jobs}
+            manager = status.manager
+            return {
+                "is_leader": manager.is_leader,
+                "active_jobs": manager.active_jobs,
+                "busy_workers": manager.busy_worker_count,
+                "stressed_workers": manager.stressed_worker_count,
+                "overloaded_workers": manager.overloaded_worker_count,
+            }
         case _:
-            return {}
+            return {"active_jobs": status.gate.active_jobs}
+
+
+def _told(status: NodeStatus) -> NodeInfo | None:
+    """What the node has said of itself, in any role; None when it has said nothing yet."""
+    match status.WhichOneof("vitals"):
+        case "worker":
+            return status.worker.node
+        case "manager":
+            return status.manager.node
+        case "gate":
+            return status.gate.node
+        case _:
+            return None
 
 
 def _node_row(status: NodeStatus) -> tuple[object, ...]:
-    is_known = status.HasField("rtt_ms")
+    is_known, told = status.HasField("rtt_ms"), _told(status)
     return (
         role_name(status.node.role),
         status.node.datacenter,
@@ -166,6 +193,7 @@ def _node_row(status: NodeStatus) -> tuple[object, ...]:
         status.incarnation,
         _span(status.rtt_ms, status.rtt_upper_ms) if is_known else "-",
         f"{status.rtt_quality:.2f}" if is_known else "-",
+        "-" if told is None else overload_name(told.overload),
         _SAYINGS[status.WhichOneof("vitals")](status),
     )
 

@@ -28,6 +28,7 @@ class DatacenterStaff:
     workers: int = 1
     healthy_workers: int = 1
     overloaded_workers: int = 0
+    is_leader_overloaded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
