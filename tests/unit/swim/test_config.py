@@ -8,7 +8,7 @@ from hyperscale.swim import SwimConfig
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        (SwimConfig.lan(), (1.0, 0.5, 4, 6, 3, 4, 3, 0.2, 30, 30, 10)),
+        (SwimConfig.lan(), (1.0, 0.4, 4, 6, 3, 4, 3, 0.2, 30, 30, 10)),
         (SwimConfig.wan(), (5.0, 3.0, 6, 6, 3, 4, 4, 0.5, 60, 60, 30)),
         (SwimConfig.local(), (1.0, 0.2, 3, 6, 1, 2, 3, 0.1, 15, 15, 1)),
     ],

@@ -77,9 +77,9 @@ def test_without_an_answer_helpers_are_asked_and_then_the_target_is_suspect() ->
     puppet.run(0.52)
     asked = puppet.bodies("ping_request")
     assert len(asked) == 3
-    assert all(moment == pytest.approx(when + 0.5, abs=0.02) for moment, _ in asked)
+    assert all(moment == pytest.approx(when + 0.4, abs=0.02) for moment, _ in asked)
     assert {envelope.ping_request.target_id for _, envelope in asked} == {target}
-    assert {envelope.ping_request.nack_after_ms for _, envelope in asked} == {400}
+    assert {envelope.ping_request.nack_after_ms for _, envelope in asked} == {320}
     assert puppet.state(target) is MemberState.ALIVE
     puppet.run(0.5)
     assert puppet.state(target) is MemberState.SUSPECT

@@ -55,19 +55,19 @@ def test_timeouts_follow_distance_confidence_load_and_health() -> None:
     config, unwell = SwimConfig(), Awareness(8)
     unwell.probe_failed(2, 0)
     plain = Timeouts(config, Awareness(8), None)
-    assert plain.probe_seconds(peer(), 200.0) == 0.5
+    assert plain.probe_seconds(peer(), 200.0) == 0.4
     assert plain.suspicion_seconds(100) == (8.0, 48.0)
     assert plain.patience(peer(), 200.0) == 1.0
-    assert plain.probe_seconds(peer(load=2.0), 200.0) == 1.0
-    assert Timeouts(config, unwell, None).probe_seconds(peer(), 200.0) == 1.5
+    assert plain.probe_seconds(peer(load=2.0), 200.0) == 0.8
+    assert Timeouts(config, unwell, None).probe_seconds(peer(), 200.0) == pytest.approx(1.2)
     near, far, unsure = known(0.001), known(0.06), NetworkCoordinates(CoordinateConfig(), random.Random(1))
-    for coordinates, least, most in ((near, 1.0, 1.2), (far, 5.5, 8.0), (unsure, 1.5, 1.5)):
+    for coordinates, least, most in ((near, 1.0, 1.2), (far, 5.5, 8.0), (unsure, 1.49, 1.51)):
         timeouts = Timeouts(config, Awareness(8), coordinates)
-        factor = timeouts.probe_seconds(peer(), 200.0) / 0.5
+        factor = timeouts.probe_seconds(peer(), 200.0) / 0.4
         assert least <= factor <= most
         assert timeouts.patience(peer(), 200.0) == pytest.approx(factor)
     fixed = Timeouts(SwimConfig(adaptive_timeouts=False), Awareness(8), far)
-    assert fixed.probe_seconds(peer(load=4.0), 200.0) == 0.5
+    assert fixed.probe_seconds(peer(load=4.0), 200.0) == 0.4
 
 
 def test_what_a_peer_says_of_its_load_is_bounded() -> None:

@@ -21,7 +21,7 @@ class SwimConfig:
 
     probe_interval_seconds: float = 1.0
     """Each member is probed about once in this time by somebody. Shorter detects sooner and costs more messages."""
-    probe_timeout_seconds: float = 0.5
+    probe_timeout_seconds: float = 0.4
     """Wait for the answer before others are asked to try. Above the usual round trip; distance and load stretch it."""
     indirect_probes: int = 3
     """Helpers asked when the direct way gave no answer. 0: none, only the stream is tried."""
