@@ -38,10 +38,10 @@ class ManagerProcess:
     address: str
     stub: ManagerServiceStub
 
-    async def submit(self, job_id: str, *workflows: Workflow, fence: int = 1) -> JobAck:
+    async def submit(self, job_id: str, *workflows: Workflow, fence: int = 1, gate_id: str = GATE_ID) -> JobAck:
         """Dispatch a job; raises `HyperscaleError`."""
         submission = JobSubmission(target="http://127.0.0.1:9", workflows=workflows)
-        request = JobDispatch(job_id=job_id, fence_token=fence, gate_id=GATE_ID, submission=submission)
+        request = JobDispatch(job_id=job_id, fence_token=fence, gate_id=gate_id, submission=submission)
         try:
             return await self.stub.SubmitJob(request)
         except grpc.aio.AioRpcError as error:

@@ -29,6 +29,7 @@ from hyperscale.v1.progress_pb2 import (
     SHARD_STATUS_COMPLETED,
     SHARD_STATUS_RUNNING,
     JobProgress,
+    KnownGates,
     ManagerHeartbeat,
     ManagerReport,
     ReportAck,
@@ -53,7 +54,9 @@ class FakeGate(GateIngestServiceServicer):
     """Records frames in the order of their coming and acknowledges them, unless told otherwise."""
 
     port: int = 0
+    gate_id: str = GATE_ID
     acknowledges: bool = True
+    known_gates: KnownGates | None = None
     heartbeats: list[ManagerHeartbeat] = field(default_factory=list)
     frames: list[ManagerReport] = field(default_factory=list)
     _server: grpc.aio.Server | None = None
@@ -101,7 +104,7 @@ class FakeGate(GateIngestServiceServicer):
         self, request: ManagerRegistration, context: grpc.aio.ServicerContext[Any, Any]
     ) -> ManagerRegistrationResponse:
         self.heartbeats.append(request.heartbeat)
-        return ManagerRegistrationResponse(gate=NodeInfo(node_id=GATE_ID, role=NODE_ROLE_GATE))
+        return ManagerRegistrationResponse(gate=NodeInfo(node_id=self.gate_id, role=NODE_ROLE_GATE))
 
     async def StreamReports(
         self, request_iterator: AsyncIterator[ManagerReport], context: grpc.aio.ServicerContext[Any, Any]
@@ -112,7 +115,7 @@ class FakeGate(GateIngestServiceServicer):
             else:
                 self.frames.append(frame)
             if self.acknowledges:
-                yield ReportAck(report_sequence=frame.report_sequence)
+                yield ReportAck(report_sequence=frame.report_sequence, known_gates=self.known_gates)
 
 
 @dataclass(slots=True)

@@ -252,12 +252,13 @@ def make_gate(
         logger,
         SilentMeter(),
     )
-    return GateInMemory(GateNode(config, around), datacenters, supervisor)
+    node = GateNode(config, around)
+    node.lifecycle.listens_at(Endpoint("127.0.0.1", 1))
+    return GateInMemory(node, datacenters, supervisor)
 
 
 async def start(gate: GateInMemory, *datacenters: str) -> GateInMemory:
     await gate.node.recover()
-    gate.node.lifecycle.listens_at(Endpoint("127.0.0.1", 1))
     gate.node.activate()
     await gate.connect(*datacenters)
     return gate

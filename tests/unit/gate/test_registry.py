@@ -83,5 +83,18 @@ async def test_the_end_of_an_old_stream_does_not_touch_a_new_registration(gate: 
 async def test_frames_with_a_sequence_are_acknowledged(gate: GateInMemory) -> None:
     stream = gate.streams["east"]
     ack = stream.take(progress_pb2.ManagerReport(report_sequence=7, heartbeat=heartbeat("east")))
-    assert ack == progress_pb2.ReportAck(report_sequence=7)
+    assert ack is not None
+    assert ack.report_sequence == 7
     assert stream.take(progress_pb2.ManagerReport(heartbeat=heartbeat("east"))) is None
+
+
+async def test_a_manager_is_told_once_which_gates_there_are(gate: GateInMemory) -> None:
+    stream = gate.node.ingestion.open()
+    first, second = (
+        stream.take(progress_pb2.ManagerReport(report_sequence=sequence, heartbeat=heartbeat("east")))
+        for sequence in (1, 2)
+    )
+    assert first is not None
+    assert second is not None
+    assert [known.node_id for known in first.known_gates.gates] == ["g1"]
+    assert not second.HasField("known_gates")

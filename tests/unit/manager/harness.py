@@ -40,7 +40,6 @@ from hyperscale.runtime.errors import HyperscaleError
 from hyperscale.runtime.identity import NodeIdentity
 from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.runtime.logs import get_logger
-from hyperscale.runtime.outbox import Outbox
 from hyperscale.runtime.rhythm import Rhythm
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1.dispatch_pb2 import (
@@ -132,7 +131,6 @@ class ManagerInMemory:
     def __init__(self, node_id: str, store: MemoryStore, clock: TurnedClock, max_active_jobs: int = 1000) -> None:
         self.clock = clock
         self.port = DoubleOfWorkers()
-        self.outbox: Outbox[ManagerReport] = Outbox(1000)
         self.supervisor = Supervisor(node_id, get_logger(node_id))
         identity = NodeIdentity(node_id, NODE_ROLE_MANAGER, DATACENTER, CLUSTER, ENVIRONMENT)
         self.node = node = NodeLifecycle(identity)
@@ -153,7 +151,8 @@ class ManagerInMemory:
             on_change=self.beats.hasten,
         )
         self.ledger = DatacenterLedger(coordinator, self.leadership, 3600)
-        self.reports = GateReports(DATACENTER, {GATE_ADDRESS: self.outbox})
+        self.reports = GateReports(DATACENTER, 1000)
+        self.outbox = self.reports.open(GATE_ADDRESS)
         self.events = JobEvents()
         self.progression = JobProgression(self.workers, self.events, clock, ShardPatience(5.0, 30.0, 30.0))
         self.latencies = RequestLatencies(clock)

@@ -59,6 +59,11 @@ class PendingReports(Generic[ReportT]):
         return len(self._sent)
 
     @property
+    def waiting(self) -> list[ReportT]:
+        """Reports that are not acknowledged, sent or not, oldest first."""
+        return [pending.outgoing.report for reports in (self._sent, self._unsent) for pending in reports.values()]
+
+    @property
     def fill(self) -> float:
         """Share of the capacity in use; above 1 when required reports exceed it."""
         return len(self) / self._capacity
@@ -120,6 +125,11 @@ class Outbox(Generic[ReportT]):
 
     def __len__(self) -> int:
         return len(self._pending)
+
+    @property
+    def waiting(self) -> list[ReportT]:
+        """Reports that are not acknowledged, oldest first."""
+        return self._pending.waiting
 
     @property
     def fill(self) -> float:

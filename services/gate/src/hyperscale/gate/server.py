@@ -19,6 +19,7 @@ from hyperscale.gate.draining import GateDrain
 from hyperscale.gate.fallback import FallbackChain
 from hyperscale.gate.federation import DatacenterWatch
 from hyperscale.gate.forwarding import OwnerGates
+from hyperscale.gate.gate_directory import GateDirectory
 from hyperscale.gate.handlers.gate_ingest_service import GateIngestServiceHandler
 from hyperscale.gate.handlers.gate_service import GateServiceHandler
 from hyperscale.gate.handover import JobHandover
@@ -195,7 +196,8 @@ class GateNode:
         )
         self.registrations = ManagerRegistrations(jobs.registry, jobs.store, jobs.circuits)
         self.strays = StrayReports(jobs.store, jobs.courier, supervisor)
-        self.ingestion = ReportIngestion(jobs.state, jobs.registry, self.strays, supervisor)
+        directory = GateDirectory(self.lifecycle, others.membership)
+        self.ingestion = ReportIngestion(jobs.state, jobs.registry, self.strays, directory, supervisor)
         self.recovery = JobRecovery(
             gate_id=config.node_id,
             store=jobs.store,

@@ -7,6 +7,7 @@ jobs change nothing; a datacenter that still runs an ended job, or one that goes
 from __future__ import annotations
 
 from hyperscale.gate.cancellation import CancelCourier
+from hyperscale.gate.gate_directory import GateDirectory
 from hyperscale.gate.job_lifecycle import TERMINAL
 from hyperscale.gate.job_run import JobRun
 from hyperscale.gate.models.orders import CancelNotice
@@ -68,16 +69,22 @@ class ReportIngestion:
     """Takes frames over into the registry and the jobs."""
 
     def __init__(
-        self, state: GateState, registry: ManagerRegistry, strays: StrayReports, supervisor: Supervisor
+        self,
+        state: GateState,
+        registry: ManagerRegistry,
+        strays: StrayReports,
+        gates: GateDirectory,
+        supervisor: Supervisor,
     ) -> None:
         self._state = state
         self._registry = registry
         self._strays = strays
+        self._gates = gates
         self._supervisor = supervisor
 
     def open(self) -> ReportStream:
         """Begin with a new stream."""
-        return ReportStream(self._registry, self)
+        return ReportStream(self._registry, self, self._gates)
 
     def take(self, report: progress_pb2.ManagerReport) -> None:
         """Take over one frame of a registered manager; faulty statistics are reported and dropped."""
@@ -118,9 +125,11 @@ class ReportIngestion:
 class ReportStream:
     """One stream of one manager, which names itself in its first heartbeat."""
 
-    def __init__(self, registry: ManagerRegistry, ingestion: ReportIngestion) -> None:
+    def __init__(self, registry: ManagerRegistry, ingestion: ReportIngestion, gates: GateDirectory) -> None:
         self._registry = registry
         self._ingestion = ingestion
+        self._gates = gates
+        self._told = progress_pb2.KnownGates()
         self._node_id: str | None = None
         self._session: int | None = None
 
@@ -135,12 +144,19 @@ class ReportStream:
         else:
             self._check_registered()
             self._ingestion.take(report)
-        return progress_pb2.ReportAck(report_sequence=report.report_sequence) if report.report_sequence else None
+        return self._acknowledgement(report) if report.report_sequence else None
 
     def close(self) -> None:
         """The stream has ended."""
         if self._node_id is not None and self._session is not None:
             self._registry.leave(self._node_id, self._session)
+
+    def _acknowledgement(self, report: progress_pb2.ManagerReport) -> progress_pb2.ReportAck:
+        ack = progress_pb2.ReportAck(report_sequence=report.report_sequence)
+        if report.WhichOneof("report") == "heartbeat" and (gates := self._gates.known_gates()) != self._told:
+            self._told = gates
+            ack.known_gates.CopyFrom(gates)
+        return ack
 
     def _hear(self, heartbeat: progress_pb2.ManagerHeartbeat) -> None:
         if self._session is None:

@@ -22,7 +22,7 @@ class ManagerConfig(NodeConfig):
     )
     gates: tuple[PeerAddress, ...] = Field(
         default=(),
-        description="Addresses (host:port) of the gates to register at, all of them. Empty: reports are kept, up to 1000 "
+        description="Addresses (host:port) of gates to register at; they tell of the others. Empty: reports are kept, up to 1000 "
         "results, and go nowhere.",
     )
     managers: tuple[SeedAddress, ...] = Field(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from hyperscale.manager.health import ManagerHealth
 from hyperscale.manager.models.job import AssignedShard, DatacenterJob
@@ -30,13 +31,14 @@ class GateReports:
 
     Parameters
     ----------
-    outboxes
-        By address of the gate.
+    capacity
+        Reports kept for a gate before droppable ones make room.
     """
 
-    def __init__(self, datacenter: str, outboxes: Mapping[str, Outbox[ManagerReport]]) -> None:
+    def __init__(self, datacenter: str, capacity: int) -> None:
         self._datacenter = datacenter
-        self._outboxes = outboxes
+        self._capacity = capacity
+        self._outboxes: dict[str, Outbox[ManagerReport]] = {}
         self._address_by_gate: dict[str, str] = {}
         self._held: OrderedDict[tuple[str, str], JobFinalResult] = OrderedDict()
         self._met = asyncio.Event()
@@ -56,6 +58,22 @@ class GateReports:
     def unacknowledged(self) -> int:
         """Reports that no gate has taken over yet."""
         return sum(len(outbox) for outbox in self._outboxes.values())
+
+    def open(self, address: str) -> Outbox[ManagerReport]:
+        """Keep reports for a gate at an address."""
+        self._outboxes[address] = outbox = Outbox[ManagerReport](self._capacity)
+        return outbox
+
+    def close(self, address: str) -> None:
+        """Keep none any more, but the final results of the gate that was met there: it may be met again elsewhere."""
+        unsent = [
+            report.final_result for report in self._outboxes.pop(address).waiting if report.HasField("final_result")
+        ]
+        for gate_id in [known for known, where in self._address_by_gate.items() if where == address]:
+            del self._address_by_gate[gate_id]
+            for result in unsent:
+                self._hold(gate_id, result)
+        self._acknowledged.set()
 
     async def wait_acknowledged(self) -> None:
         """Wait until gates have taken over every report."""
@@ -122,6 +140,14 @@ class GateReports:
             self._held.popitem(last=False)
 
 
+class GateFollower(Protocol):
+    """Keeps up with the gates that there are."""
+
+    async def follow(self) -> None:
+        """Link to gates that have come, and give those up that have gone."""
+        ...
+
+
 class JobReporter:
     """Tells gates of their jobs: of a change at once, of the rest about once a second.
 
@@ -176,9 +202,10 @@ class JobReporter:
         self._has_changed.clear()
         self._report([job for job in changed.values() if self._state.holds(job)])
 
-    async def beat(self) -> None:
+    async def beat(self, gates: GateFollower) -> None:
         """Tell gates how this manager is, until cancelled: at once when that has changed, and regularly."""
         while True:
+            await gates.follow()
             self._reports.send_heartbeat(self._health.heartbeat())
             await self._beats.next()
 

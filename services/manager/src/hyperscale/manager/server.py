@@ -14,7 +14,8 @@ from hyperscale.manager.events import JobEvents
 from hyperscale.manager.extension_desk import ExtensionDesk
 from hyperscale.manager.extensions import ExtensionPolicy
 from hyperscale.manager.federation import DatacenterVoice
-from hyperscale.manager.gate_link import GateIngestPeer
+from hyperscale.manager.gate_link import GateLinkSurroundings
+from hyperscale.manager.gate_links import GateLinks
 from hyperscale.manager.handlers.manager_ingest_service import ManagerIngestServiceHandler
 from hyperscale.manager.handlers.manager_service import ManagerServiceHandler
 from hyperscale.manager.health import ManagerHealth
@@ -39,10 +40,8 @@ from hyperscale.runtime.coordination import Coordinator, open_coordinator
 from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.identity import NodeIdentity
 from hyperscale.runtime.lifecycle import NodeLifecycle
-from hyperscale.runtime.links import LinkTimings, StreamLink
 from hyperscale.runtime.membership.node import NodeMembership
 from hyperscale.runtime.membership.settings import GroupSettings, datacenter_group
-from hyperscale.runtime.outbox import Outbox
 from hyperscale.runtime.process import NodeContext
 from hyperscale.runtime.rhythm import Rhythm
 from hyperscale.runtime.server import NodeServer
@@ -52,9 +51,6 @@ from hyperscale.v1 import manager_ingest_service_pb2, manager_service_pb2
 from hyperscale.v1.manager_ingest_service_pb2_grpc import add_ManagerIngestServiceServicer_to_server
 from hyperscale.v1.manager_service_pb2_grpc import add_ManagerServiceServicer_to_server
 from hyperscale.v1.node_pb2 import NODE_ROLE_MANAGER
-from hyperscale.v1.progress_pb2 import ManagerReport, ReportAck
-
-GateLink = StreamLink[ManagerReport, ManagerReport, ReportAck]
 
 
 async def serve(context: NodeContext[ManagerConfig]) -> None:
@@ -95,8 +91,7 @@ class ManagerNode:
     def __init__(self, context: NodeContext[ManagerConfig], coordinator: Coordinator, clock: Clock) -> None:
         config = context.config
         self._context = context
-        self._outboxes = {address: Outbox[ManagerReport](config.report_buffer_size) for address in config.gates}
-        self._core = core = _core(context, coordinator, clock, GateReports(config.datacenter, self._outboxes))
+        self._core = core = _core(context, coordinator, clock)
         supervisor = context.supervisor
         port = GrpcWorkerPort(core.channels, config.shard_dispatch_deadline_seconds)
         self._stopper = ShardStopper(core.leadership, core.workers, port, supervisor)
@@ -131,7 +126,8 @@ class ManagerNode:
         self._membership.observe(core.workers)
         voice = DatacenterVoice(core.health, core.leadership, core.state, self._membership, clock)
         self._membership.federate(FederationResponder(config.datacenter, voice))
-        self._links = [self._link(address, outbox) for address, outbox in self._outboxes.items()]
+        around = GateLinkSurroundings(core.channels, core.health, core.reports, supervisor, context.logger)
+        self._gates = GateLinks(config.gates, around, clock)
         self._server = NodeServer(Endpoint(config.host, config.port), context.logger, insecure=config.insecure)
         self._add_services()
 
@@ -166,11 +162,10 @@ class ManagerNode:
             "upkeep": upkeep.run,
             "report-changes": self._reporter.report_changes,
             "report-regularly": self._reporter.report_regularly,
-            "heartbeats": self._reporter.beat,
+            "heartbeats": lambda: self._reporter.beat(self._gates),
         }.items():
             _ = supervisor.start(work, name=name, restart=RestartPolicy.ON_FAILURE)
-        for link in self._links:
-            link.start()
+        self._gates.start()
         _ = supervisor.start(self._announce(), name="announcement")
 
     async def stop(self) -> None:
@@ -186,14 +181,13 @@ class ManagerNode:
             settle_seconds=context.config.settle_seconds,
         )
         await departure.leave(context.drain_seconds_left / 2)
-        for link in self._links:
-            await link.stop()
+        await self._gates.stop()
         await self._membership.stop()
         await self._server.drain(context.drain_seconds_left / 2)
         await core.channels.close()
 
     async def _announce(self) -> None:
-        if self._outboxes:
+        if self._context.config.gates:
             await self._core.reports.wait_met()
         await self._core.leadership.leader_known()
         await self._server.set_serving(True)
@@ -208,18 +202,6 @@ class ManagerNode:
             placements=self._outcomes,
             supervisor=self._context.supervisor,
             clock=self._core.clock,
-        )
-
-    def _link(self, address: str, outbox: Outbox[ManagerReport]) -> GateLink:
-        core = self._core
-        peer = GateIngestPeer(address, core.channels, core.health, core.reports)
-        return StreamLink(
-            f"gate-link-{address}",
-            peer,
-            outbox,
-            supervisor=self._context.supervisor,
-            logger=self._context.logger,
-            timings=LinkTimings(max_delay_seconds=1.0),
         )
 
     def _add_services(self) -> None:
@@ -269,7 +251,7 @@ class ManagerNode:
         )
 
 
-def _core(context: NodeContext[ManagerConfig], coordinator: Coordinator, clock: Clock, reports: GateReports) -> _Core:
+def _core(context: NodeContext[ManagerConfig], coordinator: Coordinator, clock: Clock) -> _Core:
     config = context.config
     node = NodeLifecycle(NodeIdentity.of(config, NODE_ROLE_MANAGER))
     woken, state, events = asyncio.Event(), ManagerState(), JobEvents()
@@ -299,7 +281,7 @@ def _core(context: NodeContext[ManagerConfig], coordinator: Coordinator, clock: 
         workers=workers,
         leadership=leadership,
         ledger=DatacenterLedger(coordinator, leadership, config.ended_job_retention_seconds),
-        reports=reports,
+        reports=GateReports(config.datacenter, config.report_buffer_size),
         events=events,
         progression=JobProgression(workers, events, clock, config.shard_patience),
         latencies=latencies,

@@ -107,7 +107,7 @@ class ManagerLink:
         self._progress_sequence = 0
 
     @property
-    def manager_id(self) -> str:
+    def peer_id(self) -> str:
         """Node id of the manager; empty before it has answered for the first time."""
         return self._peer.manager_id
 

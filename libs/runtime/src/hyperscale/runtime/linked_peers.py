@@ -1,0 +1,98 @@
+"""Links to peers at configured addresses, and to peers that were found since."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from hyperscale.runtime.clock import Clock
+
+_MAX_LINKS = 64
+_SEED_PATIENCE_SECONDS = 5.0
+
+
+class PeerLink(Protocol):
+    """A connection that is kept alive."""
+
+    @property
+    def peer_id(self) -> str:
+        """Node id of who answered there last; empty before the first answer."""
+        ...
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it can be given up without losing a report."""
+        ...
+
+    def start(self) -> None:
+        """Connect, and stay connected until `stop`."""
+        ...
+
+    async def stop(self) -> None:
+        """Close the connection."""
+        ...
+
+
+LinkT = TypeVar("LinkT", bound=PeerLink)
+
+
+class LinkedPeers(Generic[LinkT]):
+    """One link to each peer: configured ones for ever, found ones for as long as they are told of.
+
+    Parameters
+    ----------
+    seeds
+        Configured addresses.
+    link
+        Makes the link to an address.
+    """
+
+    def __init__(self, seeds: Sequence[str], link: Callable[[str], LinkT], clock: Clock) -> None:
+        self._link = link
+        self._links = {address: link(address) for address in seeds}
+        self._seeds = frozenset(seeds)
+        self._clock = clock
+        self._made_at = clock.monotonic()
+
+    @property
+    def links(self) -> list[LinkT]:
+        """Every link."""
+        return list(self._links.values())
+
+    def start(self) -> None:
+        """Connect to the configured addresses in the background."""
+        for link in self._links.values():
+            link.start()
+
+    async def stop(self) -> None:
+        """Close every link."""
+        for link in self._links.values():
+            await link.stop()
+
+    async def follow(self, found: Mapping[str, str]) -> None:
+        """Link to peers at these addresses, by node id, and to no others but the configured ones."""
+        await self._drop_superfluous(found)
+        self._add_missing(found)
+
+    async def _drop_superfluous(self, found: Mapping[str, str]) -> None:
+        """Close links, but those to configured addresses, to who has gone, and to who is linked to already."""
+        linked_by_seeds = {self._links[address].peer_id for address in self._seeds}
+        wanted = {address for node_id, address in found.items() if node_id not in linked_by_seeds}
+        for address in [address for address in self._links if address not in self._seeds | wanted]:
+            if self._links[address].is_settled:
+                await self._links.pop(address).stop()
+
+    def _add_missing(self, found: Mapping[str, str]) -> None:
+        """Link to peers that were found, once no configured address may turn out to be theirs."""
+        if self._seeds_may_become_known():
+            return
+        linked = {link.peer_id for link in self._links.values()}
+        for node_id, address in found.items():
+            if node_id not in linked and address not in self._links and len(self._links) < _MAX_LINKS:
+                self._links[address] = link = self._link(address)
+                link.start()
+
+    def _seeds_may_become_known(self) -> bool:
+        """Whether nobody has answered yet at a configured address, and somebody still may."""
+        is_early = self._clock.monotonic() - self._made_at < _SEED_PATIENCE_SECONDS
+        return is_early and any(not self._links[address].peer_id for address in self._seeds)
