@@ -226,3 +226,27 @@ def test_what_the_code_misses_is_told_before_anything_starts(tmp_path: Path) -> 
     outcome = hyperscale("validate", str(path))
     assert outcome.code == 104, outcome
     assert "fed.py:14: the job has no variable 'path'; there are kind; give it with `--var path=VALUE`" in outcome.err
+
+
+def test_a_threshold_on_a_metric_that_nothing_measures_is_told_before_anything_starts(tmp_path: Path) -> None:
+    path = tmp_path / "shop.py"
+    path.write_text(FED.split("job =", maxsplit=1)[0] + SOLD)
+    outcome = hyperscale("run", str(path))
+    assert outcome.code == 104, outcome
+    assert f"{path}" in outcome.err
+    assert "thresholds[1].metric: no metric 'order'; did you mean 'orders'?" in outcome.err
+
+
+SOLD = """
+from hyperscale.workload import Metric
+
+job = Job(target="bundled://", thresholds={"orders": "count > 1", "order": "count > 1"})
+
+
+class Shop(Workflow):
+    orders = Metric.counter("orders")
+
+    @step()
+    async def order(self) -> None:
+        self.orders.add()
+"""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import hyperscale.workload as public
+from hyperscale.v1.job_pb2 import JobSubmission
 from hyperscale.workload import (
     ConstantArrivalRate,
     Feed,
@@ -27,10 +28,13 @@ from hyperscale.workload import (
     depends,
     step,
 )
+from hyperscale.workload.faults import FaultCollector
 from hyperscale.workload.jobfile import job_of_document
 from hyperscale.workload.language.describing import describe_job, metrics_of_class
 from hyperscale.workload.language.profiles import Profile
 from hyperscale.workload.language.steps import ordered_steps
+from hyperscale.workload.mapping import merge_into_message
+from hyperscale.workload.validation import validate_submission
 
 
 def module_of(*entries: object) -> types.ModuleType:
@@ -147,6 +151,7 @@ def test_a_job_says_what_a_job_file_says() -> None:
         "class_name": "After",
         "depends_on": ["OneStep"],
         "steps": [{"name": "only"}],
+        "metrics": {"declared": []},
         "constant_vus": {"vus": 3, "duration": "7s"},
         "think_time": {"constant": "1s"},
     }
@@ -275,3 +280,50 @@ def test_attributes_of_ones_own_are_no_misspelt_ones() -> None:
 
 def test_a_job_brings_its_variables() -> None:
     assert describe_job(module_of(OneStep, Job(variables={"host": "a"})))["variables"] == {"host": "a"}
+
+
+class Measuring(OneStep):
+    orders = Metric.counter("orders")
+    stock = Metric.gauge("stock")
+    basket = Metric.trend("basket")
+    returned = Metric.rate("returned")
+
+
+def threshold_faults(metric: str, expression: str) -> list[str]:
+    job = Job(target="http://127.0.0.1", thresholds={metric: expression})
+    submission = JobSubmission()
+    merge_into_message(describe_job(module_of(Measuring, job)), submission, faults := FaultCollector())
+    assert not faults.faults()
+    return [fault.message for fault in validate_submission(submission) if fault.path.startswith("thresholds[0]")]
+
+
+@pytest.mark.parametrize(
+    ("metric", "expression", "told"),
+    [
+        ("order", "count > 1", "no metric 'order'; did you mean 'orders'?"),
+        ("http_req_durations", "p(95) < 1s", "no metric 'http_req_durations'; did you mean 'http_req_duration'?"),
+        ("orders", "p(95) < 3", "orders has no 'p(95)', only count, rate"),
+        ("stock", "count > 3", "stock has no 'count', only value"),
+        ("returned", "rate < 2", "rates of returned are between 0 and 1 (0% and 100%), not 2; did you mean 2%?"),
+        ("orders{step:only}", "count > 1", "orders is measured of workflows, not of steps"),
+        ("orders{workflow:Measurin}", "count > 1", "the job has no workflow 'Measurin'; did you mean 'Measuring'?"),
+    ],
+)
+def test_a_threshold_of_code_names_what_there_is(metric: str, expression: str, told: str) -> None:
+    assert threshold_faults(metric, expression) == [told]
+
+
+@pytest.mark.parametrize(
+    ("metric", "expression"),
+    [
+        ("orders", "rate > 5"),
+        ("orders{workflow:Measuring}", "count > 5"),
+        ("stock", "value > 1000"),
+        ("basket", "p(95) < 40"),
+        ("returned", "rate < 2%"),
+        ("ws_req_duration", "p(95) < 1s"),
+        ("exceptions", "count == 0"),
+    ],
+)
+def test_a_threshold_of_code_may_name_what_code_declares_or_can_speak(metric: str, expression: str) -> None:
+    assert not threshold_faults(metric, expression)

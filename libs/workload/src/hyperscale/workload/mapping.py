@@ -27,7 +27,7 @@ from hyperscale.workload.faults import FaultCollector
 _MAX_EXACT_NUMBER: Final = 2**53
 """JSON bodies keep numbers as doubles: whole numbers are exact up to here."""
 _SET_BY_THE_SUITE: Final = frozenset(
-    f"{Workflow.DESCRIPTOR.full_name}.{name}" for name in ("share", "data_share", "role", "class_name")
+    f"{Workflow.DESCRIPTOR.full_name}.{name}" for name in ("share", "data_share", "role", "class_name", "metrics")
 )
 """Fields that nobody writes by hand, and that are not offered in place of an unknown one."""
 _DIGITS: Final = re.compile(r"-?\d{1,20}", re.ASCII)

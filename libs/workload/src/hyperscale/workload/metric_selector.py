@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from hyperscale.v1 import job_pb2
-from hyperscale.workload.metric_catalogue import METRICS, MetricLevel
+from hyperscale.v1 import job_pb2, workflow_pb2
+from hyperscale.workload.metric_catalogue import METRICS, MetricKind, MetricLevel
 from hyperscale.workload.once import SETUP_SUFFIX, TEARDOWN_SUFFIX, is_load
 
 MAX_SELECTOR_LENGTH: Final = 512
@@ -19,6 +19,13 @@ _SELECTOR: Final = re.compile(r"\s*(?P<metric>[A-Za-z_][A-Za-z0-9_]{0,63})\s*(?:
 _HTTP_ACTIONS: Final = frozenset({"http", "graphql"})
 _PREFIXES: Final = {"websocket": "ws"}
 """What the metrics of a step's action begin with, where it is not the name of the action."""
+_ACTIONS: Final = workflow_pb2.Step.DESCRIPTOR.oneofs_by_name["action"].fields
+_KINDS: Final[Mapping[workflow_pb2.CustomMetricKind.ValueType, MetricKind]] = {
+    workflow_pb2.CUSTOM_METRIC_KIND_COUNTER: MetricKind.COUNTER,
+    workflow_pb2.CUSTOM_METRIC_KIND_RATE: MetricKind.SHARE,
+    workflow_pb2.CUSTOM_METRIC_KIND_TREND: MetricKind.TREND,
+    workflow_pb2.CUSTOM_METRIC_KIND_GAUGE: MetricKind.GAUGE,
+}
 _EXAMPLE: Final = "http_req_duration{step:login}"
 _SHOWN_NAME_LENGTH: Final = 80
 _SHOWN_NAMES: Final = 10
@@ -72,10 +79,17 @@ def parse_selector(text: str) -> MetricSelector:
 def selection_faults(selector: MetricSelector, submission: job_pb2.JobSubmission) -> Iterator[str]:
     """What the selector names that the job does not have.
 
-    Datacenters are known only when the job requires some, metrics only when no code measures any.
+    Datacenters are known only when the job requires some; metrics of other protocols are known by the beginnings of their names.
     """
-    if selector.metric not in METRICS and not _may_produce(submission, selector.metric):
-        yield f"no metric {_shown(selector.metric)}{_suggestion(selector.metric, METRICS)}"
+    custom = custom_metrics(submission)
+    if (
+        selector.metric not in METRICS
+        and selector.metric not in custom
+        and not _may_produce(submission, selector.metric)
+    ):
+        yield f"no metric {_shown(selector.metric)}{_suggestion(selector.metric, [*custom, *METRICS])}"
+    if selector.step and selector.metric in custom:
+        yield f"{selector.metric} is measured of workflows, not of steps"
     steps_by_workflow = dict(_steps_by_workflow(submission))
     if selector.workflow and selector.workflow not in steps_by_workflow:
         yield _unknown(MetricTag.WORKFLOW, selector.workflow, steps_by_workflow)
@@ -90,6 +104,16 @@ def selection_faults(selector: MetricSelector, submission: job_pb2.JobSubmission
         yield _unknown(MetricTag.DATACENTER, selector.datacenter, datacenters)
 
 
+def custom_metrics(submission: job_pb2.JobSubmission) -> dict[str, MetricKind | None]:
+    """Metrics that code declares; of which kind, unless two workflows do not agree on it."""
+    kinds: dict[str, MetricKind | None] = {}
+    for workflow in submission.workflows:
+        for metric in workflow.metrics.declared if workflow.class_name else ():
+            kind = _KINDS.get(metric.kind)
+            kinds[metric.name] = kind if kinds.get(metric.name, kind) is kind else None
+    return kinds
+
+
 def _steps_by_workflow(submission: job_pb2.JobSubmission) -> Iterator[tuple[str, list[str]]]:
     """Names of steps by workflow, setups and teardowns included."""
     for workflow in submission.workflows:
@@ -101,12 +125,16 @@ def _steps_by_workflow(submission: job_pb2.JobSubmission) -> Iterator[tuple[str,
 
 
 def _may_produce(submission: job_pb2.JobSubmission, metric: str) -> bool:
-    """Whether a metric that is not in the catalogue can come from the job's code, or from another protocol than HTTP."""
-    if any(workflow.class_name for workflow in submission.workflows):
+    """Whether a metric that nobody declares can come from code that says nothing of its metrics, or from another protocol.
+
+    Code may speak all of them.
+    """
+    coded = [workflow for workflow in submission.workflows if workflow.class_name]
+    if any(not workflow.HasField("metrics") for workflow in coded):
         return True
     actions = {step.WhichOneof("action") for workflow in submission.workflows for step in workflow.steps}
-    prefixes = (_PREFIXES.get(action, action) for action in actions - _HTTP_ACTIONS if action)
-    return any(metric.startswith(f"{prefix}_") for prefix in prefixes)
+    spoken = {field.name for field in _ACTIONS} if coded else {action for action in actions if action}
+    return any(metric.startswith(f"{_PREFIXES.get(action, action)}_") for action in spoken - _HTTP_ACTIONS)
 
 
 def _tags(text: str | None) -> dict[MetricTag, str]:

@@ -47,11 +47,13 @@ _FACTORS: Final[Mapping[MetricKind, Mapping[str, Fraction]]] = {
     MetricKind.COUNTER: _PLAIN,
     MetricKind.GAUGE: _PLAIN,
 }
+_NO_CUSTOM_METRICS: Final[Mapping[str, MetricKind | None]] = {}
 _KINDS: Final[Mapping[str, MetricKind]] = {
     "count": MetricKind.COUNTER,
     "rate": MetricKind.SHARE,
     "value": MetricKind.GAUGE,
 }
+"""What a metric of an unknown kind is taken for: a kind that has the aggregation."""
 
 
 class ThresholdSyntaxError(ValueError):
@@ -105,15 +107,24 @@ class ThresholdRule:
         return observed, _HOLDS[self.comparison](observed, self.limit)
 
 
-def parse_threshold(metric: str, expression: str) -> ThresholdRule:
+def parse_threshold(
+    metric: str, expression: str, custom: Mapping[str, MetricKind | None] = _NO_CUSTOM_METRICS
+) -> ThresholdRule:
     """Read a threshold.
 
     Durations without a unit are milliseconds; ``rate < 1%`` and ``rate < 0.01`` are the same. Raises MetricSelectorError
     for the metric, ThresholdSyntaxError for the expression.
+
+    Parameters
+    ----------
+    custom
+        Kinds of metrics that are not in the catalogue, as far as they are known: these are held to what their kind has.
     """
     selector = parse_selector(metric)
     parsed = _EXPRESSION.fullmatch(expression) if len(expression) <= MAX_EXPRESSION_LENGTH else None
-    name, kind = selector.metric, _kind(selector.metric, parsed["aggregation"] if parsed else "")
+    name = selector.metric
+    known = METRICS[name].kind if name in METRICS else custom.get(name)
+    kind = known or _KINDS.get(parsed["aggregation"] if parsed else "", MetricKind.TREND)
     if parsed is None:
         raise ThresholdSyntaxError(
             f"must be an aggregation, a comparison and a limit, such as {_example(kind)!r}; "
@@ -121,7 +132,7 @@ def parse_threshold(metric: str, expression: str) -> ThresholdRule:
         )
     aggregation = _aggregation(name, kind, parsed["aggregation"], parsed["percent"])
     limit = float(Fraction(parsed["limit"]) * _factor(name, kind, parsed["unit"]))
-    if name in METRICS and kind is MetricKind.SHARE and aggregation is SimpleAggregation.RATE and limit > 1:
+    if known is MetricKind.SHARE and aggregation is SimpleAggregation.RATE and limit > 1:
         raise ThresholdSyntaxError(_beyond_all(name, parsed["limit"], parsed["unit"]))
     return ThresholdRule(selector, aggregation, Comparison(parsed["comparison"]), limit)
 
@@ -130,12 +141,6 @@ def _beyond_all(metric: str, limit: str, unit: str) -> str:
     """A share that is compared with more than everything is always below it: a percent sign is missing, most likely."""
     advice = f"; did you mean {limit}%?" if not unit and float(limit) <= 100 else ""
     return f"rates of {metric} are between 0 and 1 (0% and 100%), not {limit}{unit}{advice}"
-
-
-def _kind(metric: str, aggregation: str) -> MetricKind:
-    """The kind of a metric; of one that only the job knows, a kind that has the aggregation."""
-    known = METRICS.get(metric)
-    return known.kind if known is not None else _KINDS.get(aggregation, MetricKind.TREND)
 
 
 def _aggregation(metric: str, kind: MetricKind, name: str, percent: str | None) -> Aggregation:

@@ -37,7 +37,7 @@ from hyperscale.workload.limits import (
     check_length,
 )
 from hyperscale.workload.load_validation import LoadJudge
-from hyperscale.workload.metric_selector import MetricSelectorError, selection_faults
+from hyperscale.workload.metric_selector import MetricSelectorError, custom_metrics, selection_faults
 from hyperscale.workload.once_validation import OnceJudge
 from hyperscale.workload.script_validation import ScriptJudge
 from hyperscale.workload.socket_validation import SocketJudge
@@ -259,7 +259,7 @@ class _Judge:
 
     def _threshold(self, path: str, threshold: job_pb2.Threshold, submission: job_pb2.JobSubmission) -> None:
         try:
-            rule = parse_threshold(threshold.metric, threshold.expression)
+            rule = parse_threshold(threshold.metric, threshold.expression, custom_metrics(submission))
         except MetricSelectorError as error:
             self._faults.add(f"{path}.metric", str(error))
         except ThresholdSyntaxError as error:

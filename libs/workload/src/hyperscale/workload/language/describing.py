@@ -57,11 +57,12 @@ def metrics_of_class(workflow_class: type[Workflow]) -> list[Metric]:
 
 
 def _workflow(workflow_class: type[Workflow]) -> dict[str, Any]:
-    metrics_of_class(workflow_class)
+    metrics = [{"name": metric.name, "kind": metric.kind.value} for metric in metrics_of_class(workflow_class)]
     document: dict[str, Any] = {
         "name": workflow_class.__name__,
         "class_name": workflow_class.__name__,
         "steps": [{"name": bound.definition.name} for bound in ordered_steps(workflow_class)],
+        "metrics": {"declared": metrics},
         **load_document(_profile(workflow_class)),
     }
     feeds = [feed.document(name) for name, feed in feeds_of(workflow_class).items()]
