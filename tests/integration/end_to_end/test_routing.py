@@ -112,6 +112,7 @@ def test_a_job_that_its_datacenter_does_not_take_over_runs_in_the_next_one(
         result = cluster.command("result", job_id, "--wait", "30", "--json").last_json
         assert (result["status"], list(result["datacenters"])) == ("completed", [other])
         (move,) = routing(cluster, job_id)["fallbacks"]
+        assert result["fallbacks"] == [move]
         assert (move["from"], move["to"]) == (manager["datacenter"], other)
         assert move["reason"].startswith("it has not taken the job over: ")
         last_line = cluster.command("result", job_id, "--routing").out.splitlines()[-1]

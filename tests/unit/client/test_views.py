@@ -123,6 +123,18 @@ def test_a_job_without_thresholds_says_that_nothing_was_judged() -> None:
     assert result_json(JOB_ID, failed_result())["judged"] is True
 
 
+def test_who_took_the_place_of_whom_is_told_with_the_reason() -> None:
+    result = failed_result()
+    assert result_json(JOB_ID, result)["fallbacks"] == []
+    move = result.fallbacks.add(from_datacenter="east", to_datacenter="dc-1", reason="no answer")
+    move.decided_at.FromSeconds(1_700_000_000)
+    lines = summary_text(JOB_ID, result).splitlines()
+    assert "  2023-11-14T22:13:20.000Z dc-1 took the place of east: no answer" in lines
+    assert result_json(JOB_ID, result)["fallbacks"] == [
+        {"from": "east", "to": "dc-1", "reason": "no answer", "at": "2023-11-14T22:13:20.000Z"}
+    ]
+
+
 def test_summary_marks_thresholds_and_shows_what_was_observed() -> None:
     text = summary_text(JOB_ID, failed_result())
     assert "✗ http_req_failed: rate < 1%  (observed 25%)" in text

@@ -88,6 +88,7 @@ async def test_a_part_goes_along_the_chain_until_a_datacenter_takes_it_over(gate
     gate.finish(second, job_id, requests=7)
     result = await gate.ended(job_id)
     assert (result.status, [part.result.datacenter for part in result.datacenters]) == (COMPLETED, [second])
+    assert list(result.fallbacks) == list(record.routing.fallbacks)
     assert sum(step.total_count for entry in result.statistics for step in entry.steps) == 7
 
 
@@ -123,7 +124,7 @@ async def test_when_nobody_is_left_the_job_fails_with_every_reason(gate: GateInM
         assert f"{name}: " in error
     assert error.count("not taken the job over") == 2
     assert "north: none of its managers is connected" in error
-    assert len(moves((await stored(gate, job_id)).routing)) == 1
+    assert len(moves((await stored(gate, job_id)).routing)) == len(result.fallbacks) == 1
 
 
 async def test_required_datacenters_are_never_replaced(start_gate: StartGate) -> None:

@@ -19,6 +19,7 @@ from hyperscale.v1.job_pb2 import (
     JobStatus,
     ThresholdResult,
 )
+from hyperscale.v1.routing_pb2 import RoutingFallback
 from hyperscale.v1.statistics_pb2 import (
     ErrorCount,
     MetricValues,
@@ -88,6 +89,7 @@ def result_json(job_id: str, result: GlobalJobResult) -> dict[str, Any]:
         "started_at": iso_utc(result.started_at) if result.HasField("started_at") else None,
         "elapsed_seconds": result.elapsed.ToTimedelta().total_seconds(),
         "datacenters": {part.result.datacenter: _datacenter_json(part) for part in result.datacenters},
+        "fallbacks": fallbacks_json(result.fallbacks),
         "metrics": metrics_json(result.metrics),
         "steps": _steps_json(result.steps),
         "thresholds": [_threshold_json(threshold) for threshold in result.thresholds],
@@ -103,6 +105,19 @@ def result_json(job_id: str, result: GlobalJobResult) -> dict[str, Any]:
     if result.status != JobStatus.JOB_STATUS_COMPLETED:
         document["reasons"] = list(result.errors)
     return document
+
+
+def fallbacks_json(moves: Iterable[RoutingFallback]) -> list[dict[str, Any]]:
+    """Which datacenters took the places of others, and why."""
+    return [
+        {
+            "from": move.from_datacenter,
+            "to": move.to_datacenter,
+            "reason": move.reason,
+            "at": iso_utc(move.decided_at),
+        }
+        for move in moves
+    ]
 
 
 def unreachable_json(entries: Iterable[UnreachableAddress]) -> list[dict[str, Any]]:

@@ -68,6 +68,7 @@ class JobCloser:
 
 
 def _ended(record: record_pb2.JobRecord, result: job_pb2.GlobalJobResult) -> record_pb2.JobRecord:
+    result.fallbacks.extend(record.routing.fallbacks)
     record.status = result.status
     record.result.CopyFrom(result)
     del record.stage_results[:]

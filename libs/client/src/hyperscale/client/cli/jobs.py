@@ -119,7 +119,7 @@ def _echo_routing(status: GlobalJobStatus, as_json: bool) -> None:
         return
     click.echo(status.routing.reason)
     echo_table(COLUMNS, [*routing_rows(status.routing)])
-    for line in fallback_lines(status.routing):
+    for line in fallback_lines(status.routing.fallbacks):
         click.echo(line)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from google.protobuf.json_format import MessageToDict
 
 from hyperscale.client.names import routing_health_name, routing_outcome_name, routing_ranking_name, routing_scope_name
-from hyperscale.client.results import iso_utc
-from hyperscale.v1.routing_pb2 import RoutingCandidate, RoutingDecision, RoutingScore
+from hyperscale.client.results import fallbacks_json, iso_utc
+from hyperscale.v1.routing_pb2 import RoutingCandidate, RoutingDecision, RoutingFallback, RoutingScore
 
 COLUMNS: Final = ("datacenter", "outcome", "health", "score", "made of", "why")
 _FACTORS: Final = ("load", "quality", "preference", "slo", "severity", "cooldown")
@@ -32,23 +33,15 @@ def routing_json(decision: RoutingDecision) -> dict[str, Any]:
             }
             for candidate in decision.candidates
         ],
-        "fallbacks": [
-            {
-                "from": move.from_datacenter,
-                "to": move.to_datacenter,
-                "reason": move.reason,
-                "at": iso_utc(move.decided_at),
-            }
-            for move in decision.fallbacks
-        ],
+        "fallbacks": fallbacks_json(decision.fallbacks),
     }
 
 
-def fallback_lines(decision: RoutingDecision) -> list[str]:
+def fallback_lines(moves: Iterable[RoutingFallback]) -> list[str]:
     """A line for each datacenter that gave its place to another."""
     return [
         f"{iso_utc(move.decided_at)} {move.to_datacenter} took the place of {move.from_datacenter}: {move.reason}"
-        for move in decision.fallbacks
+        for move in moves
     ]
 
 

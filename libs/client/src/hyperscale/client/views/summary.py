@@ -10,6 +10,7 @@ from hyperscale.client.results import errors_json, step_errors_json, unreachable
 from hyperscale.client.views.numbers import bytes_text, count_text, duration_text, share_text
 from hyperscale.client.views.open_metrics import open_metrics, unknown_metric
 from hyperscale.client.views.progress import plain_metrics
+from hyperscale.client.views.routing import fallback_lines
 from hyperscale.client.views.thresholds import FAILED_MARK, PASSED_MARK, threshold_text
 from hyperscale.v1.job_pb2 import GlobalJobResult
 from hyperscale.v1.statistics_pb2 import MetricValues, WorkflowStats
@@ -173,6 +174,7 @@ def _ending(job_id: str, result: GlobalJobResult) -> list[str]:
     elapsed = duration_text(result.elapsed.ToTimedelta().total_seconds() * 1000)
     lines = [f"job {job_id}: {status_name(result.status)} after {elapsed}"]
     lines += [f"  {part.result.datacenter}: {status_name(part.result.status)}" for part in result.datacenters]
+    lines += [f"  {line}" for line in fallback_lines(result.fallbacks)]
     lines += [f"reason: {reason}" for reason in result.errors]
     lines += _generator(result)
     unjudged = "" if result.thresholds else " (no thresholds: nothing was judged)"
