@@ -133,6 +133,7 @@ def test_the_dead_are_shown_dead_and_lost_datacenters_unreachable(
         os.kill(manager["pid"], signal.SIGKILL)
     _seconds_until(lambda: datacenters_of(cluster)["dc-2"]["reachability"] == "unreachable", "dc-2 unreachable")
     assert datacenters_of(cluster)["dc-1"]["reachability"] == "reachable"
+    assert datacenters_of(cluster)["dc-2"]["health"] == "unhealthy"
     listing = cluster.command("nodes", "--json").last_json
     assert set(listing["unanswered"]) == {"dc-2"}
 

@@ -14,7 +14,7 @@ from hyperscale.swim.federation import FederationConfig
 from hyperscale.swim.models import Identity, NodeAddress, Role
 from hyperscale.v1 import gate_service_pb2, node_pb2
 from hyperscale.v1.membership_service_pb2 import NodeListResponse, NodeStatus, UnansweredDatacenter
-from hyperscale.v1.swim_pb2 import SWIM_DATACENTER_HEALTH_BUSY, SwimCrossAck, SwimEnvelope, SwimSender
+from hyperscale.v1.swim_pb2 import SwimCrossAck, SwimEnvelope, SwimSender
 from tests.unit.gate.harness import GateInMemory, heartbeat, refusal
 
 GRACE_SECONDS = 10.0
@@ -60,13 +60,7 @@ class Timeline:
         for message in self.watch.messages_to_send():
             probe = SwimEnvelope.FromString(message.body).cross_probe
             if probe.datacenter in self.answering:
-                ack = SwimCrossAck(
-                    sequence=probe.sequence,
-                    datacenter=probe.datacenter,
-                    leader_term=1,
-                    health=SWIM_DATACENTER_HEALTH_BUSY,
-                    health_reason="no core is free",
-                )
+                ack = SwimCrossAck(sequence=probe.sequence, datacenter=probe.datacenter, leader_term=1)
                 envelope = SwimEnvelope(sender=SwimSender(incarnation=1), cross_ack=ack)
                 manager = Identity("m", Role.MANAGER, message.address, "c", "e", probe.datacenter)
                 assert self.watch.receive(envelope, manager, message.address, self.now + 0.02)
@@ -78,19 +72,18 @@ class Timeline:
         return self.watch.describe(gate_service_pb2.DatacenterInfo(datacenter=name))
 
 
-def test_a_datacenter_shows_reachability_round_trips_and_health() -> None:
+def test_a_datacenter_shows_reachability_and_round_trips() -> None:
     line = Timeline("east")
     info = line.info("east")
     assert info.reachability == gate_service_pb2.DATACENTER_REACHABILITY_REACHABLE
     assert (info.rtt_ms, info.rtt_upper_ms) == pytest.approx((20, 20))
-    assert (info.health, info.health_reason) == (SWIM_DATACENTER_HEALTH_BUSY, "no core is free")
     line.down("east")
     line.run(8)
     assert line.info("east").reachability == gate_service_pb2.DATACENTER_REACHABILITY_SUSPECTED
     line.run(5)
     info = line.info("east")
     assert info.reachability == gate_service_pb2.DATACENTER_REACHABILITY_UNREACHABLE
-    assert (info.health, info.HasField("rtt_ms")) == (0, True)
+    assert info.HasField("rtt_ms")
 
 
 def test_what_nobody_watches_is_unreachable_without_round_trips() -> None:

@@ -4,8 +4,13 @@ import pytest
 
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.v1 import gate_service_pb2, node_pb2, progress_pb2
+from hyperscale.v1.swim_pb2 import (
+    SWIM_DATACENTER_HEALTH_BUSY,
+    SWIM_DATACENTER_HEALTH_HEALTHY,
+    SWIM_DATACENTER_HEALTH_UNHEALTHY,
+)
 from tests.unit.gate.conftest import StartGate
-from tests.unit.gate.harness import GateInMemory, heartbeat
+from tests.unit.gate.harness import GateInMemory, heartbeat, submission
 
 
 async def refused(gate: GateInMemory, news: progress_pb2.ManagerHeartbeat) -> HyperscaleError:
@@ -98,3 +103,18 @@ async def test_a_manager_is_told_once_which_gates_there_are(gate: GateInMemory) 
     assert second is not None
     assert [known.node_id for known in first.known_gates.gates] == ["g1"]
     assert not second.HasField("known_gates")
+
+
+async def test_a_datacenter_is_shown_as_healthy_as_the_router_finds_it_also_when_nobody_speaks_for_it(
+    gate: GateInMemory,
+) -> None:
+    assert (of(gate, "east").health, of(gate, "east").health_reason) == (SWIM_DATACENTER_HEALTH_HEALTHY, "")
+    news = heartbeat("east")
+    news.available_cores = 0
+    gate.report("east", heartbeat=news)
+    found = of(gate, "east")
+    assert (found.health, found.health_reason) == (SWIM_DATACENTER_HEALTH_BUSY, "it has no free cores")
+    gate.streams["east"].close()
+    found, decision = of(gate, "east"), gate.node.jobs.routing.consider("job-1", submission("west")).decision
+    standing = next(standing for standing in decision.standings if standing.name == "east")
+    assert (found.health, found.health_reason) == (SWIM_DATACENTER_HEALTH_UNHEALTHY, standing.finding.reason)

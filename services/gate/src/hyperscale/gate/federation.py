@@ -60,7 +60,7 @@ class DatacenterWatch:
         view = self._prober.view(info.datacenter)
         info.reachability = _SHOWN[Reachability.UNREACHABLE if view is None else view.state]
         if view is not None:
-            _add_answers(info, view)
+            _add_round_trips(info, view)
         return info
 
     def round_trip(self, datacenter: str, now: float) -> RoundTrip | None:
@@ -144,10 +144,8 @@ class DatacenterWatch:
         self._holds_back = correlation.delays_eviction or is_undecided
 
 
-def _add_answers(info: gate_service_pb2.DatacenterInfo, view: DatacenterView) -> None:
+def _add_round_trips(info: gate_service_pb2.DatacenterInfo, view: DatacenterView) -> None:
     if view.rtt_seconds is not None and view.rtt_upper_seconds is not None:
         info.rtt_ms = view.rtt_seconds * _MS_PER_SECOND
         info.rtt_upper_ms = view.rtt_upper_seconds * _MS_PER_SECOND
         info.rtt_samples = view.samples
-    if view.health is not None and view.state is not Reachability.UNREACHABLE:
-        info.health, info.health_reason = view.health.health, view.health.health_reason

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Final
 
 from hyperscale.gate.census import NodeCensus
 from hyperscale.gate.datacenter_calls import DatacenterCaller, ManagerCalls
@@ -11,17 +13,50 @@ from hyperscale.gate.job_desk import JobDesk
 from hyperscale.gate.job_lifecycle import TERMINAL
 from hyperscale.gate.registry import ManagerRegistry
 from hyperscale.gate.reunion import DatacenterReunion
+from hyperscale.gate.routing import DatacenterRouting
 from hyperscale.gate.stages import dispatch_id_of, job_id_of, last_stage
 from hyperscale.gate.state import GateState
 from hyperscale.gate.store import JobStore
+from hyperscale.routing.models.candidates import DatacenterHealth
 from hyperscale.runtime.errors import ErrorReason, FieldViolation, HyperscaleError
 from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.v1 import gate_service_pb2, record_pb2
 from hyperscale.v1.membership_service_pb2 import GateVitals, NodeListResponse
+from hyperscale.v1.swim_pb2 import (
+    SWIM_DATACENTER_HEALTH_BUSY,
+    SWIM_DATACENTER_HEALTH_DEGRADED,
+    SWIM_DATACENTER_HEALTH_HEALTHY,
+    SWIM_DATACENTER_HEALTH_UNHEALTHY,
+    SwimDatacenterHealth,
+)
 
+_HEALTH: Final[Mapping[DatacenterHealth, SwimDatacenterHealth.ValueType]] = {
+    DatacenterHealth.HEALTHY: SWIM_DATACENTER_HEALTH_HEALTHY,
+    DatacenterHealth.BUSY: SWIM_DATACENTER_HEALTH_BUSY,
+    DatacenterHealth.DEGRADED: SWIM_DATACENTER_HEALTH_DEGRADED,
+    DatacenterHealth.UNHEALTHY: SWIM_DATACENTER_HEALTH_UNHEALTHY,
+}
 _DEFAULT_PAGE = 100
 _MAX_PAGE = 1000
 _MAX_TOKEN_CHARACTERS = 300
+
+
+class DatacenterOverview:
+    """What a gate says of each datacenter, put together from who knows it."""
+
+    def __init__(self, registry: ManagerRegistry, watch: DatacenterWatch, routing: DatacenterRouting) -> None:
+        self._registry = registry
+        self._watch = watch
+        self._routing = routing
+
+    def infos(self) -> list[gate_service_pb2.DatacenterInfo]:
+        """Every datacenter that has registered, by name."""
+        infos = [self._watch.describe(info) for info in self._registry.datacenters()]
+        findings = self._routing.findings()
+        for info in infos:
+            finding = findings[info.datacenter]
+            info.health, info.health_reason = _HEALTH[finding.health], finding.reason
+        return infos
 
 
 class GateViews:
@@ -31,22 +66,20 @@ class GateViews:
         self,
         *,
         lifecycle: NodeLifecycle,
-        registry: ManagerRegistry,
-        watch: DatacenterWatch,
+        overview: DatacenterOverview,
         state: GateState,
         census: NodeCensus,
         reunion: DatacenterReunion,
     ) -> None:
         self._lifecycle = lifecycle
-        self._registry = registry
-        self._watch = watch
+        self._overview = overview
         self._state = state
         self._census = census
         self._reunion = reunion
 
     def datacenters(self) -> gate_service_pb2.DatacenterListResponse:
         """The datacenters that have registered."""
-        return gate_service_pb2.DatacenterListResponse(datacenters=self._infos())
+        return gate_service_pb2.DatacenterListResponse(datacenters=self._overview.infos())
 
     async def nodes(self) -> NodeListResponse:
         """Every node of the cluster."""
@@ -66,11 +99,8 @@ class GateViews:
             request_id=request_id,
             node=self._lifecycle.info(),
             active_jobs=len(self._state),
-            datacenters=self._infos(),
+            datacenters=self._overview.infos(),
         )
-
-    def _infos(self) -> list[gate_service_pb2.DatacenterInfo]:
-        return [self._watch.describe(info) for info in self._registry.datacenters()]
 
 
 class JobListing:

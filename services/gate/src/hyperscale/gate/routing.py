@@ -16,7 +16,7 @@ from hyperscale.gate.routing_journal import RoutingJournal
 from hyperscale.routing.explanation import why
 from hyperscale.routing.models.candidates import DatacenterHealth, RoutingRequest, RoutingScope
 from hyperscale.routing.models.config import RoutingConfig
-from hyperscale.routing.models.decisions import CandidateStanding, Ranking, RoutingDecision
+from hyperscale.routing.models.decisions import CandidateStanding, HealthFinding, Ranking, RoutingDecision
 from hyperscale.routing.router import JobRouter
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
@@ -41,7 +41,7 @@ _SCOPE: Final[Mapping[RoutingScope, routing_pb2.RoutingScope.ValueType]] = {
     RoutingScope.ALL: routing_pb2.ROUTING_SCOPE_ALL,
 }
 
-_ONCE: Final = "once"
+_NO_JOB: Final = ""
 """Stands for a job that is nowhere yet: where one runs already does not decide where something is done once for it."""
 
 
@@ -91,11 +91,17 @@ class DatacenterRouting:
         """
         candidates = [candidate for candidate in self._candidates.all() if candidate.name in names]
         decision = self._router.look(
-            _ONCE, RoutingRequest(preferred=frozenset(names[:1])), candidates, self._clock.monotonic()
+            _NO_JOB, RoutingRequest(preferred=frozenset(names[:1])), candidates, self._clock.monotonic()
         )
         chosen_one = next(iter(decision.primaries), names[0])
         self._journal.picked(job_id, chosen_one, decision)
         return chosen_one
+
+    def findings(self) -> dict[str, HealthFinding]:
+        """How healthy each datacenter is, as the next decision would find it."""
+        request = RoutingRequest(scope=RoutingScope.ALL)
+        decision = self._router.look(_NO_JOB, request, self._candidates.all(), self._clock.monotonic())
+        return {standing.name: standing.finding for standing in decision.standings}
 
     def forget(self, job_id: str) -> None:
         """The job is not, or no longer, under way here."""

@@ -27,7 +27,7 @@ from hyperscale.gate.job_desk import JobDesk
 from hyperscale.gate.known_jobs import KnownJobs
 from hyperscale.gate.leases import JobLeases
 from hyperscale.gate.orphans import OrphanAlarm, OrphanSearch, TakeoverOrder
-from hyperscale.gate.overview import GateViews, JobListing, WorkflowFanOut
+from hyperscale.gate.overview import DatacenterOverview, GateViews, JobListing, WorkflowFanOut
 from hyperscale.gate.ownership import GateRing, JobOwnership
 from hyperscale.gate.peers import ManagerPeers
 from hyperscale.gate.recovery import JobRecovery
@@ -146,6 +146,7 @@ class OtherGates:
         group = GroupSettings.of(config, GATES_GROUP, config.gates)
         self.membership = NodeMembership(lifecycle, group, around.pool, supervisor, logger)
         self.membership.federate(jobs.watch)
+        self.directory = GateDirectory(lifecycle, self.membership)
         self.reunion = DatacenterReunion(jobs.registry, clock, config.manager_loss_grace_seconds)
         ring = GateRing(lifecycle, self.membership, self.reunion)
         self.owners = OwnerGates(around.pool, config.call_timeout_seconds)
@@ -188,16 +189,14 @@ class GateNode:
         self.queries = WorkflowFanOut(self.desk, jobs.registry, jobs.caller, around.calls)
         self.views = GateViews(
             lifecycle=self.lifecycle,
-            registry=jobs.registry,
-            watch=jobs.watch,
+            overview=DatacenterOverview(jobs.registry, jobs.watch, jobs.routing),
             state=jobs.state,
             census=NodeCensus(others.membership, jobs.registry, jobs.peers, around.calls, config.call_timeout_seconds),
             reunion=others.reunion,
         )
         self.registrations = ManagerRegistrations(jobs.registry, jobs.store, jobs.circuits)
         self.strays = StrayReports(jobs.store, jobs.courier, supervisor)
-        directory = GateDirectory(self.lifecycle, others.membership)
-        self.ingestion = ReportIngestion(jobs.state, jobs.registry, self.strays, directory, supervisor)
+        self.ingestion = ReportIngestion(jobs.state, jobs.registry, self.strays, others.directory, supervisor)
         self.recovery = JobRecovery(
             gate_id=config.node_id,
             store=jobs.store,

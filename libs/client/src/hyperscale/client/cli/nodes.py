@@ -33,6 +33,7 @@ _DATACENTER_COLUMNS: Final = (
     "waiting_cores",
     "core_wait",
     "active_jobs",
+    "health_reason",
 )
 _NODE_COLUMNS: Final = (
     "role",
