@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import hashlib
 import math
 import time
 from pathlib import Path
@@ -293,6 +295,18 @@ async def test_a_loop_that_is_held_up_makes_its_node_overloaded(logs: Logs) -> N
     assert node.overload >= BUSY
     assert node.vitals().overload == node.overload
     assert "overload changed" in logs.events()
+
+
+async def test_what_other_threads_and_processes_use_is_not_the_nodes_own_cpu(logs: Logs) -> None:
+    node = _node()
+    watch = OverloadWatch(node, logs.logger)
+    hash_long = functools.partial(asyncio.to_thread, hashlib.pbkdf2_hmac, "sha256", b"", b"", 400_000)
+    async with asyncio.TaskGroup() as hashing:
+        others = [hashing.create_task(hash_long()) for _ in range(4)]
+        while not any(other.done() for other in others):
+            await watch.pause(0.02)
+
+    assert not node.is_overloaded
 
 
 def test_pauses_that_take_no_time_on_the_machine_say_nothing(logs: Logs) -> None:
