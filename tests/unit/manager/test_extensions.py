@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from hyperscale.manager.extensions import MOST_GRANTS, ExtensionPolicy
 from hyperscale.manager.models.extension import ExtensionWish, GrantedTime
+from hyperscale.manager.models.job import ShardPhase
 from hyperscale.runtime.coordination import MemoryStore
+from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.v1.dispatch_pb2 import JobDispatch
 from hyperscale.v1.job_pb2 import JOB_STATUS_FAILED
 from hyperscale.v1.progress_pb2 import (
@@ -20,6 +22,7 @@ from hyperscale.v1.progress_pb2 import (
     ExtensionAnswer,
     ExtensionRequest,
 )
+from hyperscale.v1.workflow_pb2 import ConstantVus
 from hyperscale.workload.timestamps import duration, seconds_of
 from tests.support.shards import worker_heartbeat, workflow
 from tests.support.waiting import until, until_answer
@@ -183,6 +186,33 @@ async def test_a_shard_over_its_time_fails_though_its_worker_is_well(manager: Ma
     result = await manager.final("job-1")
     assert result.status == JOB_STATUS_FAILED
     assert result.errors == [f"worker worker-1 has not ended shard {SHARD} within its time, extended by 30 s"]
+
+
+async def test_the_time_of_a_shard_that_is_given_to_another_worker_begins_anew(manager: ManagerInMemory) -> None:
+    brief = workflow("A", users=2)
+    brief.constant_vus.CopyFrom(ConstantVus(vus=2, duration=duration(1)))
+    brief.graceful_stop.FromSeconds(0)
+    manager.join("worker-1", PORT, 1)
+    manager.join("worker-2", PORT + 1, 1)
+    manager.port.refusals[PORT + 1] = HyperscaleError(ErrorReason.OVERLOADED)
+    await manager.intake.accept(dispatch("job-1", brief))
+    job = manager.job("job-1")
+    await until(lambda: [shard.phase for shard in job.shards()] == [ShardPhase.PLACED, ShardPhase.UNPLACED])
+    manager.part("worker-2")
+    manager.clock.now += 29
+    manager.join("worker-3", PORT + 2, 1)
+    _, moved = job.shards()
+    async with job.commit_lock:
+        # The store is slow, so that nobody has been asked yet.
+        await until(lambda: moved.phase is ShardPhase.PLACING)
+        manager.report("worker-1", SHARD, SHARD_STATUS_COMPLETED)
+        manager.clock.now += 4
+        manager.upkeep.tick()
+    assert not job.failing
+    await until(lambda: moved.phase is ShardPhase.PLACED)
+    manager.clock.now += 32
+    manager.upkeep.tick()
+    assert job.failing
 
 
 async def test_a_new_leader_knows_what_was_granted(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator, Sequence
 
 from hyperscale.manager.allocation import allocate, first_ones_first
@@ -90,7 +91,7 @@ class Scheduler:
                 self._progression.wait(job, run, self._why_waiting(run))
                 return
             run.offers += 1
-            shard.attempt, shard.progress_sequence = run.offers, 0
+            shard.attempt, shard.progress_sequence, shard.due_at_seconds = run.offers, 0, math.inf
             shard.cores = busy_places(shard.workflow, min(shard.cores, worker.free_cores))
             shard.worker_id = worker.worker_id
             shard.phase = ShardPhase.PLACING

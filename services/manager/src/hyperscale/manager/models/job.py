@@ -59,7 +59,7 @@ class AssignedShard:
     merge_fault
         Why its last totals could not be merged; empty when they were.
     due_at_seconds
-        Monotonic time by which the attempt was to have ended.
+        Monotonic time by which the attempt was to have ended; infinite until its assignment is durable.
     extension
         Time it was granted beyond that.
     """
