@@ -72,9 +72,16 @@ def test_a_stock_that_will_not_be_used_up_in_time_asks_and_says_for_how_long() -
         assert seconds_of(request.ends_in) == pytest.approx(14)
 
 
-def test_a_load_by_the_clock_asks_for_nothing_before_its_time_is_over() -> None:
+def test_a_load_by_the_clock_that_never_had_its_time_asks_for_nothing() -> None:
     shard = deadline(timed(seconds=300))
     assert all(asked(shard, at, done=99) is None for at in (30, 56, 59, 61))
+
+
+def test_a_load_by_the_clock_that_had_its_time_and_began_late_asks_for_what_is_missing() -> None:
+    shard = deadline(timed(seconds=50))
+    request = shard.request(WorkflowStats(iterations=5), 40, 1056)
+    assert request is not None
+    assert seconds_of(request.ends_in) == 10
 
 
 @pytest.mark.parametrize("workflow", [iterations(), timed()])

@@ -1,7 +1,7 @@
 """When a shard must have ended, and when it asks for more time. Times are monotonic seconds.
 
-Law: time is asked for only when work lasts longer than anybody could know before. A load that goes by the clock has its time
-from whoever submitted it, as the job has its timeout: it asks for none before that is over.
+Law: time is asked for only when work lasts longer than was known before. A load that goes by the clock, and has less time than
+that from the start, asks for none while it lasts: whoever submitted it gave the job its timeout.
 """
 
 from __future__ import annotations
@@ -35,7 +35,11 @@ class ShardDeadline:
         self._attempt = dispatch.attempt
         self._workflow = dispatch.workflow
         self._lead_seconds = lead_seconds
-        self._ends_at = now + seconds_of(dispatch.time_left) if dispatch.HasField("time_left") else math.inf
+        time_left = seconds_of(dispatch.time_left) if dispatch.HasField("time_left") else math.inf
+        self._ends_at = now + time_left
+        self._is_by_the_clock = takes_all_its_time(dispatch.workflow)
+        self._load_seconds = load_seconds(dispatch.workflow)
+        self._never_fitted = self._is_by_the_clock and self._load_seconds > time_left
         self._outcome: ExtensionOutcome.ValueType | None = None
 
     def is_near(self, now: float) -> bool:
@@ -45,7 +49,7 @@ class ShardDeadline:
     def request(self, totals: WorkflowStats, elapsed_seconds: float | None, now: float) -> ExtensionRequest | None:
         """What to ask of the manager, with what was measured since the first load; None when time is enough."""
         elapsed, left = elapsed_seconds or 0.0, self._ends_at - now
-        if takes_all_its_time(self._workflow) and elapsed < load_seconds(self._workflow):
+        if self._never_fitted and elapsed < self._load_seconds:
             return None
         latest = latest_end_seconds(self._workflow) - elapsed
         expected = self._expected_seconds(totals.iterations, elapsed)
@@ -68,7 +72,9 @@ class ShardDeadline:
         return is_new
 
     def _expected_seconds(self, iterations: int, elapsed: float) -> float:
-        """When its last iteration will have ended, as fast as those so far; infinite when nobody can tell."""
+        """When its last iteration will have begun by the clock, or ended as fast as those so far; infinite: nobody knows."""
+        if self._is_by_the_clock:
+            return self._load_seconds - elapsed if elapsed < self._load_seconds else math.inf
         wanted = counted_iterations(self._workflow)
         return elapsed * max(0, wanted - iterations) / iterations if wanted is not None and iterations else math.inf
 
