@@ -35,7 +35,7 @@ def file_length(source: Source) -> Iterator[Violation]:
 
 def function_length(source: Source) -> Iterator[Violation]:
     """A function has at most 50 lines, its docstring not counted."""
-    for function in functions(source.tree):
+    for function in functions(source):
         lines = (function.end_lineno or function.lineno) - function.lineno + 1 - _docstring_lines(function)
         if lines > MAX_FUNCTION_LINES:
             yield source.violation(function, f"{function.name} has {lines} lines, at most {MAX_FUNCTION_LINES}")
@@ -50,7 +50,7 @@ def _docstring_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 def constructor_size(source: Source) -> Iterator[Violation]:
     """An explicit ``__init__`` has at most 7 parameters, of which at most 2 are annotated as callables."""
-    for function in functions(source.tree):
+    for function in functions(source):
         if function.name != "__init__":
             continue
         arguments = function.args
@@ -69,7 +69,7 @@ def private_access(source: Source) -> Iterator[Violation]:
     class or ``Self``, and names assigned from a call of the class. An underscore name is not imported either.
     """
     yield from _private_attributes(source, source.tree, OWN_NAMES, "")
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 if _is_private(alias.name):
@@ -114,7 +114,7 @@ def _is_private(name: str) -> bool:
 
 def slotted_dataclasses(source: Source) -> Iterator[Violation]:
     """Every dataclass is declared with ``slots=True``."""
-    for node in classes(source.tree):
+    for node in classes(source):
         for decorator in node.decorator_list:
             if last_name(decorator) == "dataclass" and not _has_true_keyword(decorator, "slots"):
                 yield source.violation(node, f"dataclass {node.name} without slots=True")
@@ -135,8 +135,8 @@ def broad_excepts(source: Source) -> Iterator[Violation]:
     ``report_failure(error)``); or ``set_exception``, which raises in whoever awaits; or gRPC's ``abort``, which raises; or a
     call of a function of the same file that contains one of these.
     """
-    reporting = {function.name for function in functions(source.tree) if any(map(_reports, _executed(function)))}
-    handlers = [node for node in ast.walk(source.tree) if isinstance(node, ast.ExceptHandler) and _is_broad(node.type)]
+    reporting = {function.name for function in functions(source) if any(map(_reports, _executed(function)))}
+    handlers = [node for node in source.nodes if isinstance(node, ast.ExceptHandler) and _is_broad(node.type)]
     for handler in handlers:
         if not any(_reports(part) or _calls_own(part, reporting) for part in _executed(handler)):
             yield source.violation(handler, "broad except that neither raises again nor reports")
@@ -177,7 +177,7 @@ def background_tasks(source: Source) -> Iterator[Violation]:
     """Only the supervisor starts background tasks; a task group of the caller's own scope is structured and may."""
     if source.path.endswith(SUPERVISOR_MODULE):
         return
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if not isinstance(node, ast.Call) or last_name(node.func) not in TASK_STARTERS:
             continue
         receiver = dotted(node.func).rpartition(".")[0].rpartition(".")[2]
@@ -193,7 +193,7 @@ def composition_root(source: Source) -> Iterator[Violation]:
     """
     if not (source.is_service and source.path.endswith("/server.py")):
         return
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Match):
             yield source.violation(node, "match in a composition root")
         for test in _tests_of(node):

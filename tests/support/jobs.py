@@ -14,9 +14,14 @@ THREE_STEPS: Sequence[Mapping[str, Any]] = (
 
 
 def workflow(name: str = "browse", steps: Sequence[Mapping[str, Any]] = ONE_STEP, **fields: Any) -> dict[str, Any]:
-    """A workflow; it makes load with two users for two seconds unless told otherwise."""
+    """A workflow; it makes load with two users for two seconds unless told otherwise.
+
+    Users that make load for a time pause a little, so that they leave the machine to what is tested.
+    """
     if not {"constant_vus", "shared_iterations"} & fields.keys():
         fields["constant_vus"] = {"vus": 2, "duration": "2s"}
+    if "constant_vus" in fields:
+        fields = {"think_time": {"constant": "5ms"}, **fields}
     return {"name": name, "steps": list(steps), **fields}
 
 

@@ -31,6 +31,11 @@ class Source:
     text: str
     tree: ast.Module
 
+    @property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """All that is in the tree."""
+        return _nodes(self.tree)
+
     def violation(self, node: ast.AST | int, message: str) -> Violation:
         line = node if isinstance(node, int) else getattr(node, "lineno", 1)
         return Violation(self.path, line, message)
@@ -54,7 +59,18 @@ def repository(*suffixes: str) -> tuple[Source, ...]:
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
     wanted = sorted(path for path in listed if path.endswith(suffixes) and GENERATED_MARK not in Path(path).name)
-    return tuple(parse((ROOT / path).read_text(encoding="utf-8"), path) for path in wanted if (ROOT / path).is_file())
+    return tuple(_read(path) for path in wanted if (ROOT / path).is_file())
+
+
+@cache
+def _read(path: str) -> Source:
+    return parse((ROOT / path).read_text(encoding="utf-8"), path)
+
+
+@cache
+def _nodes(tree: ast.Module) -> tuple[ast.AST, ...]:
+    """Every rule goes through all trees, and finding what is in them takes far longer than looking at it."""
+    return tuple(ast.walk(tree))
 
 
 def dotted(node: ast.AST) -> str:
@@ -74,9 +90,9 @@ def last_name(node: ast.AST) -> str:
     return dotted(node).rpartition(".")[2]
 
 
-def classes(tree: ast.AST) -> Iterator[ast.ClassDef]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+def classes(source: Source) -> Iterator[ast.ClassDef]:
+    return (node for node in source.nodes if isinstance(node, ast.ClassDef))
 
 
-def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+def functions(source: Source) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return (node for node in source.nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))

@@ -30,7 +30,7 @@ def duplicate_classes(sources: Iterable[Source]) -> Iterator[Violation]:
     """A class name means one thing in the whole suite."""
     places: dict[str, list[tuple[Source, ast.ClassDef]]] = defaultdict(list)
     for source in sources:
-        for node in classes(source.tree):
+        for node in classes(source):
             places[node.name].append((source, node))
     for name, found in places.items():
         for source, node in found[1:]:
@@ -40,11 +40,11 @@ def duplicate_classes(sources: Iterable[Source]) -> Iterator[Violation]:
 def service_subclasses(sources: Iterable[Source]) -> Iterator[Violation]:
     """A service's class is composed: it subclasses no class of ours but interfaces, enumerations, configurations, errors."""
     known = list(sources)
-    bases = {node.name: [last_name(base) for base in node.bases] for source in known for node in classes(source.tree)}
+    bases = {node.name: [last_name(base) for base in node.bases] for source in known for node in classes(source)}
     for source in known:
         if not source.is_service:
             continue
-        for node in classes(source.tree):
+        for node in classes(source):
             for base in bases[node.name]:
                 if base in bases and not _is_shared_kind(base, bases):
                     yield source.violation(node, f"{node.name} subclasses {base}; compose it instead")
@@ -96,7 +96,7 @@ def _prose(source: Source) -> Iterator[tuple[int, str]]:
     for token in tokenize.generate_tokens(io.StringIO(source.text).readline):
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string.removeprefix("#")
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             docstring = ast.get_docstring(node, clean=False)
             if docstring is not None:

@@ -39,7 +39,7 @@ def metadata(directory: Path) -> dict[str, Any]:
 
 
 def imported_modules(source: Source) -> set[str]:
-    nodes = list(ast.walk(source.tree))
+    nodes = source.nodes
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     return plain | {
         node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level

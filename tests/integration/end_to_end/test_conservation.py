@@ -16,7 +16,8 @@ pytestmark = pytest.mark.requirement("MAIN.5")
 
 
 def _constant(vus: int, seconds: int, steps: Any = ONE_STEP) -> dict[str, Any]:
-    return workflow(steps=steps, constant_vus={"vus": vus, "duration": f"{seconds}s"})
+    load = {"vus": vus, "duration": f"{seconds}s"}
+    return workflow(steps=steps, constant_vus=load, think_time={"constant": "0s"})
 
 
 def _shared(vus: int, iterations: int, steps: Any = ONE_STEP) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from tests.support.waiting import until
 from tests.unit.gate.conftest import StartGate
 from tests.unit.gate.harness import GateInMemory, submission
 
-JOBS = 2_100
+JOBS = 1_100
+"""More than a page of the store holds, and more than any bound on what is remembered."""
 
 
 def ending_at_once(gate: GateInMemory) -> None:
@@ -35,14 +36,14 @@ async def everything_in(store: MemoryStore, prefix: str) -> int:
     return len(await coordinator.list(prefix, limit=10 * JOBS))
 
 
-async def test_thousands_of_jobs_leave_nothing_behind(start_gate: StartGate, store: MemoryStore) -> None:
+async def test_more_jobs_than_anything_holds_leave_nothing_behind(start_gate: StartGate, store: MemoryStore) -> None:
     # No manager sends heartbeats here, however long a busy machine takes.
     gate = await start_gate("east", "west", completed_job_retention_seconds=0.001, manager_loss_grace_seconds=600)
     ending_at_once(gate)
     for start in range(0, JOBS, 100):
         job_ids = [f"key-{number}" for number in range(start, start + 100)]
         await asyncio.gather(*(gate.submit(submission(key=key, vus=1)) for key in job_ids))
-        await until(lambda: len(gate.node.jobs.state) == 0, within_seconds=30)
+        await until(lambda: len(gate.node.jobs.state) == 0)
     await until(lambda: gate.node.jobs.courier.pending_count == 0)
 
     assert len(gate.node.jobs.state) == 0

@@ -26,7 +26,7 @@ def again(test: str, seed: int) -> str:
     return f'python -m pytest "tests/unit/swim/test_fault_schedules.py::{test}[seed{seed}]"'
 
 
-@pytest.mark.parametrize("seed", seeds(200, in_every_run=12))
+@pytest.mark.parametrize("seed", seeds(200, in_every_run=8))
 def test_a_group_agrees_on_the_truth_once_the_faults_are_over(seed: int) -> None:
     simulation = Simulation(random_options(random.Random(seed), seed, nodes=50, faulty_seconds=FAULTY_SECONDS))
     simulation.run(FAULTY_SECONDS)
