@@ -23,7 +23,7 @@ from hyperscale.runtime.coordination import (
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from tests.conformance.conftest import Backend
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 60.0
 
 
 async def acquired(store: Coordinator, name: str = "leader", owner: str = "a", ttl_seconds: float = 10) -> Lease:

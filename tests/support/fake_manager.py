@@ -25,6 +25,7 @@ from hyperscale.v1.progress_pb2 import (
     WorkflowProgressAck,
 )
 from hyperscale.v1.worker_service_pb2_grpc import WorkerServiceStub
+from tests.support.waiting import PATIENCE_SECONDS
 
 MANAGER_ID = "manager-1"
 
@@ -84,21 +85,19 @@ class FakeManager(ManagerIngestServiceServicer):
         """The terminal report on a shard; None before it has come."""
         return next((one for one in self.progress(shard_id) if one.status != SHARD_STATUS_RUNNING), None)
 
-    async def until(self, condition: Callable[[], bool], what: str, *, within_seconds: float = 20) -> None:
+    async def until(self, condition: Callable[[], bool], what: str) -> None:
         """Wait for something that shows in what workers say."""
         try:
-            async with asyncio.timeout(within_seconds):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while not condition():
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
-            raise AssertionError(f"not within {within_seconds} s: {what}") from None
+            raise AssertionError(f"not within {PATIENCE_SECONDS} s: {what}") from None
 
-    async def ended(self, shard_id: str, *, within_seconds: float = 20) -> WorkflowProgress:
+    async def ended(self, shard_id: str) -> WorkflowProgress:
         """Wait for a shard's terminal report."""
-        await self.until(
-            lambda: self.final(shard_id) is not None, f"the end of {shard_id}", within_seconds=within_seconds
-        )
+        await self.until(lambda: self.final(shard_id) is not None, f"the end of {shard_id}")
         final = self.final(shard_id)
         assert final is not None
         return final
@@ -168,6 +167,8 @@ def http_dispatch(target: str, shard_id: str = "job-1/browse/0", **fields: Any) 
     if load is None:
         dispatch.workflow.constant_vus.vus = vus
         dispatch.workflow.constant_vus.duration.FromMilliseconds(int(fields.pop("seconds", 2) * 1000))
+        # It leaves the machine to what is tested.
+        dispatch.workflow.think_time.constant.FromMilliseconds(fields.pop("think_ms", 5))
     else:
         dispatch.workflow.shared_iterations.vus = vus
         dispatch.workflow.shared_iterations.iterations = load

@@ -69,7 +69,7 @@ class Nginx:
     def requests(self) -> int:
         """Requests taken so far from anybody but this counter."""
         self._polls += 1
-        with urllib.request.urlopen(f"{self.url}/stub_status", timeout=5) as response:
+        with urllib.request.urlopen(f"{self.url}/stub_status", timeout=30) as response:
             text = response.read().decode()
         found = re.search(r"\n\s*\d+\s+\d+\s+(\d+)", text)
         assert found, f"not a stub_status page: {text!r}"
@@ -114,7 +114,7 @@ def running_nginx(
         yield Nginx(port, process.pid, http2_port, tls_port if certificate is not None else 0)
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
         shutil.rmtree(directory)
 
 

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.support.waiting import PATIENCE_SECONDS
+
 Found = TypeVar("Found")
 
 
-def eventually(probe: Callable[[], Found], *, within_seconds: float, what: str) -> Found:
+def eventually(probe: Callable[[], Found], *, what: str, within_seconds: float = PATIENCE_SECONDS) -> Found:
     """The first true value of ``probe``, or a failure that says what did not happen in time."""
     deadline = time.monotonic() + within_seconds
     while True:
@@ -46,14 +48,14 @@ def killed_and_restarted(node: Mapping[str, Any]) -> Iterator[int]:
     words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
     ready_file = Path(words[words.index("--ready-file") + 1])
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not is_alive(pid), within_seconds=5, what=f"the end of {pid}")
+    eventually(lambda: not is_alive(pid), what=f"the end of {pid}")
     command = _on_port(words, node["address"].rpartition(":")[2])
     process = _started(command, ready_file, node["node_id"])
     try:
         yield process.pid
     finally:
         process.terminate()
-        process.wait(timeout=15)
+        process.wait(timeout=60)
 
 
 def _started(command: Sequence[str], ready_file: Path, name: str) -> subprocess.Popen[bytes]:
@@ -71,10 +73,10 @@ def _started(command: Sequence[str], ready_file: Path, name: str) -> subprocess.
         return _pid_in(ready_file) == process.pid
 
     try:
-        eventually(is_ready, within_seconds=20, what=f"{name} ready again")
+        eventually(is_ready, what=f"{name} ready again")
     except AssertionError:
         process.kill()
-        process.wait(timeout=5)
+        process.wait(timeout=60)
         raise
     return process
 

@@ -18,7 +18,7 @@ class BundledTarget:
 
     def requests(self) -> int:
         """Requests it has taken so far."""
-        with urllib.request.urlopen(f"{self.url}/__stats", timeout=5) as response:
+        with urllib.request.urlopen(f"{self.url}/__stats", timeout=30) as response:
             count: int = json.load(response)["requests"]
             return count
 
@@ -34,4 +34,4 @@ def bundled_target() -> Iterator[BundledTarget]:
         yield BundledTarget(url=f"http://{ready['address']}", pid=process.pid)
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)

@@ -6,11 +6,14 @@ from typing import TypeVar
 
 Found = TypeVar("Found")
 
+PATIENCE_SECONDS = 45.0
+"""Only what fails takes so long: a test that waits for less tells how busy the machine is."""
+
 _POLL_SECONDS = 0.005
 
 
 async def until(
-    condition: Callable[[], Found | None], what: str = "the condition", *, within_seconds: float = 15
+    condition: Callable[[], Found | None], what: str = "the condition", *, within_seconds: float = PATIENCE_SECONDS
 ) -> Found:
     """The first true value of ``condition``, or a failure that says what did not happen in time."""
 
@@ -21,7 +24,7 @@ async def until(
 
 
 async def until_answer(
-    probe: Callable[[], Awaitable[Found | None]], what: str = "the answer", *, within_seconds: float = 15
+    probe: Callable[[], Awaitable[Found | None]], what: str = "the answer", *, within_seconds: float = PATIENCE_SECONDS
 ) -> Found:
     """The same for what must be asked."""
     try:

@@ -20,7 +20,7 @@ from hyperscale.client.probing import probe_url
 from hyperscale.v1 import statistics_pb2 as pb
 from tests.support.target import bundled_target
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 30.0
 
 
 @asynccontextmanager

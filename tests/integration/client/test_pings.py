@@ -19,7 +19,7 @@ from hyperscale.v1.manager_service_pb2_grpc import ManagerServiceServicer, add_M
 from hyperscale.v1.node_pb2 import PingRequest
 from tests.integration.client.scripted_gate import Context, Script, serving
 
-QUICK = ClientSettings(connect_timeout_seconds=0.5)
+QUICK = ClientSettings(connect_timeout_seconds=1.0)
 
 
 class PingableManager(ManagerServiceServicer):
@@ -60,8 +60,8 @@ async def test_gates_and_managers_are_pinged_at_once() -> None:
             started = time.monotonic()
             gates = await client.ping()
             managers = await client.ping_managers([manager, *mute])
-            # Four silent addresses, two at a time: one after the other they would take two seconds.
-            assert time.monotonic() - started < 1.8
+            # Four silent addresses, two at a time: one after the other they would take four seconds.
+            assert time.monotonic() - started < 3.8
     assert [(ping.address, ping.answer is not None) for ping in gates] == [
         (gate, True),
         (mute[0], False),

@@ -85,7 +85,7 @@ async def test_cancelled_stop_kills_at_once(started: Started, tmp_path: Path, mo
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
             await cluster.stop(grace_seconds=60)
-    eventually(lambda: not is_running(process), within_seconds=5, what="the end of the process")
+    eventually(lambda: not is_running(process), what="the end of the process")
 
 
 def test_state_survives_between_commands(started: Started, tmp_path: Path) -> None:

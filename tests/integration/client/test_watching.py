@@ -120,7 +120,7 @@ async def test_watch_gives_up_when_no_gate_comes_back() -> None:
     async with Client([await _closed_gate(script)], FAST) as client:
         with pytest.raises(GateUnreachableError):
             await sequences(client.watch(JOB_ID))
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 async def _closed_gate(script: Script) -> str:

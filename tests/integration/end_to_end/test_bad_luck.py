@@ -26,9 +26,9 @@ def own_cluster(tmp_path: Path) -> Iterator[LocalCluster]:
 def _running_job(cluster: LocalCluster, target: BundledTarget, directory: Path) -> str:
     before = target.requests()
     job_id = cluster.submit(write_job(directory, target.url, LONG))
-    eventually(lambda: target.requests() > before + 100, within_seconds=10, what="load on the target")
+    eventually(lambda: target.requests() > before + 100, what="load on the target")
     # The next report carries what has been counted so far.
-    eventually(lambda: _reported(cluster, job_id) > 0, within_seconds=10, what="a first report")
+    eventually(lambda: _reported(cluster, job_id) > 0, what="a first report")
     return job_id
 
 
@@ -80,9 +80,9 @@ def test_no_free_core_queues_the_job_until_there_is_one(
     cluster: LocalCluster, target: BundledTarget, tmp_path: Path
 ) -> None:
     first = cluster.submit(write_job(tmp_path, target.url, LONG))
-    eventually(lambda: cluster.result(first)["status"] == "running", within_seconds=10, what="the first job running")
+    eventually(lambda: cluster.result(first)["status"] == "running", what="the first job running")
     second = cluster.submit(write_job(tmp_path, target.url, workflow()))
-    eventually(lambda: cluster.result(second)["status"] == "queued", within_seconds=10, what="the second job queued")
+    eventually(lambda: cluster.result(second)["status"] == "queued", what="the second job queued")
     assert cluster.command("cancel", first).code == 0
     assert cluster.ended(first, 10)["status"] == "cancelled"
     assert cluster.ended(second, 15)["status"] == "completed"
@@ -99,7 +99,7 @@ def test_restarted_gate_shows_finished_jobs_and_fails_those_it_owned(
         result = own_cluster.ended(unfinished, 15)
         assert result["status"] == "failed"
         assert gate["node_id"] in " ".join(result["reasons"])
-        eventually(lambda: _is_quiet(target), within_seconds=15, what="the end of the load")
+        eventually(lambda: _is_quiet(target), what="the end of the load")
         own_cluster.completed(write_job(tmp_path, target.url))
 
 

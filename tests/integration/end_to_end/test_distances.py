@@ -59,7 +59,7 @@ def test_jobs_go_to_the_near_one_and_to_the_next_while_it_is_full(
     assert standing["near"]["reason"] == "lowest score"
     assert standing["middle"]["reason"].endswith("times the score of near")
 
-    eventually(lambda: not spread.gate.datacenters()["near"].available_cores, within_seconds=20, what="near is full")
+    eventually(lambda: not spread.gate.datacenters()["near"].available_cores, what="near is full")
     assert spread.infos()["near"]["available_cores"] == 0
     second, standing = submitted(spread, tmp_path, target, **SHORT)
     assert list(standing) == ["middle", "far", "near"]

@@ -91,7 +91,7 @@ def submitted(cluster: LocalCluster, shop: Shop, directory: Path, seconds: int =
 
 
 def making_load(shop: Shop) -> None:
-    eventually(lambda: shop.loads > 10, within_seconds=15, what="load on the target")
+    eventually(lambda: shop.loads > 10, what="load on the target")
 
 
 def test_the_example_passes(cluster: LocalCluster, target: BundledTarget, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_setup_whose_manager_dies_is_not_run_again(
 ) -> None:
     shop.may_create.clear()
     job_id = submitted(cluster, shop, tmp_path)
-    eventually(lambda: shop.once == ["/create"], within_seconds=10, what="the setup")
+    eventually(lambda: shop.once == ["/create"], what="the setup")
     restarts.enter_context(killed_and_restarted(cluster.node("manager")))
     result = cluster.ended(job_id, 30)
     assert (result["status"], shop.loads) == ("failed", 0)

@@ -35,7 +35,7 @@ def test_latencies_measured_in_a_datacenter_raise_its_score(
             latency: dict[str, Any] | None = listed(cluster)["dc-1"]["request_latency"]
             return latency if latency is not None and latency["count"] >= 100 else {}
 
-        latency = eventually(told, within_seconds=10, what="the latencies of dc-1")
+        latency = eventually(told, what="the latencies of dc-1")
         assert 0 < latency["p50_ms"] <= latency["p95_ms"] <= latency["p99_ms"]
         assert listed(cluster)["dc-2"]["request_latency"] is None
         small = workflow(shared_iterations={"vus": 1, "iterations": 1})

@@ -67,7 +67,7 @@ def test_six_mebibytes_are_refused_by_the_client_and_by_the_gate(cluster: LocalC
             "/hyperscale.v1.GateService/SubmitJob",
             request_serializer=JobSubmission.SerializeToString,
             response_deserializer=bytes,
-        )(submission, timeout=10)
+        )(submission, timeout=30)
     assert refusal.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 

@@ -18,7 +18,7 @@ from hyperscale.v1 import engine_pb2, progress_pb2, workflow_pb2
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.worker.engine.frames import FrameDecoder, encode_frame
 
-REPORT_DEADLINE_SECONDS = 20.0
+REPORT_DEADLINE_SECONDS = 60.0
 REFUSED_RUN_ID = 1_000_000
 
 

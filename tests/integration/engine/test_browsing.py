@@ -151,4 +151,4 @@ async def test_waiting_for_a_shared_connection_ends_in_time() -> None:
         outcome = await engine.run(workflow, server.url, options=options)
     assert outcome.failures == {"TIMEOUT": 12}
     assert server.connections < 12, "who waits for a connection until the timeout opens none"
-    assert outcome.elapsed_seconds < 5
+    assert outcome.elapsed_seconds < 20

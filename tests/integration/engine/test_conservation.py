@@ -56,7 +56,7 @@ async def test_constant_vus_loses_no_request(target: BundledTarget) -> None:
     assert target.requests() - before == outcome.total
     assert outcome.failures == {}
     assert [step.total_count for step in outcome.last.totals.steps] == [outcome.last.totals.iterations] * 3
-    assert 2.5 <= outcome.elapsed_seconds < 4
+    assert 2.5 <= outcome.elapsed_seconds < 15
     assert outcome.last.totals.vus_max == 20
     assert outcome.progress[0].totals.vus == 20
     assert_consistent(outcome)
@@ -124,7 +124,7 @@ async def test_iterations_that_outlast_the_graceful_stop_are_interrupted(target:
     assert outcome.failures == {"CANCELLED": 8}
     assert outcome.total == 8 == target.requests() - before
     assert outcome.last.totals.iterations == 0
-    assert outcome.elapsed_seconds < 2
+    assert outcome.elapsed_seconds < 8
 
 
 async def test_five_hundred_users_all_get_their_connection(target: BundledTarget) -> None:

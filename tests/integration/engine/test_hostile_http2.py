@@ -161,7 +161,7 @@ async def test_failure_is_classified(case: str) -> None:
     async with serving(serve) as url:
         outcome = await run(url, step(timeout_seconds=0.5))
     assert (outcome.failures, outcome.total) == ({expected: 1}, 1)
-    assert outcome.elapsed_seconds < 5
+    assert outcome.elapsed_seconds < 15
 
 
 async def test_a_body_that_is_not_wanted_waits_no_longer_than_its_timeout() -> None:

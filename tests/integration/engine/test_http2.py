@@ -236,7 +236,7 @@ async def test_time_limits_hold_by_phase() -> None:
     async with http2_web(react) as server:
         outcome = await run(silent, begun, url=server.url)
     assert outcome.failures == {"TIMEOUT": 2}
-    assert 0.7 < outcome.elapsed_seconds < 2
+    assert 0.7 < outcome.elapsed_seconds < 8
     # A peer that has said something since, if only how it speaks, keeps its connection.
     assert server.connections == 1
 

@@ -27,10 +27,10 @@ POST = workflow_pb2.HTTP_METHOD_POST
 
 async def test_first_byte_has_its_own_limit() -> None:
     step = http_step("s", "/", timeout_seconds=20, first_byte_timeout=SHORT)
-    async with hostile_server(waits_for(5, OK)) as server, running_engine() as engine:
+    async with hostile_server(waits_for(30, OK)) as server, running_engine() as engine:
         outcome = await engine.run(shared_iterations(step, vus=1, iterations=2), server.url)
     assert outcome.failures == {"TIMEOUT": 2}
-    assert outcome.elapsed_seconds < 2
+    assert outcome.elapsed_seconds < 15
 
 
 async def test_limit_of_the_first_byte_does_not_hold_for_the_rest() -> None:
@@ -59,7 +59,7 @@ async def test_connecting_has_its_own_limit() -> None:
         for waiting in blocked:
             waiting.close()
     assert outcome.failures == {"TIMEOUT": 2}
-    assert outcome.elapsed_seconds < 2
+    assert outcome.elapsed_seconds < 15
     assert step_of(outcome, "s").blocked_ms.min >= 190
 
 
@@ -72,7 +72,7 @@ async def test_tls_handshake_has_its_own_limit() -> None:
         step = http_step("s", "/", timeout_seconds=20, tls_timeout=SHORT)
         outcome = await engine.run(shared_iterations(step, vus=1, iterations=2), url)
     assert outcome.failures == {"TIMEOUT": 2}
-    assert outcome.elapsed_seconds < 2
+    assert outcome.elapsed_seconds < 15
 
 
 async def test_phases_of_usual_requests_are_measured() -> None:

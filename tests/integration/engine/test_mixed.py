@@ -155,7 +155,7 @@ async def test_the_end_of_the_run_interrupts_requests() -> None:
         outcome = await run(load, server.url)
     assert (outcome.failures, outcome.total) == ({"CANCELLED": 3}, 3)
     assert len(server.asked) == 3
-    assert outcome.elapsed_seconds < 3
+    assert outcome.elapsed_seconds < 15
 
 
 async def test_the_first_request_counts_from_when_it_was_due() -> None:

@@ -117,7 +117,7 @@ def refusing(context: ssl.SSLContext) -> Iterator[str]:
         serving = threads.submit(serve)
         yield f"https://localhost:{listening.getsockname()[1]}"
         listening.shutdown(socket.SHUT_RDWR)
-        serving.result(timeout=5)
+        serving.result(timeout=30)
 
 
 async def test_certificates_that_cannot_be_used_fail_the_run() -> None:

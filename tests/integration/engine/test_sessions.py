@@ -105,7 +105,7 @@ async def test_users_end_when_a_unique_feed_is_used_up() -> None:
         opened = await run({**load, "constant_arrival_rate": rate}, server.port)
     assert closed.last.totals.iterations == opened.last.totals.iterations == 5
     assert opened.last.totals.dropped_iterations == 15
-    assert closed.elapsed_seconds < 5
+    assert closed.elapsed_seconds < 20
 
 
 async def test_users_pause_after_what_fails_at_once_but_not_after_answers() -> None:

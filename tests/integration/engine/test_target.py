@@ -45,7 +45,7 @@ def address(target: BundledTarget) -> tuple[str, int]:
 )
 def test_routes(target: BundledTarget, method: str, path: str, status: int, words: str) -> None:
     before = target.requests()
-    connection = http.client.HTTPConnection(*address(target), timeout=5)
+    connection = http.client.HTTPConnection(*address(target), timeout=30)
     connection.request(method, path, body="body" if method == "POST" else None)
     response = connection.getresponse()
     text = response.read().decode()
@@ -56,7 +56,7 @@ def test_routes(target: BundledTarget, method: str, path: str, status: int, word
 
 
 def test_the_token_of_a_login_opens_what_is_the_users(target: BundledTarget) -> None:
-    connection = http.client.HTTPConnection(*address(target), timeout=5)
+    connection = http.client.HTTPConnection(*address(target), timeout=30)
     connection.request("POST", "/login", body=json.dumps({"user": "alice"}))
     token = json.load(connection.getresponse())["token"]
     connection.request("GET", "/me", headers={"Authorization": f"Bearer {token}"})
@@ -69,7 +69,7 @@ def test_the_token_of_a_login_opens_what_is_the_users(target: BundledTarget) -> 
 
 
 def test_pipelined_requests_are_answered_in_order(target: BundledTarget) -> None:
-    with socket.create_connection(address(target), timeout=5) as connection:
+    with socket.create_connection(address(target), timeout=30) as connection:
         paths = ["/delay/50", "/items/1", "/delay/10", "/items/2"]
         head = "Host: x\r\n\r\n"
         connection.sendall("".join(f"GET {path} HTTP/1.1\r\n{head}" for path in paths).encode())
@@ -81,7 +81,7 @@ def test_pipelined_requests_are_answered_in_order(target: BundledTarget) -> None
 
 
 def test_what_is_not_http_is_refused(target: BundledTarget) -> None:
-    with socket.create_connection(address(target), timeout=5) as connection:
+    with socket.create_connection(address(target), timeout=30) as connection:
         connection.sendall(b"\x00garbage\r\n\r\n")
         assert connection.recv(4096).startswith(b"HTTP/1.1 400 ")
         assert connection.recv(4096) == b""
@@ -93,7 +93,7 @@ def test_ready_file_says_what_the_ready_line_says(tmp_path: Path) -> None:
     assert process.stdout is not None
     line = json.loads(process.stdout.readline())
     process.terminate()
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     assert json.loads(ready_file.read_text()) == line
     assert line["pid"] == process.pid
     assert process.returncode == 0
@@ -105,6 +105,6 @@ def test_target_ends_with_its_parent() -> None:
     assert parent.stdout is not None
     pid = json.loads(parent.stdout.readline())["pid"]
     parent.kill()
-    parent.wait(timeout=10)
+    parent.wait(timeout=60)
     parent.stdout.close()
-    eventually(lambda: not is_alive(pid), within_seconds=10, what="the end of the target")
+    eventually(lambda: not is_alive(pid), what="the end of the target")

@@ -66,7 +66,7 @@ async def test_what_is_lost_fails_in_time_and_a_closed_port_at_once() -> None:
         assert failures_over("udp", outcome) == {}
     outcome, measured = await run({"address": address, "actions": ask})
     assert failures_over("udp", outcome) == {"CONNECT": 1}
-    assert outcome.elapsed_seconds < 3
+    assert outcome.elapsed_seconds < 10
 
 
 async def test_the_end_of_the_run_interrupts() -> None:
@@ -77,7 +77,7 @@ async def test_the_end_of_the_run_interrupts() -> None:
             graceful_stop="0s",
         )
     assert failures_over("udp", outcome) == {"CANCELLED": 3}
-    assert outcome.elapsed_seconds < 3
+    assert outcome.elapsed_seconds < 10
 
 
 def flood(server: socket.socket) -> None:
@@ -99,7 +99,7 @@ async def test_a_flood_costs_a_step_its_time_and_no_more() -> None:
         await flooding
     assert failures_over("udp", outcome) == {"TIMEOUT": 1}
     assert measured["udp_datagrams_received"]["count"] > 100
-    assert outcome.elapsed_seconds < 3
+    assert outcome.elapsed_seconds < 10
 
 
 CODE = """

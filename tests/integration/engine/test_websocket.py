@@ -141,7 +141,7 @@ async def test_the_end_of_the_run_interrupts_sessions() -> None:
         assert server.sessions == 3
     assert failures(outcome) == {"CANCELLED": 3}
     assert metrics(outcome)["ws_session_duration"]["min"] > 300
-    assert outcome.elapsed_seconds < 3
+    assert outcome.elapsed_seconds < 20
 
 
 async def test_tls_is_verified_with_the_certificates_of_the_job() -> None:

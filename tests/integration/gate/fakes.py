@@ -45,7 +45,7 @@ class GateProcess:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=60)
 
     async def terminate(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -67,7 +67,7 @@ class Gates:
         command += ["--parent-pid", str(os.getpid()), *options]
         with (self._directory / f"{node_id}.log").open("ab") as log:
             process = subprocess.Popen(command, stderr=log)
-        await until(ready_file.exists, f"gate {node_id} ready", within_seconds=20)
+        await until(ready_file.exists, f"gate {node_id} ready")
         address = json.loads(ready_file.read_text())["address"]
         gate = GateProcess(process, address, node_id, options, ready_file)
         self._started.append(gate)
@@ -134,7 +134,7 @@ class FakeManager(ManagerServiceServicer):
         await self._server.start()
         tasks = [asyncio.ensure_future(self._stay_connected(gate)) for gate in gates]
         try:
-            await until(lambda: len(self.acked) == len(gates), f"{self.datacenter} connected", within_seconds=15)
+            await until(lambda: len(self.acked) == len(gates), f"{self.datacenter} connected")
             yield self
         finally:
             for task in tasks:
@@ -151,7 +151,7 @@ class FakeManager(ManagerServiceServicer):
                     await asyncio.sleep(0.1)
 
     async def _converse(self, gate: str, stub: GateIngestServiceStub) -> None:
-        await stub.RegisterManager(gate_ingest_service_pb2.ManagerRegistration(heartbeat=self.heartbeat()), timeout=5)
+        await stub.RegisterManager(gate_ingest_service_pb2.ManagerRegistration(heartbeat=self.heartbeat()), timeout=30)
         call = stub.StreamReports()
         await call.write(progress_pb2.ManagerReport(heartbeat=self.heartbeat()))
         await call.initial_metadata()
@@ -198,21 +198,21 @@ class GateClient:
     stub: GateServiceStub
 
     async def submit(self, job: job_pb2.JobSubmission) -> job_pb2.JobAck:
-        return await self.stub.SubmitJob(job, timeout=15)
+        return await self.stub.SubmitJob(job, timeout=30)
 
     async def get(self, job_id: str) -> job_pb2.GlobalJobStatus:
-        return await self.stub.GetJob(gate_service_pb2.GetJobRequest(job_id=job_id), timeout=10)
+        return await self.stub.GetJob(gate_service_pb2.GetJobRequest(job_id=job_id), timeout=30)
 
     async def cancel(self, job_id: str) -> job_pb2.JobStatus.ValueType:
         request = dispatch_pb2.JobCancelRequest(job_id=job_id, reason="enough")
-        return (await self.stub.CancelJob(request, timeout=10)).status
+        return (await self.stub.CancelJob(request, timeout=30)).status
 
-    async def ended(self, job_id: str, within_seconds: float = 20) -> job_pb2.GlobalJobResult:
+    async def ended(self, job_id: str) -> job_pb2.GlobalJobResult:
         async def result() -> job_pb2.GlobalJobResult | None:
             status = await self.get(job_id)
             return status.result if status.HasField("result") else None
 
-        return await until_answer(result, f"the end of {job_id}", within_seconds=within_seconds)
+        return await until_answer(result, f"the end of {job_id}")
 
     def watch(self, job_id: str, after_sequence: int = 0) -> Any:
         request = gate_service_pb2.WatchJobRequest(job_id=job_id, after_sequence=after_sequence)

@@ -27,7 +27,7 @@ def routed(count: int, exclude: str) -> job_pb2.JobSubmission:
 async def exported(collector: Collector) -> None:
     """Wait for an export that began after this call."""
     exports = collector.exports
-    await until(lambda: collector.exports >= exports + 2, "an export", within_seconds=10)
+    await until(lambda: collector.exports >= exports + 2, "an export")
 
 
 async def test_decisions_are_counted_for_a_collector_and_logged(gates: Gates, tmp_path: Path) -> None:

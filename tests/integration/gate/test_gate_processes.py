@@ -28,7 +28,7 @@ RUNNING = job_pb2.JOB_STATUS_RUNNING
 
 
 async def taken_over(manager: FakeManager, job_id: str) -> None:
-    await until(lambda: job_id in manager.dispatches, f"{job_id} at {manager.datacenter}", within_seconds=10)
+    await until(lambda: job_id in manager.dispatches, f"{job_id} at {manager.datacenter}")
 
 
 def run(manager: FakeManager, job_id: str, requests: int, sequence: int = 1) -> None:
@@ -92,7 +92,7 @@ async def test_a_job_runs_is_watched_and_resumed_to_its_exact_result(gates: Gate
         assert after[-1].result.status == COMPLETED
         assert after[-1].result.metrics["http_reqs"].values["count"] == 25
         assert (await client.get(job_id)).result == after[-1].result
-        await until(lambda: east.acked[gate.address] == 3, "every frame acknowledged", within_seconds=5)
+        await until(lambda: east.acked[gate.address] == 3, "every frame acknowledged")
 
 
 async def test_a_cancelled_job_ends_cancelled_with_what_was_counted(gates: Gates) -> None:
@@ -101,7 +101,7 @@ async def test_a_cancelled_job_ends_cancelled_with_what_was_counted(gates: Gates
         job_id = (await client.submit(submission())).job_id
         await taken_over(east, job_id)
         assert await client.cancel(job_id) == CANCELLING
-        await until(lambda: east.cancels, "the datacenter told", within_seconds=5)
+        await until(lambda: east.cancels, "the datacenter told")
         end(east, job_id, CANCELLED, requests=7)
         result = await client.ended(job_id)
         assert (result.status, result.metrics["http_reqs"].values["count"]) == (CANCELLED, 7)
@@ -135,7 +135,7 @@ async def test_a_killed_gate_shows_finished_jobs_and_fails_those_it_owned(gates:
             def told() -> bool:
                 return unfinished in {request.job_id for request in east.cancels}
 
-            await until(told, "the datacenter told to stop", within_seconds=10)
+            await until(told, "the datacenter told to stop")
             new = (await again.submit(submission("east"))).job_id
             await taken_over(east, new)
 
@@ -151,7 +151,7 @@ async def test_one_key_is_one_job_at_the_same_instant_through_two_gates(gates: G
         job = submission("east", key="once")
         acks = await asyncio.gather(*(client.submit(job) for client in (one, two) * 8))
         assert len({ack.SerializeToString(deterministic=True) for ack in acks}) == 1
-        listing = await two.stub.ListJobs(gate_service_pb2.ListJobsRequest(), timeout=5)
+        listing = await two.stub.ListJobs(gate_service_pb2.ListJobsRequest(), timeout=30)
         assert [entry.job_id for entry in listing.jobs] == [acks[0].job_id]
         with pytest.raises(grpc.aio.AioRpcError) as refusal:
             await two.submit(submission("east", key="once", vus=9))
@@ -172,7 +172,7 @@ async def test_every_gate_answers_for_a_job_and_passes_calls_on_to_its_owner(gat
             async def counted() -> bool:
                 return (await client.get(job_id)).metrics["http_reqs"].values["count"] == 5
 
-            await until_answer(counted, "the live count through the other gate", within_seconds=10)
+            await until_answer(counted, "the live count through the other gate")
             assert (await client.get(job_id)).gate_id == "g1"
             watching = asyncio.ensure_future(_all_events(client, job_id))
             assert await client.cancel(job_id) == CANCELLING
@@ -202,12 +202,12 @@ async def test_another_gate_ends_the_jobs_of_one_that_stays_away(gates: Gates) -
         async with client_of(other) as client:
 
             async def result() -> job_pb2.GlobalJobResult | None:
-                page = await client.stub.ListJobs(gate_service_pb2.ListJobsRequest(), timeout=5)
+                page = await client.stub.ListJobs(gate_service_pb2.ListJobsRequest(), timeout=30)
                 return (await client.get(job_id)).result if page.jobs[0].status == FAILED else None
 
-            ended = await until_answer(result, "the end of the orphan", within_seconds=15)
+            ended = await until_answer(result, "the end of the orphan")
             assert "gate g1, which owned the job, is gone" in ended.errors[0]
-            await until(lambda: east.cancels, "the datacenter told", within_seconds=10)
+            await until(lambda: east.cancels, "the datacenter told")
 
 
 async def test_faulty_submissions_leave_no_job(gates: Gates) -> None:
@@ -232,7 +232,7 @@ async def test_faulty_submissions_leave_no_job(gates: Gates) -> None:
             named = " ".join(violation.field for violation in faults.field_violations)
             assert all(path in named for path in paths), named
         assert "east" in (refusal.value.details() or "")
-        assert not (await client.stub.ListJobs(gate_service_pb2.ListJobsRequest(), timeout=5)).jobs
+        assert not (await client.stub.ListJobs(gate_service_pb2.ListJobsRequest(), timeout=30)).jobs
 
 
 async def test_a_manager_of_another_cluster_is_refused(gates: Gates) -> None:
@@ -243,7 +243,7 @@ async def test_a_manager_of_another_cluster_is_refused(gates: Gates) -> None:
         stub = GateIngestServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as refusal:
             await stub.RegisterManager(
-                gate_ingest_service_pb2.ManagerRegistration(heartbeat=stranger.heartbeat()), timeout=5
+                gate_ingest_service_pb2.ManagerRegistration(heartbeat=stranger.heartbeat()), timeout=30
             )
         assert refusal.value.code() is grpc.StatusCode.FAILED_PRECONDITION
         assert details(refusal.value)[0].reason == "WRONG_CLUSTER"
@@ -258,9 +258,9 @@ async def test_datacenters_workflows_and_pings_are_answered_concurrently(gates: 
         client_of(gate) as client,
     ):
         listing, workflows, ping = await asyncio.gather(
-            client.stub.ListDatacenters(gate_service_pb2.DatacenterListRequest(), timeout=5),
-            client.stub.QueryWorkflows(gate_service_pb2.WorkflowQueryRequest(), timeout=5),
-            client.stub.Ping(node_pb2.PingRequest(request_id="hello"), timeout=5),
+            client.stub.ListDatacenters(gate_service_pb2.DatacenterListRequest(), timeout=30),
+            client.stub.QueryWorkflows(gate_service_pb2.WorkflowQueryRequest(), timeout=30),
+            client.stub.Ping(node_pb2.PingRequest(request_id="hello"), timeout=30),
         )
         assert [(info.datacenter, info.available) for info in listing.datacenters] == [("east", True), ("west", True)]
         assert [part.datacenter for part in workflows.datacenters] == ["east", "west"]
@@ -275,15 +275,15 @@ async def test_a_silent_datacenter_fails_its_part_and_keeps_its_totals(gates: Ga
             job_id = (await client.submit(submission("east"))).job_id
             await taken_over(east, job_id)
             run(east, job_id, requests=12)
-            await until(lambda: east.acked[gate.address] == 2, "the progress taken over", within_seconds=5)
-        result = await client.ended(job_id, within_seconds=10)
+            await until(lambda: east.acked[gate.address] == 2, "the progress taken over")
+        result = await client.ended(job_id)
         assert result.status == FAILED
         assert "no manager" in result.errors[0]
         assert result.metrics["http_reqs"].values["count"] == 12
 
 
 async def test_sigterm_refuses_work_sends_watchers_away_and_exits_cleanly(gates: Gates) -> None:
-    gate: GateProcess = await gates.start("g1", "--drain-timeout-seconds", "10")
+    gate: GateProcess = await gates.start("g1", "--drain-timeout-seconds", "40")
     async with FakeManager("east").serving(gate.address) as east, client_of(gate) as client:
         job_id = (await client.submit(submission("east"))).job_id
         await taken_over(east, job_id)
@@ -291,7 +291,7 @@ async def test_sigterm_refuses_work_sends_watchers_away_and_exits_cleanly(gates:
         assert (await watch.read()).sequence == 1
         started = time.monotonic()
         code = await gate.terminate()
-        assert (code, time.monotonic() - started < 10) == (0, True)
+        assert (code, time.monotonic() - started < 30) == (0, True)
         with pytest.raises(grpc.aio.AioRpcError) as sent_away:
             await _drained(watch)
         assert sent_away.value.code() is grpc.StatusCode.UNAVAILABLE

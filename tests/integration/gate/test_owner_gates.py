@@ -26,7 +26,7 @@ from tests.unit.gate.harness import submission
 
 async def active_gates(gate: GateProcess) -> set[str]:
     async with connected(gate.address) as channel:
-        answer = await MembershipServiceStub(channel).ListNodes(NodeListRequest(), timeout=5)
+        answer = await MembershipServiceStub(channel).ListNodes(NodeListRequest(), timeout=30)
     return {
         status.node.node_id
         for status in answer.nodes
@@ -55,7 +55,7 @@ async def cluster_of(gates: Gates, *names: str) -> AsyncIterator[Cluster]:
             async def has_met(gate: GateProcess = gate) -> bool:
                 return await active_gates(gate) == set(names)
 
-            await until_answer(has_met, "the gates know each other", within_seconds=15)
+            await until_answer(has_met, "the gates know each other")
         yield Cluster(started, HashRing(names), east)
 
 
@@ -80,7 +80,7 @@ async def test_a_job_goes_to_its_owner_once_and_to_the_gate_at_hand_when_the_own
         job = submission("east", key="once")
         acks = [await one.submit(job), *await submitted(one, ring, 2)]
         assert [(ack.gate_id,) for ack in acks] == [ring.owners(ack.job_id, 1) for ack in acks]
-        await until(lambda: len(east.dispatches) == len(acks), "every job taken over", within_seconds=10)
+        await until(lambda: len(east.dispatches) == len(acks), "every job taken over")
         assert {(ack.job_id, ack.gate_id) for ack in acks} == {
             (job_id, dispatch.gate_id) for job_id, dispatch in east.dispatches.items()
         }
@@ -97,7 +97,7 @@ async def test_a_job_goes_to_its_owner_once_and_to_the_gate_at_hand_when_the_own
         cluster.gates[1].kill()
         started = time.monotonic()
         assert {ack.gate_id for ack in await submitted(one, ring, 2)} == {"g1"}
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 10
 
 
 async def test_the_jobs_of_a_lost_gate_are_taken_by_those_that_the_ring_names_next(
@@ -109,10 +109,10 @@ async def test_the_jobs_of_a_lost_gate_are_taken_by_those_that_the_ring_names_ne
         for ack in acks:
 
             async def is_failed(job_id: str = ack.job_id) -> bool:
-                page = await client.stub.ListJobs(gate_service_pb2.ListJobsRequest(), timeout=5)
+                page = await client.stub.ListJobs(gate_service_pb2.ListJobsRequest(), timeout=30)
                 return {job.job_id: job.status for job in page.jobs}[job_id] == JOB_STATUS_FAILED
 
-            await until_answer(is_failed, "the end of the orphan", within_seconds=15)
+            await until_answer(is_failed, "the end of the orphan")
             (heir,) = HashRing(["g2", "g3"]).owners(ack.job_id, 1)
             assert heir in takers_of(ack.job_id, tmp_path)
 

@@ -85,7 +85,7 @@ class Datacenter:
             *("--ready-file", str(ready), "--log-format", "console", *FAST, *options),
         )
         try:
-            await until(lambda: ready.exists() or process.returncode is not None, f"{node_id} ready", within_seconds=20)
+            await until(lambda: ready.exists() or process.returncode is not None, f"{node_id} ready")
             facts: dict[str, Any] = json.loads(ready.read_text())
             async with grpc.aio.insecure_channel(facts["address"], interceptors=client_interceptors(10)) as channel:
                 yield ManagerProcess(process, facts["address"], ManagerServiceStub(channel))

@@ -46,7 +46,6 @@ from tests.support.shards import progress_of, stats, worker_heartbeat
 from tests.support.waiting import until
 
 GATE_ID = "gate-1"
-_PATIENCE_SECONDS = 15.0
 
 
 @dataclass(slots=True)
@@ -93,9 +92,9 @@ class FakeGate(GateIngestServiceServicer):
         """The final result of a job, if it has come."""
         return next((f.final_result for f in self.frames if f.final_result.job_id == job_id), None)
 
-    async def final(self, job_id: str, within_seconds: float = _PATIENCE_SECONDS) -> JobFinalResult:
+    async def final(self, job_id: str) -> JobFinalResult:
         """Wait for the final result of a job."""
-        await until(lambda: self.result(job_id) is not None, f"the end of {job_id}", within_seconds=within_seconds)
+        await until(lambda: self.result(job_id) is not None, f"the end of {job_id}")
         result = self.result(job_id)
         assert result is not None
         return result

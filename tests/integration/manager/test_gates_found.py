@@ -23,7 +23,7 @@ async def test_a_gate_that_is_told_of_gets_results_until_nobody_tells_of_it(data
         await datacenter.until_leads(manager)
         second.known_gates = known(first, second)
         first.known_gates = known(first, second)
-        await until(lambda: len(second.heartbeats) > 2, "heartbeats at the second gate", within_seconds=30)
+        await until(lambda: len(second.heartbeats) > 2, "heartbeats at the second gate")
         async with FakeWorker("worker-1", 1, manager.address) as worker:
             await manager.submit("job-1", workflow(), gate_id="gate-2")
             await worker.run("job-1/browse/0", 5)
@@ -31,11 +31,11 @@ async def test_a_gate_that_is_told_of_gets_results_until_nobody_tells_of_it(data
         await second.stop()
         first.known_gates = known(first)
         beats = len(first.heartbeats)
-        await until(lambda: len(first.heartbeats) > beats + 4, "some heartbeats", within_seconds=30)
+        await until(lambda: len(first.heartbeats) > beats + 4, "some heartbeats")
         before = len(second.heartbeats)
         await second.start()
         beats = len(first.heartbeats)
-        await until(lambda: len(first.heartbeats) > beats + 4, "more heartbeats", within_seconds=30)
+        await until(lambda: len(first.heartbeats) > beats + 4, "more heartbeats")
         assert len(second.heartbeats) == before
         first.known_gates = known(first, second)
-        await until(lambda: len(second.heartbeats) > before, "heartbeats at the gate that is back", within_seconds=30)
+        await until(lambda: len(second.heartbeats) > before, "heartbeats at the gate that is back")

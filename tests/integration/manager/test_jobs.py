@@ -82,7 +82,7 @@ async def test_a_lost_worker_fails_the_job_in_time_and_keeps_its_counts(
         await one.disconnect()
         await two.confirm_cancel(kept, 8)
         result = await gate.final("job-1")
-        assert time.monotonic() - killed_at < 10
+        assert time.monotonic() - killed_at < 15
     assert (result.status, requests_of(result)) == (JOB_STATUS_FAILED, 13)
     assert "worker-1 was lost" in result.errors[0]
     assert [each.status for each in result.workflows] == [WORKFLOW_STATUS_FAILED, WORKFLOW_STATUS_FAILED]

@@ -20,12 +20,9 @@ def test_a_gate_that_comes_later_runs_jobs_in_a_datacenter_whose_manager_was_tol
         manager = started.manager("manager-1", "--gates", first.address)
         started.worker("worker-1", manager.address)
         second = started.gate("gate-2", "--gates", first.address)
-        eventually(
-            lambda: DATACENTER in second.datacenters(), within_seconds=30, what="the datacenter at the second gate"
-        )
+        eventually(lambda: DATACENTER in second.datacenters(), what="the datacenter at the second gate")
         eventually(
             lambda: second.datacenters()[DATACENTER].available,
-            within_seconds=30,
             what="a leader connected to the second",
         )
         first.send(signal.SIGKILL)

@@ -23,19 +23,18 @@ def test_every_manager_knows_a_worker_that_is_told_of_one_and_whoever_leads_gets
         gate = started.gate("gate-1")
         options = ("--gates", gate.address, "--leader-lease-ttl-seconds", "2")
         leader = started.manager("manager-1", *options)
-        eventually(lambda: leader.ping_manager().heartbeat.is_leader, within_seconds=10, what="manager-1 leading")
+        eventually(lambda: leader.ping_manager().heartbeat.is_leader, what="manager-1 leading")
         standby = started.manager("manager-2", "--managers", leader.address, *options)
         started.worker("worker-1", standby.address)
         eventually(
             lambda: _workers(leader) == _workers(standby) == {"worker-1"},
-            within_seconds=15,
             what="both managers know the worker",
         )
         everybody = {"manager-1", "manager-2", "worker-1"}
-        eventually(lambda: leader.alive() == standby.alive() == everybody, within_seconds=10, what="one group")
+        eventually(lambda: leader.alive() == standby.alive() == everybody, what="one group")
         _complete(gate, target, tmp_path)
         leader.send(signal.SIGKILL)
-        eventually(lambda: standby.ping_manager().heartbeat.is_leader, within_seconds=15, what="manager-2 leading")
+        eventually(lambda: standby.ping_manager().heartbeat.is_leader, what="manager-2 leading")
         _complete(gate, target, tmp_path)
 
 

@@ -10,16 +10,16 @@ from tests.support.processes import eventually
 from tests.support.services import Service, services
 from tests.support.target import BundledTarget
 
-LONG = workflow(constant_vus={"vus": 2, "duration": "60s"})
+LONG = workflow(constant_vus={"vus": 2, "duration": "90s"})
 SHORT = workflow(constant_vus={"vus": 2, "duration": "1s"})
-WITHIN_SECONDS = 20
+WITHIN_SECONDS = 60
 """A group of two in its first seconds, on a busy machine, is patient: 8 to 11 s were seen with three processes per core."""
 
 
 def _running(gate: Service, target: BundledTarget, directory: Path) -> str:
     before = target.requests()
     job_id = gate.submit(write_job(directory, target.url, LONG))
-    eventually(lambda: target.requests() > before + 50, within_seconds=15, what="load on the target")
+    eventually(lambda: target.requests() > before + 50, what="load on the target")
     return job_id
 
 
@@ -34,7 +34,7 @@ def test_a_stopped_worker_is_noticed_though_its_stream_stays_open_and_a_killed_o
         gate = started.gate("gate-1")
         manager = started.manager("manager-1", "--gates", gate.address)
         worker = started.worker("worker-1", manager.address)
-        eventually(lambda: "worker-1" in manager.alive(), within_seconds=15, what="the worker in the group")
+        eventually(lambda: "worker-1" in manager.alive(), what="the worker in the group")
 
         job_id = _running(gate, target, tmp_path)
         stopped_at = time.monotonic()
@@ -47,7 +47,7 @@ def test_a_stopped_worker_is_noticed_though_its_stream_stays_open_and_a_killed_o
         assert "worker-1" not in manager.alive()
 
         worker.send(signal.SIGCONT)
-        eventually(lambda: "worker-1" in manager.alive(), within_seconds=15, what="the worker alive again")
+        eventually(lambda: "worker-1" in manager.alive(), what="the worker alive again")
         again = gate.submit(write_job(tmp_path, target.url, SHORT))
         assert gate.ended(again, 30).status == JOB_STATUS_COMPLETED
 

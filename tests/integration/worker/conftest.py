@@ -16,6 +16,7 @@ import pytest
 from tests.support.fake_manager import FakeManager
 from tests.support.processes import children_of, eventually, is_alive
 from tests.support.target import BundledTarget, bundled_target
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,10 @@ class RunningWorker:
         except FileNotFoundError:
             return []
 
-    async def terminate(self, *, within_seconds: float = 20) -> int:
+    async def terminate(self) -> int:
         """Ask it to end; returns its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(within_seconds):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             return await self.process.wait()
 
 
@@ -72,7 +73,7 @@ async def running_worker(manager: FakeManager, directory: Path, *options: str) -
         if process.returncode is None:
             process.kill()
         await process.wait()
-        eventually(lambda: not any(map(is_alive, engines)), within_seconds=5, what="the end of the engines")
+        eventually(lambda: not any(map(is_alive, engines)), what="the end of the engines")
 
 
 async def _until_ready(process: asyncio.subprocess.Process, ready_file: Path) -> None:
@@ -80,7 +81,7 @@ async def _until_ready(process: asyncio.subprocess.Process, ready_file: Path) ->
         assert process.returncode is None, f"the worker exited with {process.returncode}"
         return ready_file.exists()
 
-    await asyncio.to_thread(eventually, has_come_up, within_seconds=60, what="the worker's readiness")
+    await asyncio.to_thread(eventually, has_come_up, what="the worker's readiness")
 
 
 @pytest.fixture

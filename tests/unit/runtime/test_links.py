@@ -21,7 +21,7 @@ from tests.support.waiting import until
 from tests.unit.runtime.conftest import EchoNode, Logs
 from tests.unit.runtime.echo import SERVICE_NAME, EchoService, EchoStub, add_to_server, text
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 60.0
 IMPATIENT = LinkTimings(
     connect_timeout_seconds=2.0, ack_timeout_seconds=0.2, base_delay_seconds=0.01, max_delay_seconds=0.02
 )

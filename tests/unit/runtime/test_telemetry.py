@@ -56,4 +56,4 @@ async def test_a_collector_that_is_gone_neither_stops_a_node_nor_keeps_it_from_e
         code, log = await finished(process)
     assert code == 0
     assert "while exporting metrics" in log
-    assert time.monotonic() - asked_at < 5
+    assert time.monotonic() - asked_at < 20

@@ -119,7 +119,7 @@ async def name_server() -> AsyncIterator[tuple[NameServer, DnsResolver]]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.01)
 

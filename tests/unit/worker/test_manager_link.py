@@ -78,7 +78,7 @@ async def links(manager: FakeManager, wish: OneWish) -> AsyncIterator[ManagerLin
     surroundings = LinkSurroundings(channels, supervisor, SystemClock(), logger, CAPACITY)
     made = ManagerLinks(config.managers, Pulse(node, state, wish), surroundings, beats)
     made.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await made.registered()
     yield made
     await made.stop()
@@ -160,7 +160,7 @@ async def test_a_link_says_since_when_it_is_down(manager: FakeManager, links: Ma
     links.beat()
     before = link.down_since
     await manager.stop()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (since := link.down_since) is None:
             await asyncio.sleep(0.01)
     assert before is None

@@ -37,7 +37,7 @@ class LinkedWorker:
 
     async def links(self, *addresses: str) -> ManagerLinks:
         made = self.unlinked(*addresses)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await made.registered()
         return made
 
@@ -127,7 +127,7 @@ async def test_a_worker_that_has_only_names_to_look_up_links_to_whom_the_group_t
     links = worker.unlinked()
     for manager in managers:
         links.member_changed(MemberConfirmed(member(manager)))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await links.registered()
     await until(lambda: all(is_linked(links, manager) for manager in managers), "links to both")
 
