@@ -88,6 +88,8 @@ def test_what_workflows_provide_reaches_their_dependents_in_every_datacenter(
     cluster: LocalCluster, target: BundledTarget
 ) -> None:
     result = cluster.completed(EXAMPLES / "coded_dag.py", "--target", target.url)
+    users = [part["metrics"]["vus_max"]["value"] for part in result["datacenters"].values()]
+    assert set(users) <= {2, 4}, "only readers and writers may be there at the same time, if there are cores for both"
     assert result["verdict"] == "passed"
     passes = {check["name"]: (check["passes"], check["fails"]) for check in result["checks"]}
     # Each of the two datacenters runs everything.

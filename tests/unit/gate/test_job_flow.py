@@ -136,6 +136,31 @@ def test_workflows_that_wait_are_named_and_bounded() -> None:
     assert waiting_reason(waiting).endswith("workflow w2: waits; 2 more workflows wait")
 
 
+async def test_users_of_workflows_that_ran_one_after_the_other_do_not_add_up(gate: GateInMemory) -> None:
+    job_id = await dispatched(gate, submission())
+    statistics = [statistics_pb2.WorkflowStats(workflow_name=name, vus_max=5) for name in ("first", "second")]
+    begun, over = job_pb2.WORKFLOW_STATUS_DISPATCHED, job_pb2.WORKFLOW_STATUS_COMPLETED
+    workflows = [
+        job_pb2.WorkflowStatusInfo(
+            workflow_name=name,
+            history=[
+                job_pb2.WorkflowTransition(status=status, at=timestamp(1000.0 + at))
+                for status, at in ((begun, began), (over, began + 10))
+            ],
+        )
+        for name, began in (("first", 0), ("second", 10))
+    ]
+    gate.progress("east", job_id, 1, 0, statistics=statistics, workflows=workflows)
+    run = gate.node.jobs.state.find(job_id)
+    assert run is not None
+    assert run.snapshot().metrics["vus_max"].values["value"] == 5
+    for name in ("east", "west"):
+        gate.finish(name, job_id, statistics=statistics, workflows=workflows)
+    result = await gate.ended(job_id)
+    assert result.metrics["vus_max"].values["value"] == 10
+    assert [part.metrics["vus_max"].values["value"] for part in result.datacenters] == [5, 5]
+
+
 @pytest.mark.requirement("AD-14.1")
 async def test_repeated_late_and_foreign_reports_change_nothing(gate: GateInMemory) -> None:
     job_id = await dispatched(gate, submission())

@@ -25,7 +25,7 @@ def second(part: DatacenterPart, start_seconds: int, requests: int) -> gate_serv
     spans: LoadSpans[str] = LoadSpans()
     if part.result is not None:
         spans.heard(part.datacenter, seconds_of(part.result.elapsed), 5000, is_over=True)
-    live = LiveMetrics(statistics, spans, 5000)
+    live = LiveMetrics(statistics, spans, {part.datacenter: part}, 5000)
     return WindowView({part.datacenter: part}, live, JobThresholds([])).of(window)
 
 
@@ -46,7 +46,7 @@ def test_what_cannot_be_reached_is_in_every_second() -> None:
     for entry in (shop, shop, admin):
         entry.unreachable.note("127.0.0.1:9", statistics_pb2.ERROR_CLASS_CONNECT)
     statistics.take_totals("east", LOAD, 1, [shop.to_proto(), admin.to_proto()])
-    live = LiveMetrics(statistics, LoadSpans(), 5000)
+    live = LiveMetrics(statistics, LoadSpans(), {}, 5000)
     event = WindowView({"east": part}, live, JobThresholds([])).of(MergedWindow(1000, {}))
     assert [(entry.address, entry.count) for entry in event.unreachable] == [("127.0.0.1:9", 3)]
 

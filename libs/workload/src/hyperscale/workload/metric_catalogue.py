@@ -20,6 +20,8 @@ class MetricKind(Enum):
     """Durations in milliseconds: ``avg``, ``min``, ``med``, ``max``, ``p(N)``."""
     SHARE = "share"
     """How often something was the case: ``rate`` from 0 to 1, and ``count``."""
+    ONCE = "once"
+    """What is counted, but done once and so at no rate: ``count``."""
     GAUGE = "gauge"
     """A level: ``value``."""
 
@@ -109,8 +111,8 @@ METRICS: Final[Mapping[str, MetricEntry]] = {
     "exceptions": MetricEntry(MetricKind.COUNTER, MetricLevel.STEP, MetricSection.EXECUTION),
     "dropped_iterations": MetricEntry(MetricKind.COUNTER, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
     "warm_up_requests": MetricEntry(MetricKind.COUNTER, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
-    "setup_requests": MetricEntry(MetricKind.COUNTER, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
-    "teardown_requests": MetricEntry(MetricKind.COUNTER, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
+    "setup_requests": MetricEntry(MetricKind.ONCE, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
+    "teardown_requests": MetricEntry(MetricKind.ONCE, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
     "engine_lag_ms": MetricEntry(
         MetricKind.TREND, MetricLevel.WORKFLOW, MetricSection.EXECUTION, MetricUnit.MILLISECONDS
     ),
@@ -135,6 +137,7 @@ AGGREGATIONS: Final[Mapping[MetricKind, tuple[Aggregation, ...]]] = {
     MetricKind.COUNTER: (SimpleAggregation.COUNT, SimpleAggregation.RATE),
     MetricKind.TREND: (*_TREND_AGGREGATIONS, Percentile(90), Percentile(95), Percentile(99)),
     MetricKind.SHARE: (SimpleAggregation.RATE, SimpleAggregation.COUNT),
+    MetricKind.ONCE: (SimpleAggregation.COUNT,),
     MetricKind.GAUGE: (SimpleAggregation.VALUE,),
 }
 """What is shown of a metric; a trend has any other percentile as well."""

@@ -57,6 +57,8 @@ WORKFLOW_METRICS: Final[Mapping[str, Callable[[WorkflowStatistics], Sample | Non
 }
 """Where the metrics of `MetricLevel.WORKFLOW` come from; None: nothing produced the metric."""
 
+_MOST_USERS: Final = "vus_max"
+
 ONCE_METRICS: Final[Mapping[str, str]] = {"setup_requests": SETUP_SUFFIX, "teardown_requests": TEARDOWN_SUFFIX}
 """Requests that are no load, by the ending of the names of the workflows that make them."""
 
@@ -74,18 +76,28 @@ class MetricSource:
         Time in which they were measured, for rates; a rate over no time is 0.
     step_name
         Only steps of this name count, and no metric of whole workflows; empty: everything counts.
+    most_users
+        Users that there were at once; None: the workflows ran at the same time, so that the most of each add up.
     """
 
-    def __init__(self, workflows: Iterable[WorkflowStatistics], elapsed_seconds: float, step_name: str = "") -> None:
+    def __init__(
+        self,
+        workflows: Iterable[WorkflowStatistics],
+        elapsed_seconds: float,
+        step_name: str = "",
+        most_users: int | None = None,
+    ) -> None:
         self._all = tuple(workflows)
         self._workflows = tuple(entry for entry in self._all if is_load(entry.workflow_name))
         self._elapsed_seconds = elapsed_seconds
         self._step_name = step_name
+        self._most_users = most_users
 
     def narrowed(self, workflow_name: str, step_name: str) -> MetricSource:
         """The part of it that was measured of a workflow, and of steps of a name; an empty name narrows nothing."""
-        source = MetricSource(self._all, self._elapsed_seconds, step_name or self._step_name)
+        source = MetricSource(self._all, self._elapsed_seconds, step_name or self._step_name, self._most_users)
         if workflow_name:
+            source._most_users = None
             source._all = source._workflows = tuple(
                 entry for entry in self._all if entry.workflow_name == workflow_name
             )
@@ -101,7 +113,9 @@ class MetricSource:
         sample = sum_of(self._samples(metric))
         if sample is None:
             # What nobody counted did not happen; anything else would be an invented value.
-            is_count = entry.kind is MetricKind.COUNTER if entry else aggregation is SimpleAggregation.COUNT
+            is_count = (
+                entry.kind in {MetricKind.COUNTER, MetricKind.ONCE} if entry else aggregation is SimpleAggregation.COUNT
+            )
             return 0.0 if is_count else None
         kind = entry.kind if entry else kind_of(sample)
         if entry is None and not _has(kind, aggregation):
@@ -129,6 +143,8 @@ class MetricSource:
         """What every step or workflow has of the metric; empty when nothing produced it."""
         if metric in STEP_METRICS:
             return _extracted(STEP_METRICS[metric], self._steps())
+        if metric == _MOST_USERS and self._most_users is not None and self._workflows and not self._step_name:
+            return [self._most_users]
         if metric in WORKFLOW_METRICS:
             return [] if self._step_name else _extracted(WORKFLOW_METRICS[metric], self._workflows)
         if metric in ONCE_METRICS:

@@ -45,6 +45,7 @@ _FACTORS: Final[Mapping[MetricKind, Mapping[str, Fraction]]] = {
     MetricKind.TREND: _MILLISECONDS,
     MetricKind.SHARE: {"": Fraction(1), "%": Fraction(1, 100)},
     MetricKind.COUNTER: _PLAIN,
+    MetricKind.ONCE: _PLAIN,
     MetricKind.GAUGE: _PLAIN,
 }
 _NO_CUSTOM_METRICS: Final[Mapping[str, MetricKind | None]] = {}
@@ -174,6 +175,7 @@ def _example(kind: MetricKind) -> str:
         MetricKind.TREND: "p(95) < 300ms",
         MetricKind.SHARE: "rate < 1%",
         MetricKind.COUNTER: "count >= 1000",
+        MetricKind.ONCE: "count == 1",
         MetricKind.GAUGE: "value > 10",
     }
     return examples[kind]

@@ -6,10 +6,12 @@ Laws: what was measured is judged soon after it came, at most once a second; wit
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
 from hyperscale.gate.live_view import LiveMetrics
 from hyperscale.gate.models.orders import StopCause, StopOrder
+from hyperscale.gate.models.part import DatacenterPart
 from hyperscale.gate.stats import GlobalStatistics
 from hyperscale.gate.thresholds import JobThresholds, reason_of
 from hyperscale.runtime.clock import Clock
@@ -31,13 +33,15 @@ class EarlyStop:
         """Note that something was measured."""
         self._has_news = self._thresholds.can_stop
 
-    def order(self, statistics: GlobalStatistics, spans: LoadSpans[str]) -> StopOrder | None:
+    def order(
+        self, statistics: GlobalStatistics, spans: LoadSpans[str], parts: Mapping[str, DatacenterPart]
+    ) -> StopOrder | None:
         """The order to stop, when a threshold does not hold; None also when it is too early to ask again."""
         now_seconds = self._clock.monotonic()
         if not self._has_news or now_seconds < self._judged_at_seconds + _PAUSE_SECONDS:
             return None
         self._has_news, self._judged_at_seconds = False, now_seconds
-        live = LiveMetrics(statistics, spans, now_seconds)
+        live = LiveMetrics(statistics, spans, parts, now_seconds)
         broken = self._thresholds.broken(live.metrics(), spans.seconds(now_seconds))
         if broken is None:
             return None

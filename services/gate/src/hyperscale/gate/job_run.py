@@ -245,7 +245,7 @@ class JobRun:
         """Have the job stopped when a threshold with abort_on_fail does not hold on what was measured so far."""
         if self._stop is not None or self.is_done or self._plan.stage != LOAD:
             return
-        order = self._early_stop.order(self._statistics, self._spans)
+        order = self._early_stop.order(self._statistics, self._spans, self._parts)
         if order is not None:
             self.order_stop(order)
 
@@ -338,7 +338,7 @@ class JobRun:
         closed = self._statistics.close_windows(now_seconds, expected)
         if not closed:
             return
-        live = LiveMetrics(self._statistics, self._spans, self._clock.monotonic())
+        live = self._measured()
         view = WindowView(self._load_parts, live, self._thresholds)
         for window in closed:
             self.events.append_window(view.of(window))
@@ -347,8 +347,11 @@ class JobRun:
         """The job as it stands."""
         if self.is_terminal:
             return stored_job_status(self._record)
-        live = LiveMetrics(self._statistics, self._spans, self._clock.monotonic())
+        live = self._measured()
         return job_status(self._record, self.status, self._shown, live)
+
+    def _measured(self) -> LiveMetrics:
+        return LiveMetrics(self._statistics, self._spans, self._load_parts, self._clock.monotonic())
 
     async def wait_changed(self, timeout_seconds: float) -> None:
         """Wait until something has changed since the last call, or for the timeout."""

@@ -11,6 +11,7 @@ from hyperscale.gate.models.part import DatacenterPart
 from hyperscale.gate.stats import GlobalStatistics
 from hyperscale.gate.thresholds import JobThresholds
 from hyperscale.v1 import gate_service_pb2, job_pb2, record_pb2, routing_pb2
+from hyperscale.workload.concurrency import most_users_at_once
 from hyperscale.workload.metrics import JobMetrics, MetricSource, errors_of, metrics_of, to_proto, unreachable_of
 from hyperscale.workload.spans import LoadSpans
 from hyperscale.workload.timestamps import duration, seconds_of, timestamp
@@ -135,20 +136,41 @@ class LoadedSeconds:
 
 
 class LiveMetrics:
-    """What has been measured so far, with the rates that it has at an instant (monotonic)."""
+    """What has been measured so far, with the rates that it has at an instant (monotonic).
 
-    def __init__(self, statistics: GlobalStatistics, spans: LoadSpans[str], now_seconds: float) -> None:
+    Parameters
+    ----------
+    parts
+        Of the load, for when its workflows ran.
+    """
+
+    def __init__(
+        self,
+        statistics: GlobalStatistics,
+        spans: LoadSpans[str],
+        parts: Mapping[str, DatacenterPart],
+        now_seconds: float,
+    ) -> None:
         self.by_workflow = statistics.over_all()
         self._by_datacenter = {name: statistics.of(name) for name in statistics.datacenters}
+        self._most_users = {
+            name: most_users_at_once(totals.values(), parts[name].workflows if name in parts else ())
+            for name, totals in self._by_datacenter.items()
+        }
         self._spans = spans
         self._now_seconds = now_seconds
 
     def metrics(self) -> JobMetrics:
         """Their metrics."""
+        seconds, most_users = self._spans.seconds(self._now_seconds), self._most_users
         return JobMetrics(
-            MetricSource(self.by_workflow.values(), self._spans.seconds(self._now_seconds)),
+            MetricSource(self.by_workflow.values(), seconds, most_users=sum(most_users.values())),
             {
-                name: MetricSource(statistics.values(), self._spans.seconds_of(name, self._now_seconds))
+                name: MetricSource(
+                    statistics.values(),
+                    self._spans.seconds_of(name, self._now_seconds),
+                    most_users=most_users[name],
+                )
                 for name, statistics in self._by_datacenter.items()
             },
         )

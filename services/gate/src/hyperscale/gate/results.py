@@ -13,6 +13,7 @@ from hyperscale.gate.job_lifecycle import JobStatusValue, job_outcome
 from hyperscale.gate.models.orders import StopCause, StopOrder
 from hyperscale.gate.thresholds import JobThresholds
 from hyperscale.v1 import job_pb2
+from hyperscale.workload.concurrency import most_users_at_once
 from hyperscale.workload.metrics import JobMetrics, MetricSource, errors_of, steps_of, to_proto
 from hyperscale.workload.statistics import merge_by_workflow
 from hyperscale.workload.timestamps import duration, seconds_of, timestamp
@@ -49,8 +50,10 @@ def merged_result(
         Whether a cancellation was acknowledged, after which the job cannot complete.
     """
     statistics = merge_by_workflow(final.statistics for final in finals)
+    most_users = {final.datacenter: _most_users(final) for final in finals}
     metrics = JobMetrics(
-        MetricSource(statistics.values(), end.elapsed_seconds), {final.datacenter: _metrics(final) for final in finals}
+        MetricSource(statistics.values(), end.elapsed_seconds, most_users=sum(most_users.values())),
+        {final.datacenter: _metrics(final, most_users[final.datacenter]) for final in finals},
     )
     status = _outcome(finals, stop, is_cancelled)
     thresholds = _judged(submission, metrics, stop)
@@ -126,8 +129,13 @@ def _judged(
     return results
 
 
-def _metrics(final: job_pb2.JobFinalResult) -> MetricSource:
-    return MetricSource(merge_by_workflow([final.statistics]).values(), seconds_of(final.elapsed))
+def _most_users(final: job_pb2.JobFinalResult) -> int:
+    return most_users_at_once(merge_by_workflow([final.statistics]).values(), final.workflows)
+
+
+def _metrics(final: job_pb2.JobFinalResult, most_users: int) -> MetricSource:
+    statistics = merge_by_workflow([final.statistics]).values()
+    return MetricSource(statistics, seconds_of(final.elapsed), most_users=most_users)
 
 
 def _datacenter_result(final: job_pb2.JobFinalResult, metrics: MetricSource) -> job_pb2.DatacenterResult:

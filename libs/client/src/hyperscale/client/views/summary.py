@@ -79,6 +79,8 @@ def _metric_row(label: str, metric: MetricEntry, values: Mapping[str, float]) ->
             return _row(label, share_text(values.get("rate", 0.0)), count_text(values.get("count", 0.0)))
         case MetricKind.COUNTER:
             return _counter_row(label, metric.unit, values)
+        case MetricKind.ONCE:
+            return _row(label, count_text(values.get("count", 0.0)))
         case MetricKind.GAUGE:
             return _row(label, _number_text(values.get("value", 0.0)))
 
