@@ -238,12 +238,34 @@ def test_views_say_what_a_job_waits_for_until_it_waits_no_more() -> None:
     )
     view.happened(JobEvent(status=waiting))
     assert lines == ["status: east queued: no worker is registered"]
-    assert progress.remarks == ["east queued: no worker is registered"]
+    assert list(progress.remarks.values()) == ["east queued: no worker is registered"]
     view.happened(JobEvent(status=JobStatusPush(status=running, datacenter="east", datacenter_status=running)))
-    assert progress.remarks == []
+    assert not progress.remarks
     here = DatacenterStatus(datacenter="east", status=queued, reason="no worker is registered")
     view.happened(JobEvent(snapshot=GlobalJobStatus(status=queued, datacenters=[here])))
     assert lines[-1] == "status: east queued: no worker is registered"
+
+
+def test_plain_view_says_a_status_when_it_has_changed() -> None:
+    lines: list[str] = []
+    view = plain_view(JobProgress(None, clock=lambda: 0.0), TextOutput(lines.append, lines.append))
+    queued, running = JobStatus.JOB_STATUS_QUEUED, JobStatus.JOB_STATUS_RUNNING
+
+    def waits(name: str) -> JobEvent:
+        push = JobStatusPush(status=queued, datacenter=name, datacenter_status=queued, message="no core is free")
+        return JobEvent(status=push)
+
+    for _ in range(2):
+        for name in ("east", "west"):
+            view.happened(waits(name))
+        view.happened(JobEvent(status=JobStatusPush(status=queued)))
+    here = DatacenterStatus(datacenter="east", status=queued, reason="no core is free")
+    view.happened(JobEvent(snapshot=GlobalJobStatus(status=queued, datacenters=[here])))
+    view.happened(JobEvent(status=JobStatusPush(status=running, datacenter="east", datacenter_status=running)))
+    view.happened(waits("east"))
+    waiting = [f"status: {name} queued: no core is free" for name in ("east", "west")]
+    said = [line for line in lines if line.startswith("status: ")]
+    assert said == [*waiting, "status: queued", "status: east running", waiting[0]]
 
 
 def test_who_comes_late_sees_how_long_the_load_has_lasted() -> None:

@@ -72,7 +72,7 @@ class LiveView:
         parts += [
             Text(threshold_text(outcome), style=_GOOD if outcome.passed else _BAD) for outcome in _first(progress)
         ]
-        parts += [Text(remark, style="yellow") for remark in progress.remarks]
+        parts += [Text(remark, style="yellow") for remark in progress.remarks.values()]
         if progress.errors:
             parts.append(Text(f"errors  {'  '.join(progress.error_texts)}", style=_BAD))
         if self._note:

@@ -65,13 +65,13 @@ class JobProgress:
         ]
 
     @property
-    def remarks(self) -> list[str]:
-        """What there is to say of datacenters: what the job waits for there, or why it ended."""
-        return [
-            f"{name} {self.datacenter_status[name]}: {message}"
+    def remarks(self) -> dict[str, str]:
+        """What there is to say of datacenters, by name: what the job waits for there, or why it ended."""
+        return {
+            name: f"{name} {self.datacenter_status[name]}: {message}"
             for name, message in self.datacenter_message.items()
             if message
-        ]
+        }
 
     def take(self, event: JobEvent) -> None:
         """Take over what an event says."""

@@ -111,6 +111,8 @@ class PlainCommentary:
     def __init__(self, progress: JobProgress) -> None:
         self._progress = progress
         self._last_second = 0
+        self._said: dict[str, str] = {}
+        """The latest line on each datacenter, and on the job as a whole."""
 
     def submitted(self, job_id: str) -> str:
         """The id."""
@@ -124,9 +126,16 @@ class PlainCommentary:
                 yield from self._second()
             case "snapshot":
                 yield progress_line(self._progress)
-                yield from (f"status: {remark}" for remark in self._progress.remarks)
+                for datacenter, remark in self._progress.remarks.items():
+                    yield from self._news(datacenter, f"status: {remark}")
             case "status":
-                yield _status_line(event)
+                yield from self._news(event.status.datacenter, _status_line(event))
+
+    def _news(self, datacenter: str, line: str) -> Iterator[str]:
+        """The line, unless it was the latest on the same already."""
+        if self._said.get(datacenter) != line:
+            self._said[datacenter] = line
+            yield line
 
     def _second(self) -> Iterator[str]:
         """Each second since the first load once: those of the clock begin and end within them."""
