@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from hyperscale.client.cli import run_command_line
+from hyperscale.client.cluster.state import StateDirectory
+from hyperscale.client.models.cluster import ClusterState, LocalRole
 from tests.support.jobs import workflow, write_job
 from tests.support.local_cluster import COMMAND, Outcome
 from tests.support.processes import eventually, is_alive
@@ -119,6 +122,23 @@ def test_interruption_while_the_cluster_starts_leaves_nothing(tmp_path: Path, te
     eventually(lambda: processes_naming(f"{temporary['TMPDIR']}/"), what="the first node")
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 105
+
+
+def test_interruption_when_everything_has_started_leaves_nothing_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = StateDirectory.write
+
+    def interrupted_at_the_last_wave(files: StateDirectory, state: ClusterState) -> None:
+        write(files, state)
+        if any(node.process.role is LocalRole.WORKER for node in state.nodes):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(StateDirectory, "write", interrupted_at_the_last_wave)
+    directory = tmp_path / "state"
+    assert run_command_line(["cluster", "up", "--state-dir", str(directory)]) == 105
+    assert processes_naming(str(directory)) == []
+    assert not StateDirectory(directory).read().processes
 
 
 def test_nodes_end_with_a_run_that_is_killed(tmp_path: Path) -> None:

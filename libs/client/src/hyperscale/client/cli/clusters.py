@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 import click
@@ -53,17 +54,26 @@ def _start(layout: ClusterLayout, files: StateDirectory) -> ClusterState | None:
     files.prepare()
     cluster = LocalCluster(layout, files.nodes, Lifetime.UNTIL_STOPPED, files.write)
     code = run_interruptibly(lambda interruption: _start_or_stop(cluster, files, interruption))
-    return cluster.state if code is ExitCode.PASSED else None
+    if code is ExitCode.PASSED:
+        return cluster.state
+    if files.read().processes:
+        # The interruption came when everything had started.
+        asyncio.run(_stop(cluster, files, _GRACE_SECONDS))
+    return None
 
 
 async def _start_or_stop(cluster: LocalCluster, files: StateDirectory, interruption: Interruption) -> ExitCode:
     try:
         await cluster.start()
     except BaseException:
-        await cluster.stop(0.0 if interruption.hurried else _GRACE_SECONDS)
-        files.clear()
+        await _stop(cluster, files, 0.0 if interruption.hurried else _GRACE_SECONDS)
         raise
     return ExitCode.PASSED
+
+
+async def _stop(cluster: LocalCluster, files: StateDirectory, grace_seconds: float) -> None:
+    await cluster.stop(grace_seconds)
+    files.clear()
 
 
 @cluster_command.command("down")
