@@ -264,6 +264,17 @@ def test_a_misspelt_attribute_is_noticed_where_the_class_is_defined(name: str, v
         type("Shop", (Workflow,), {name: value})
 
 
+@pytest.mark.parametrize(("name", "meant"), [("set_up", "setup"), ("setpu", "setup"), ("tear_down", "teardown")])
+def test_a_misspelt_setup_or_teardown_is_noticed_too(name: str, meant: str) -> None:
+    async def anything(self: Workflow) -> None: ...
+
+    with pytest.raises(WorkflowDefinitionError, match=f"Shop.{name} means nothing; did you mean '{meant}'"):
+        type("Shop", (Workflow,), {name: anything})
+    own = {"startup": anything, "teardown_cart": anything, "_setup": anything, "setup": anything, "setups": anything}
+    type("Shop", (Workflow,), own)
+    type("Shop", (Workflow,), {name: step()(anything)})
+
+
 def test_attributes_of_ones_own_are_no_misspelt_ones() -> None:
     class Shop(Workflow):
         durations = ("1s", "2s")

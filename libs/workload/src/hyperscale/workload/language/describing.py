@@ -6,16 +6,14 @@ import inspect
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from types import ModuleType
-from typing import Any, Final
+from typing import Any
 
 from hyperscale.workload.language.errors import WorkflowDefinitionError
 from hyperscale.workload.language.feeds import feeds_of
 from hyperscale.workload.language.metrics import Metric
 from hyperscale.workload.language.profiles import ConstantVus, Profile, load_document
 from hyperscale.workload.language.steps import is_step, ordered_steps
-from hyperscale.workload.language.workflow import Job, OnceScope, ThresholdForm, Workflow, dependencies_of
-
-_ONCE: Final = ("setup", "teardown")
+from hyperscale.workload.language.workflow import DONE_ONCE, Job, OnceScope, ThresholdForm, Workflow, dependencies_of
 
 
 def workflow_classes(module: ModuleType) -> list[type[Workflow]]:
@@ -82,7 +80,7 @@ def _workflow(workflow_class: type[Workflow]) -> dict[str, Any]:
 
 def _once(workflow_class: type[Workflow]) -> dict[str, Any]:
     """Setup and teardown."""
-    names = [name for name in _ONCE if getattr(workflow_class, name) is not getattr(Workflow, name)]
+    names = [name for name in DONE_ONCE if getattr(workflow_class, name) is not getattr(Workflow, name)]
     document: dict[str, Any] = {name: [{"name": name}] for name in names}
     for name in names:
         function = getattr(workflow_class, name)

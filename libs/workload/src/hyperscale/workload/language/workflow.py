@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +16,11 @@ from hyperscale.workload.language.grpc import GrpcClient
 from hyperscale.workload.language.http import HttpClient
 from hyperscale.workload.language.profiles import Profile
 from hyperscale.workload.language.sockets import TcpClient, UdpClient
+from hyperscale.workload.language.steps import is_step
 from hyperscale.workload.language.websocket import WebSocketClient
 
+DONE_ONCE: Final = ("setup", "teardown")
+"""Coroutines of a workflow that are no steps."""
 _DEPENDENCIES: Final = "hyperscale_depends_on"
 _LIKE_A_SETTING: Final = 0.75
 """How alike a name must be to count as misspelt: `duraton` is (0.93), `location` is not (0.63)."""
@@ -107,7 +111,7 @@ class Workflow:
         """Raises WorkflowDefinitionError for an attribute that looks like a misspelt one of these."""
         super().__init_subclass__(**arguments)
         for name, value in vars(cls).items():
-            meant = _misspelt(name, value)
+            meant = _misspelt(name, value) or _misspelt_once(name, value, vars(cls))
             if meant:
                 raise WorkflowDefinitionError(
                     f"{cls.__name__}.{name} means nothing; did you mean {meant!r}? (If it is your own, name it otherwise.)"
@@ -220,6 +224,14 @@ def _misspelt(name: str, value: object) -> str:
     if name in settings:
         return ""
     like = [setting for setting, default in settings.items() if _is_of_one_kind(value, default)]
+    return next(iter(difflib.get_close_matches(name, like, n=1, cutoff=_LIKE_A_SETTING)), "")
+
+
+def _misspelt_once(name: str, value: object, beside: Mapping[str, object]) -> str:
+    """What is done once that is likely meant by a coroutine nobody would run; empty when there is no such likeness."""
+    if not inspect.iscoroutinefunction(value) or is_step(value) or name.startswith("_") or name in DONE_ONCE:
+        return ""
+    like = [once for once in DONE_ONCE if once not in beside and abs(len(once) - len(name)) <= 1]
     return next(iter(difflib.get_close_matches(name, like, n=1, cutoff=_LIKE_A_SETTING)), "")
 
 
