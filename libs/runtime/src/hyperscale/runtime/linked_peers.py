@@ -20,6 +20,11 @@ class PeerLink(Protocol):
         ...
 
     @property
+    def is_connected(self) -> bool:
+        """Whether a stream is open."""
+        ...
+
+    @property
     def is_settled(self) -> bool:
         """Whether it can be given up without losing a report."""
         ...
@@ -52,7 +57,8 @@ class LinkedPeers(Generic[LinkT]):
         self._links = {address: link(address) for address in seeds}
         self._seeds = frozenset(seeds)
         self._clock = clock
-        self._made_at = clock.monotonic()
+        self._up_at = dict.fromkeys(seeds, clock.monotonic())
+        """When links to configured addresses were last seen connected, or made."""
 
     @property
     def links(self) -> list[LinkT]:
@@ -71,28 +77,31 @@ class LinkedPeers(Generic[LinkT]):
 
     async def follow(self, found: Mapping[str, str]) -> None:
         """Link to peers at these addresses, by node id, and to no others but the configured ones."""
+        now = self._clock.monotonic()
+        self._up_at |= {address: now for address in self._seeds if self._links[address].is_connected}
         await self._drop_superfluous(found)
         self._add_missing(found)
 
     async def _drop_superfluous(self, found: Mapping[str, str]) -> None:
         """Close links, but those to configured addresses, to who has gone, and to who is linked to already."""
-        linked_by_seeds = {self._links[address].peer_id for address in self._seeds}
-        wanted = {address for node_id, address in found.items() if node_id not in linked_by_seeds}
+        linked = {self._links[address].peer_id for address in self._seeds if self._is_hopeful(address)}
+        wanted = {address for node_id, address in found.items() if node_id not in linked}
         for address in [address for address in self._links if address not in self._seeds | wanted]:
             if self._links[address].is_settled:
                 await self._links.pop(address).stop()
 
     def _add_missing(self, found: Mapping[str, str]) -> None:
         """Link to peers that were found, once no configured address may turn out to be theirs."""
-        if self._seeds_may_become_known():
+        hopeful = [self._links[address] for address in self._seeds if self._is_hopeful(address)]
+        if not all(link.peer_id for link in hopeful):
             return
-        linked = {link.peer_id for link in self._links.values()}
+        others = [link for address, link in self._links.items() if address not in self._seeds]
+        linked = {link.peer_id for link in (*hopeful, *others)}
         for node_id, address in found.items():
             if node_id not in linked and address not in self._links and len(self._links) < _MAX_LINKS:
                 self._links[address] = link = self._link(address)
                 link.start()
 
-    def _seeds_may_become_known(self) -> bool:
-        """Whether nobody has answered yet at a configured address, and somebody still may."""
-        is_early = self._clock.monotonic() - self._made_at < _SEED_PATIENCE_SECONDS
-        return is_early and any(not self._links[address].peer_id for address in self._seeds)
+    def _is_hopeful(self, seed: str) -> bool:
+        """Whether somebody answers at a configured address, or may do so in a moment; else its peer may be elsewhere by now."""
+        return self._clock.monotonic() - self._up_at[seed] < _SEED_PATIENCE_SECONDS

@@ -107,6 +107,11 @@ class GateLink:
         return self._peer.gate_id
 
     @property
+    def is_connected(self) -> bool:
+        """Whether a stream is open."""
+        return self._link.connected
+
+    @property
     def is_settled(self) -> bool:
         """Always: what it does not deliver is held for the gate."""
         return True

@@ -112,6 +112,11 @@ class ManagerLink:
         return self._peer.manager_id
 
     @property
+    def is_connected(self) -> bool:
+        """Whether a stream is open."""
+        return self._link.connected
+
+    @property
     def down_since(self) -> float | None:
         """When the manager was last seen connected, in monotonic seconds, give or take a heartbeat; None: it is now."""
         return None if self._link.connected else self._connected_at

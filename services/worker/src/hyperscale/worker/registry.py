@@ -58,7 +58,9 @@ class ManagerLinks:
         Raises NOT_READY when no manager of that name has welcomed this worker, and OVERLOADED when it leaves too many
         results unacknowledged.
         """
-        link = next((link for link in self._peers.links if link.peer_id == manager_id), None)
+        known = [link for link in self._peers.links if link.peer_id == manager_id]
+        # One that was configured may be back at another address.
+        link = next((link for link in known if link.is_connected), known[0] if known else None)
         if link is None:
             message = f"manager {manager_id} could not be reported to: this worker is not registered with it"
             raise HyperscaleError(ErrorReason.NOT_READY, message)
