@@ -89,9 +89,13 @@ class Service:
         return status
 
     def _call(self, stub: Callable[[Any], Any], method: str, request: Message) -> Any:
-        """One call; the stubs are typed for asyncio, and serve without as well."""
-        with grpc.insecure_channel(self.address) as channel:
-            return getattr(stub(channel), method)(request, timeout=_CALL_SECONDS)
+        return answer_of(self.address, stub, method, request)
+
+
+def answer_of(address: str, stub: Callable[[Any], Any], method: str, request: Message) -> Any:
+    """One call; the stubs are typed for asyncio, and serve without as well."""
+    with grpc.insecure_channel(address) as channel:
+        return getattr(stub(channel), method)(request, timeout=_CALL_SECONDS)
 
 
 class Services:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -154,8 +155,19 @@ def start_run(job: Path, directory: Path, environment: dict[str, str]) -> tuple[
     out = directory / "out.txt"
     with out.open("wb") as file:
         command = [*COMMAND, "run", str(job)]
-        process = subprocess.Popen(command, stdout=file, stderr=file, env={**os.environ, **environment})
+        with hangups_heard():
+            process = subprocess.Popen(command, stdout=file, stderr=file, env={**os.environ, **environment})
     return process, out
+
+
+@contextmanager
+def hangups_heard() -> Iterator[None]:
+    """What is started then does not inherit that whoever started the tests ignores hangups."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_terminal_gets_the_live_view(tmp_path: Path, temporary: dict[str, str]) -> None:
