@@ -30,7 +30,7 @@ from tests.integration.client.scripted_gate import (
 )
 
 FAST = ClientSettings(
-    call_timeout_seconds=3.0, reach_timeout_seconds=0.5, backoff_initial_seconds=0.01, backoff_max_seconds=0.05
+    call_timeout_seconds=10.0, reach_timeout_seconds=1.5, backoff_initial_seconds=0.01, backoff_max_seconds=0.05
 )
 BUSY = ScriptedError(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_JOBS", retry_after_seconds=0.3)
 STARTING = ScriptedError(grpc.StatusCode.UNAVAILABLE, "NOT_READY")

@@ -26,8 +26,8 @@ from tests.integration.client.scripted_gate import (
 FAST = ClientSettings(
     watch_patience_seconds=1.0,
     watch_idle_seconds=0.3,
-    reach_timeout_seconds=0.5,
-    connect_timeout_seconds=0.5,
+    reach_timeout_seconds=1.5,
+    connect_timeout_seconds=1.5,
     backoff_initial_seconds=0.01,
     backoff_max_seconds=0.05,
 )

@@ -8,8 +8,7 @@ from tests.support.waiting import until
 from tests.unit.gate.conftest import StartGate
 from tests.unit.gate.harness import GateInMemory, submission
 
-JOBS = 1_100
-"""More than a page of the store holds, and more than any bound on what is remembered."""
+JOBS = 2_100
 
 
 def ending_at_once(gate: GateInMemory) -> None:
@@ -17,14 +16,15 @@ def ending_at_once(gate: GateInMemory) -> None:
 
     def on_dispatch(address: str, dispatch: dispatch_pb2.JobDispatch) -> None:
         name, kind = address.partition(":")[0], int(dispatch.job_id.rpartition("-")[2]) % 3
-        gate.progress(name, dispatch.job_id, 1, 1)
+        # Without measurements: merging those of every job would take most of the time.
+        gate.progress(name, dispatch.job_id, 1, 0, statistics=[])
         if kind == 0:
-            gate.finish(name, dispatch.job_id, requests=2)
+            gate.finish(name, dispatch.job_id, statistics=[])
         elif kind == 1 or name == "east":
-            gate.finish(name, dispatch.job_id, job_pb2.JOB_STATUS_FAILED, requests=1, errors=["broken"])
+            gate.finish(name, dispatch.job_id, job_pb2.JOB_STATUS_FAILED, statistics=[], errors=["broken"])
 
     def on_cancel(address: str, request: dispatch_pb2.JobCancelRequest) -> job_pb2.JobStatus.ValueType:
-        gate.finish(address.partition(":")[0], request.job_id, job_pb2.JOB_STATUS_CANCELLED, requests=1)
+        gate.finish(address.partition(":")[0], request.job_id, job_pb2.JOB_STATUS_CANCELLED, statistics=[])
         return job_pb2.JOB_STATUS_CANCELLING
 
     gate.datacenters.on_dispatch = on_dispatch
@@ -36,7 +36,7 @@ async def everything_in(store: MemoryStore, prefix: str) -> int:
     return len(await coordinator.list(prefix, limit=10 * JOBS))
 
 
-async def test_more_jobs_than_anything_holds_leave_nothing_behind(start_gate: StartGate, store: MemoryStore) -> None:
+async def test_thousands_of_jobs_leave_nothing_behind(start_gate: StartGate, store: MemoryStore) -> None:
     # No manager sends heartbeats here, however long a busy machine takes.
     gate = await start_gate("east", "west", completed_job_retention_seconds=0.001, manager_loss_grace_seconds=600)
     ending_at_once(gate)
@@ -60,13 +60,13 @@ async def test_more_jobs_than_anything_holds_leave_nothing_behind(start_gate: St
 
 
 async def test_the_sweep_leaves_young_and_unfinished_jobs(start_gate: StartGate) -> None:
-    gate = await start_gate("east", completed_job_retention_seconds=0.3)
+    gate = await start_gate("east", completed_job_retention_seconds=1.5)
     old = await gate.submit(submission("east", key="old"))
     unfinished = await gate.submit(submission("east"))
     await gate.dispatched(old, "east")
     gate.finish("east", old)
     await gate.ended(old)
-    await asyncio.sleep(0.35)
+    await asyncio.sleep(1.55)
     young = await gate.submit(submission("east"))
     await gate.dispatched(young, "east")
     gate.finish("east", young)

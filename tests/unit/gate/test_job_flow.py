@@ -248,7 +248,7 @@ async def test_a_failed_datacenter_stops_the_others_and_what_was_counted_is_kept
 
 
 async def test_a_lost_datacenter_keeps_its_last_totals(start_gate: StartGate) -> None:
-    gate = await start_gate("east", "west", manager_loss_grace_seconds=0.3)
+    gate = await start_gate("east", "west", manager_loss_grace_seconds=1)
     reporting_cancelled(gate, requests=5)
     job_id = await dispatched(gate, submission())
     gate.progress("east", job_id, 1, 40)

@@ -203,7 +203,7 @@ async def test_a_job_over_its_timeout_is_torn_down(gate: GateInMemory) -> None:
 
 
 async def test_a_job_that_fails_is_torn_down_where_somebody_answers(start_gate: StartGate) -> None:
-    gate = await start_gate("east", "west", manager_loss_grace_seconds=0.5)
+    gate = await start_gate("east", "west", manager_loss_grace_seconds=1)
     stopping_when_told(gate)
     job_id = await loaded(gate, staged())
     gate.streams["east"].close()
