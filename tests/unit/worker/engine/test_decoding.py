@@ -46,8 +46,8 @@ def test_other_spellings() -> None:
 
 @each_coding
 def test_bombs_are_refused_without_being_unpacked(coding: str) -> None:
-    bomb = CODINGS[coding](b"\0" * 50_000_000)
-    assert len(decode_body(coding, bomb, 50_000_000)) == 50_000_000
+    bomb = CODINGS[coding](b"\0" * 10_000_000)
+    assert len(decode_body(coding, bomb, 10_000_000)) == 10_000_000
     with pytest.raises(UndecodableBodyError, match="more than 1,000,000 bytes"):
         decode_body(coding, bomb, 1_000_000)
 
