@@ -31,7 +31,7 @@ demo: install ## one load test over two datacenters on this machine, with live v
 	$(BIN)/hyperscale run examples/quickstart.yaml
 
 test: install $(DEVELOPED) ## every test but the soak
-	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder -m "not soak" $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadscope --no-loadscope-reorder -m "not soak" $(ARGS)
 
 soak: install $(DEVELOPED) ## the long simulations
 	$(BIN)/python -m pytest -m soak --timeout 0 $(ARGS)
