@@ -67,6 +67,7 @@ from tests.support.waiting import until
 
 GATE = "gate-1"
 GATE_ADDRESS = "127.0.0.1:1"
+SETTLE_SECONDS = 5.0
 
 
 class TurnedClock:
@@ -154,7 +155,7 @@ class ManagerInMemory:
         self.reports = GateReports(DATACENTER, 1000)
         self.outbox = self.reports.open(GATE_ADDRESS)
         self.events = JobEvents()
-        self.progression = JobProgression(self.workers, self.events, clock, ShardPatience(5.0, 30.0, 30.0))
+        self.progression = JobProgression(self.workers, self.events, clock, ShardPatience(SETTLE_SECONDS, 30.0, 30.0))
         self.latencies = RequestLatencies(clock)
         self.health = ManagerHealth(
             node=node,

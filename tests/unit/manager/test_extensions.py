@@ -18,15 +18,17 @@ from hyperscale.v1.progress_pb2 import (
     EXTENSION_OUTCOME_GRANTED,
     EXTENSION_OUTCOME_NO_PROGRESS,
     EXTENSION_OUTCOME_OUT_OF_REACH,
+    SHARD_STATUS_CANCELLED,
     SHARD_STATUS_COMPLETED,
     ExtensionAnswer,
     ExtensionRequest,
+    ShardStatus,
 )
 from hyperscale.v1.workflow_pb2 import ConstantVus
 from hyperscale.workload.timestamps import duration, seconds_of
-from tests.support.shards import worker_heartbeat, workflow
+from tests.support.shards import requests_of, worker_heartbeat, workflow
 from tests.support.waiting import until, until_answer
-from tests.unit.manager.harness import ManagerInMemory, TurnedClock, dispatch
+from tests.unit.manager.harness import SETTLE_SECONDS, ManagerInMemory, TurnedClock, dispatch
 
 POLICY = ExtensionPolicy(30.0)
 PORT = 7001
@@ -183,9 +185,49 @@ async def test_a_shard_over_its_time_fails_though_its_worker_is_well(manager: Ma
     assert not manager.job("job-1").failing
     manager.clock.now += 2
     beat(manager)
+    assert manager.status("job-1", "A") == "FAILED"
+    manager.report("worker-1", SHARD, SHARD_STATUS_CANCELLED)
     result = await manager.final("job-1")
     assert result.status == JOB_STATUS_FAILED
     assert result.errors == [f"worker worker-1 has not ended shard {SHARD} within its time, extended by 30 s"]
+
+
+async def late(manager: ManagerInMemory) -> None:
+    """The one shard of a job has counted a hundred requests, and is over its time."""
+    manager.join("worker-1", PORT, 1)
+    await manager.intake.accept(dispatch("job-1", workflow("A")))
+    await until(lambda: manager.port.orders)
+    manager.report("worker-1", SHARD, requests=100)
+    manager.clock.now += SHARD_SECONDS + 1
+    beat(manager)
+
+
+@pytest.mark.parametrize("status", [SHARD_STATUS_CANCELLED, SHARD_STATUS_COMPLETED])
+async def test_a_shard_over_its_time_is_stopped_and_what_it_counts_until_then_is_in_the_result(
+    manager: ManagerInMemory, status: ShardStatus.ValueType
+) -> None:
+    await late(manager)
+    await until(lambda: manager.port.stopped() == [(PORT, SHARD)])
+    manager.clock.now += SETTLE_SECONDS - 1
+    beat(manager)
+    assert manager.workers.free_cores == 0, "its engines are at work"
+    assert not ask(manager, work_done=200)
+    manager.report("worker-1", SHARD, requests=130)
+    manager.report("worker-1", SHARD, status, requests=150)
+    result = await manager.final("job-1")
+    assert (result.status, requests_of(result)) == (JOB_STATUS_FAILED, 150)
+    assert result.errors == [f"worker worker-1 has not ended shard {SHARD} within its time"]
+    assert manager.workers.free_cores == 1
+
+
+async def test_a_shard_over_its_time_that_does_not_stop_either_is_given_up(manager: ManagerInMemory) -> None:
+    await late(manager)
+    manager.report("worker-1", SHARD, requests=120)
+    manager.clock.now += SETTLE_SECONDS
+    beat(manager)
+    result = await manager.final("job-1")
+    assert (result.status, requests_of(result)) == (JOB_STATUS_FAILED, 120)
+    assert result.errors[1:] == [f"worker worker-1 did not confirm the end of shard {SHARD} in time"]
 
 
 async def test_the_time_of_a_shard_that_is_given_to_another_worker_begins_anew(manager: ManagerInMemory) -> None:

@@ -6,10 +6,16 @@ import pytest
 
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.v1.job_pb2 import JOB_STATUS_COMPLETED, JOB_STATUS_FAILED, ContextValue, JobStatus, WorkflowContext
-from hyperscale.v1.progress_pb2 import SHARD_STATUS_COMPLETED, SHARD_STATUS_FAILED, ShardStatus
+from hyperscale.v1.progress_pb2 import (
+    SHARD_STATUS_CANCELLED,
+    SHARD_STATUS_COMPLETED,
+    SHARD_STATUS_FAILED,
+    SHARD_STATUS_RUNNING,
+    ShardStatus,
+)
 from hyperscale.v1.workflow_pb2 import WORKFLOW_ROLE_SETUP, WORKFLOW_ROLE_TEARDOWN, Workflow, WorkflowRole
 from hyperscale.workload.context import MAX_CONTEXT_BYTES
-from tests.support.shards import worker_heartbeat, workflow
+from tests.support.shards import requests_of, worker_heartbeat, workflow
 from tests.support.waiting import until
 from tests.unit.manager.harness import ManagerInMemory, dispatch
 
@@ -106,3 +112,30 @@ async def test_a_teardown_that_fails_leaves_the_others_alone(manager: ManagerInM
     result = await manager.final("job-1")
     assert (result.status, list(result.errors)) == (JOB_STATUS_FAILED, ["worker worker-1: no way"])
     assert not manager.port.cancels
+
+
+@pytest.mark.parametrize("confirms", [True, False])
+async def test_a_teardown_over_its_time_is_stopped_alone_and_what_it_counts_until_then_is_in_the_result(
+    manager: ManagerInMemory, confirms: bool
+) -> None:
+    longer = once("B.teardown", WORKFLOW_ROLE_TEARDOWN)
+    longer.shared_iterations.max_duration.FromSeconds(3600)
+    manager.join("worker-1", PORT_1, 2)
+    await placed(manager, once("A.teardown", WORKFLOW_ROLE_TEARDOWN), longer)
+    manager.report("worker-1", "job-1/A.teardown/0", requests=1)
+    manager.clock.now += 600 + 30 + 30 + 1
+    manager.heartbeats.take(worker_heartbeat("worker-1", PORT_1, 2, "job-1/A.teardown/0", "job-1/B.teardown/0"))
+    manager.upkeep.tick()
+    await until(manager.port.stopped)
+    assert manager.workers.free_cores == 0
+    manager.report("worker-1", "job-1/A.teardown/0", SHARD_STATUS_CANCELLED if confirms else SHARD_STATUS_RUNNING, 2)
+    manager.clock.now += 5
+    manager.upkeep.tick()
+    assert manager.status("job-1", "B.teardown") == "DISPATCHED"
+    assert manager.workers.free_cores == 1
+    manager.run("worker-1", "job-1/B.teardown/0", 3)
+    result = await manager.final("job-1")
+    assert (result.status, requests_of(result)) == (JOB_STATUS_FAILED, 5)
+    assert result.errors[0] == "worker worker-1 has not ended shard job-1/A.teardown/0 within its time"
+    assert len(result.errors) == (1 if confirms else 2)
+    assert manager.port.stopped() == [(PORT_1, "job-1/A.teardown/0")]

@@ -48,8 +48,8 @@ class ManagerConfig(NodeConfig):
         default=5.0,
         ge=0,
         le=300,
-        description="When a job fails, how long its other shards may take to stop and deliver their last totals; then it "
-        "ends with what has been counted. 0: at once.",
+        description="When a job fails, or a shard is over its time, how long shards may take to stop and deliver their last "
+        "totals; then they end with what has been counted. 0: at once.",
     )
     shard_placement_deadline_seconds: float = Field(
         default=30.0,
@@ -62,8 +62,8 @@ class ManagerConfig(NodeConfig):
         default=30.0,
         gt=0,
         le=3600,
-        description="A shard that has not ended so long after its load and graceful stop should be over fails its workflow, "
-        "unless its worker is granted more time for it.",
+        description="A shard that has not ended so long after its load and graceful stop should be over is stopped and fails its "
+        "workflow, unless its worker is granted more time for it.",
     )
     extension_seconds: float = Field(
         default=30.0,

@@ -196,7 +196,7 @@ class PlacementOutcomes:
 
     def endpoint_for(self, job: DatacenterJob, shard: AssignedShard) -> Endpoint | None:
         """Where to send a shard; None when it should not be sent (any more)."""
-        if job.is_stopping or shard.phase is not ShardPhase.PLACING:
+        if job.stops(shard) or shard.phase is not ShardPhase.PLACING:
             return None
         return self._workers.endpoint(shard.worker_id)
 

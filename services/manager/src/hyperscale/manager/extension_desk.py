@@ -48,7 +48,7 @@ class ExtensionDesk:
     def _answer(self, worker_id: str, request: ExtensionRequest) -> Iterator[ExtensionAnswer]:
         job = self._state.find(request.shard_id.rsplit("/", 2)[0])
         shard = None if job is None else job.find_shard(request.shard_id)
-        if job is None or shard is None or job.is_stopping or shard.has_ended:
+        if job is None or shard is None or job.stops(shard) or shard.has_ended:
             return
         if (worker_id, request.attempt) != (shard.worker_id, shard.attempt):
             return

@@ -89,16 +89,16 @@ class JobProgression:
         if shard.phase in _ASKED:
             shard.phase, shard.waiting_since_seconds = ShardPhase.PLACED, None
         self._note_dispatched(job, run)
-        if job.is_stopping and shard.is_with_worker:
+        if job.stops(shard) and shard.is_with_worker:
             self._events.shards_to_stop(job, [shard], "the job is being stopped")
         self._advance(job)
 
     def refused(self, job: DatacenterJob, shard: AssignedShard, reason: str) -> None:
-        """A worker does not have a shard: it waits for other cores, or ends when the job is stopping."""
+        """A worker does not have a shard: it waits for other cores, or ends when it is to stop."""
         if shard.phase not in _ASKED:
             return
         self._workers.release(shard.worker_id, shard.shard_id)
-        shard.phase = ShardPhase.CANCELLED if job.is_stopping else ShardPhase.UNPLACED
+        shard.phase = ShardPhase.CANCELLED if job.stops(shard) else ShardPhase.UNPLACED
         shard.worker_id = ""
         self._note_waiting(shard, reason)
         self._withdraw_if_nobody_took_it(job.run_of(shard))
@@ -111,7 +111,7 @@ class JobProgression:
         shard.phase = ShardPhase.UNANSWERED
         self._note_waiting(shard, reason)
         job.run_of(shard).waits_for = f"waits to hear whether worker {shard.worker_id} runs shard {shard.shard_id}"
-        if job.is_stopping:
+        if job.stops(shard):
             self._events.shards_to_stop(job, [shard], "the job is being stopped")
         self._advance(job)
 
@@ -129,7 +129,7 @@ class JobProgression:
 
     def cancelled(self, job: DatacenterJob, shard: AssignedShard) -> None:
         """A worker has stopped a shard."""
-        if not job.is_stopping:
+        if not job.stops(shard):
             self.failed(job, shard, f"worker {shard.worker_id} stopped shard {shard.shard_id} without being asked")
             return
         self._end_shard(job, shard, ShardPhase.CANCELLED, "stopped")
@@ -138,11 +138,7 @@ class JobProgression:
     def failed(self, job: DatacenterJob, shard: AssignedShard, cause: str) -> None:
         """A shard could not go on: its workflow fails, and the job with it."""
         self._end_shard(job, shard, ShardPhase.FAILED, cause)
-        job.note_error(cause)
-        run = job.run_of(shard)
-        if run.lifecycle.status in _MAKES_LOAD or run.lifecycle.status == WORKFLOW_STATUS_PENDING:
-            run.lifecycle.move(WORKFLOW_STATUS_FAILED, self._clock.wall(), cause)
-        self._fail(job, run)
+        self._fail_run(job, job.run_of(shard), cause)
         self._advance(job)
 
     def cancel(self, job: DatacenterJob) -> None:
@@ -171,13 +167,16 @@ class JobProgression:
 
     def give_up_overdue(self, job: DatacenterJob) -> None:
         """End shards that were told to stop and have not confirmed in time; what they have counted so far stays."""
-        deadline = job.settle_deadline_seconds
-        if deadline is None or self._clock.monotonic() < deadline:
-            return
+        now, overdue = self._clock.monotonic(), list[AssignedShard]()
         for shard in job.shards():
-            if not shard.has_ended:
-                job.note_error(f"worker {shard.worker_id} did not confirm the end of shard {shard.shard_id} in time")
-        self._end_shards(job, "did not confirm its end")
+            deadline = job.stop_deadline_of(shard)
+            if deadline is not None and now >= deadline and not shard.has_ended:
+                overdue.append(shard)
+        for shard in overdue:
+            job.note_error(f"worker {shard.worker_id} did not confirm the end of shard {shard.shard_id} in time")
+            self._end_shard(job, shard, ShardPhase.CANCELLED, "did not confirm its end")
+        if overdue:
+            self._advance(job)
 
     def give_up_waiting(self, job: DatacenterJob) -> None:
         """Fail shards that no worker takes while their workflow's other shards are under way."""
@@ -191,19 +190,31 @@ class JobProgression:
                 self.failed(job, shard, cause)
 
     def give_up_late(self, job: DatacenterJob) -> None:
-        """Fail shards that are over their time: their workers have asked for no more, or were granted none."""
+        """Stop shards that are over their time, and fail their workflows.
+
+        Their workers have asked for no more, or were granted none. What they count until they have stopped is waited for.
+        """
         now = self._clock.monotonic()
         for shard in list(job.shards()):
-            if not job.is_stopping and shard.is_with_worker and now >= shard.ends_at_seconds:
+            if shard.is_with_worker and now >= shard.ends_at_seconds and not job.stops(shard):
                 extended = f", extended by {shard.extension.seconds:g} s" if shard.extension.grants else ""
                 cause = f"worker {shard.worker_id} has not ended shard {shard.shard_id} within its time{extended}"
-                self.failed(job, shard, cause)
+                self._fail_run(job, job.run_of(shard), cause)
+                self._stop_late(job, shard, cause)
+                self._advance(job)
 
-    def _end_shards(self, job: DatacenterJob, cause: str) -> None:
-        for shard in job.shards():
-            if not shard.has_ended:
-                self._end_shard(job, shard, ShardPhase.CANCELLED, cause)
-        self._advance(job)
+    def _stop_late(self, job: DatacenterJob, shard: AssignedShard, cause: str) -> None:
+        """Stop a shard whose workflow has failed, unless that has stopped all of the job."""
+        if not job.is_stopping:
+            shard.stop_deadline_seconds = self._clock.monotonic() + self._patience.settle_seconds
+            self._events.shards_to_stop(job, [shard], cause)
+
+    def _fail_run(self, job: DatacenterJob, run: WorkflowRun, cause: str) -> None:
+        """A workflow could not go on, and the job with it."""
+        job.note_error(cause)
+        if run.lifecycle.status in _MAKES_LOAD or run.lifecycle.status == WORKFLOW_STATUS_PENDING:
+            run.lifecycle.move(WORKFLOW_STATUS_FAILED, self._clock.wall(), cause)
+        self._fail(job, run)
 
     def _end_shard(self, job: DatacenterJob, shard: AssignedShard, phase: ShardPhase, cause: str) -> None:
         self._workers.release(shard.worker_id, shard.shard_id)

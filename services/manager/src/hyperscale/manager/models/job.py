@@ -62,6 +62,8 @@ class AssignedShard:
         Monotonic time by which the attempt was to have ended; infinite until its assignment is durable.
     extension
         Time it was granted beyond that.
+    stop_deadline_seconds
+        Monotonic time at which it is given up, having been told to stop because it is late; None while it was not.
     """
 
     shard_id: str
@@ -76,6 +78,7 @@ class AssignedShard:
     merge_fault: str = ""
     due_at_seconds: float = math.inf
     extension: GrantedTime = NO_TIME_GRANTED
+    stop_deadline_seconds: float | None = None
 
     @property
     def ends_at_seconds(self) -> float:
@@ -217,6 +220,15 @@ class DatacenterJob:
     def is_stopping(self) -> bool:
         """Whether nothing of it may be started any more."""
         return self.settle_deadline_seconds is not None
+
+    def stop_deadline_of(self, shard: AssignedShard) -> float | None:
+        """Monotonic time at which a shard that was told to stop is given up; None when it was not told."""
+        told = (shard.stop_deadline_seconds, self.settle_deadline_seconds)
+        return max((deadline for deadline in told if deadline is not None), default=None)
+
+    def stops(self, shard: AssignedShard) -> bool:
+        """Whether a shard has been told to stop, alone or with all of the job, and ends without anybody taking its place."""
+        return self.stop_deadline_of(shard) is not None
 
     @property
     def extended_seconds(self) -> float:

@@ -20,7 +20,7 @@ class ShardPatience:
     Attributes
     ----------
     settle_seconds
-        To deliver their last totals, when they are stopped because the job failed.
+        To deliver their last totals, when they are stopped because the job failed or they are late.
     placement_seconds
         To be taken by a worker, while their workflow's other shards are under way.
     overrun_seconds
