@@ -96,6 +96,27 @@ async def test_a_job_goes_where_workers_and_managers_keep_up(start_gate: StartGa
     }
 
 
+@pytest.mark.parametrize("selection", [{"count": 1}, {"required": ["east"]}, {}])
+async def test_a_small_cluster_whose_workers_do_not_keep_up_takes_jobs_and_says_what_they_wait_for(
+    start_gate: StartGate, selection: dict[str, Any]
+) -> None:
+    gate = await start_gate("east")
+    tell(gate, "east", free=0, overloaded=1)
+
+    job_id = await gate.submit(job(**selection))
+
+    assert await places(gate, job_id) == ["east"]
+    (candidate,) = (await status_of(gate, job_id)).routing.candidates
+    assert candidate.health == routing_pb2.ROUTING_HEALTH_DEGRADED
+    await gate.dispatched(job_id, "east")
+    waiting = job_pb2.WorkflowStatusInfo(
+        workflow_name="shop", status=job_pb2.WORKFLOW_STATUS_PENDING, reason="no worker takes work at present"
+    )
+    gate.progress("east", job_id, 1, 0, status=job_pb2.JOB_STATUS_QUEUED, workflows=[waiting])
+    (part,) = (await status_of(gate, job_id)).datacenters
+    assert (part.status, part.reason) == (job_pb2.JOB_STATUS_QUEUED, "no worker takes work at present")
+
+
 async def test_the_number_the_wishes_and_the_exclusions_are_kept(start_gate: StartGate) -> None:
     gate = await start_gate("east", "north", "west")
     for name in ("east", "north", "west"):

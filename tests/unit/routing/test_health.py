@@ -31,6 +31,11 @@ def slo(p50: float = 0, p95: float = 0, p99: float = 0, **seconds: float) -> Slo
         ({"workers": 10, "healthy_workers": 10, "overloaded_workers": 3}, BUSY, "3 of 10 workers are overloaded"),
         ({"workers": 10, "healthy_workers": 10, "overloaded_workers": 5}, DEGRADED, "5 of 10 workers are overloaded"),
         ({"workers": 10, "healthy_workers": 10, "overloaded_workers": 8}, UNHEALTHY, "8 of 10 workers are overloaded"),
+        # Of fewer than five, 80 % is all of them: that passes, and what comes meanwhile waits.
+        ({"workers": 1, "healthy_workers": 1, "overloaded_workers": 1}, DEGRADED, "1 of 1 workers are overloaded"),
+        ({"workers": 4, "healthy_workers": 4, "overloaded_workers": 4}, DEGRADED, "4 of 4 workers are overloaded"),
+        ({"workers": 5, "healthy_workers": 5, "overloaded_workers": 4}, UNHEALTHY, "4 of 5 workers are overloaded"),
+        ({"workers": 3, "healthy_workers": 3, "overloaded_workers": 1}, BUSY, "1 of 3 workers are overloaded"),
         ({"is_leader_overloaded": True}, DEGRADED, "its leader is overloaded"),
         ({"free": 0}, BUSY, "it has no free cores"),
         ({"free": 0, "workers": 4, "healthy_workers": 1}, DEGRADED, "1 of 4 workers are healthy"),

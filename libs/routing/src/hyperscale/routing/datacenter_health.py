@@ -22,6 +22,8 @@ _OVERLOADED = (
     (0.5, DatacenterHealth.DEGRADED),
     (0.3, DatacenterHealth.BUSY),
 )
+_FEWEST_WORKERS_TO_EXCLUDE = 5
+"""Of fewer, 80 % is all of them: one busy machine, which ends by itself and is no reason to refuse jobs that could wait for it."""
 
 
 def assess(candidate: DatacenterCandidate, health_ttl_seconds: float) -> HealthFinding:
@@ -100,9 +102,11 @@ def _majorities(staff: DatacenterStaff) -> Iterator[HealthFinding]:
 def _pressure(staff: DatacenterStaff, capacity: DatacenterCapacity) -> Iterator[HealthFinding]:
     if staff.overloaded_workers:
         ratio = staff.overloaded_workers / max(1, staff.workers)
+        worst = DatacenterHealth.UNHEALTHY if staff.workers >= _FEWEST_WORKERS_TO_EXCLUDE else DatacenterHealth.DEGRADED
         health = next((health for limit, health in _OVERLOADED if ratio >= limit), None)
         if health is not None:
-            yield HealthFinding(health, f"{staff.overloaded_workers} of {staff.workers} workers are overloaded")
+            reason = f"{staff.overloaded_workers} of {staff.workers} workers are overloaded"
+            yield HealthFinding(min(health, worst), reason)
     if staff.is_leader_overloaded:
         yield HealthFinding(DatacenterHealth.DEGRADED, "its leader is overloaded")
     if capacity.free_cores == 0:
