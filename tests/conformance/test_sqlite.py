@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from hyperscale.runtime.coordination import (
     ABSENT,
@@ -15,7 +16,7 @@ from hyperscale.runtime.coordination import (
     open_coordinator,
     sqlite_coordinator,
 )
-from hyperscale.runtime.coordination.sqlite_store import connect
+from hyperscale.runtime.coordination.sqlite_store import SqliteStore, connect
 from hyperscale.runtime.errors import ConfigurationError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -172,6 +173,32 @@ async def test_a_bug_ends_neither_other_calls_nor_the_thread_that_runs_them(path
     async with asyncio.timeout(30):
         assert await store.acquire("leader", "a", 10) is not None
     await store.close()
+
+
+@pytest.mark.parametrize("step", ["has_expired", "expire"])
+@pytest.mark.parametrize("fault", [KeyError("bug"), ValueError("bug"), sqlite3.OperationalError("disk")])
+async def test_what_keeps_expired_things_from_being_removed_is_told_of_once_as_long_as_it_lasts(
+    path: Path, monkeypatch: pytest.MonkeyPatch, step: str, fault: Exception
+) -> None:
+    attempts = 0
+
+    def fail(store: SqliteStore) -> bool:
+        nonlocal attempts
+        attempts += 1
+        raise fault
+
+    with capture_logs() as lines, monkeypatch.context() as patched:
+        patched.setattr(SqliteStore, step, fail)
+        store = sqlite_coordinator(path)
+        await store.put("key", b"1", ttl_seconds=0.01)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while attempts < 3:
+                await asyncio.sleep(0.02)
+        await store.close()
+
+    (line,) = lines
+    assert (line["event"], line["log_level"]) == ("what has expired cannot be removed", "error")
+    assert fault in (line["exc_info"], line["exc_info"].__cause__)
 
 
 async def test_a_write_locked_out_for_too_long_is_unavailable_and_later_calls_work(path: Path) -> None:

@@ -21,9 +21,11 @@ from typing import Any, TypeVar, cast
 from hyperscale.runtime.coordination.sqlite_store import DEFAULT_HISTORY_CHANGES, SqliteStore, connect
 from hyperscale.runtime.coordination.store import Store, StoreCoordinator
 from hyperscale.runtime.errors import CoordinationUnavailableError, HyperscaleError
+from hyperscale.runtime.logs import get_logger
 
 ResultT = TypeVar("ResultT")
 
+_logger = get_logger("coordination")
 _MAX_WAITING_CALLS = 10_000
 _MAX_BATCH_CALLS = 256
 _LEAST_POLL_SECONDS = 0.05
@@ -72,6 +74,7 @@ class _SqliteThread:
         self._data_version = 0
         self._poll_seconds = _LEAST_POLL_SECONDS
         self._next_expiry_check = 0.0
+        self._expiry_fails = False
         self.stopped: Future[None] = Future()
         threading.Thread(target=self._serve, name="coordination-sqlite", daemon=True).start()
 
@@ -168,11 +171,18 @@ class _SqliteThread:
         if now < self._next_expiry_check or self._stopping:
             return
         self._next_expiry_check = now + _EXPIRY_CHECK_SECONDS
-        # What fails here is tried again, and fails where somebody waits for it.
-        look = _Call(SqliteStore.has_expired, writes=False)
-        self._execute([look])
-        if look.result:
-            self._execute([_Call(SqliteStore.expire, writes=True)])
+        call = _Call(SqliteStore.has_expired, writes=False)
+        self._execute([call])
+        if call.result:
+            call = _Call(SqliteStore.expire, writes=True)
+            self._execute([call])
+        self._tell_of_expiry(call.answer.exception())
+
+    def _tell_of_expiry(self, error: BaseException | None) -> None:
+        # Nobody waits for this, and it is tried again twice a second: it is told of when it begins to fail.
+        if error is not None and not self._expiry_fails:
+            _logger.error("what has expired cannot be removed", error=repr(error), exc_info=error)
+        self._expiry_fails = error is not None
 
 
 class _SqliteRunner:
