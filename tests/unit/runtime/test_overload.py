@@ -8,6 +8,8 @@ import hashlib
 import math
 import time
 from pathlib import Path
+from random import Random
+from typing import TypeAlias
 
 import pytest
 from hypothesis import given
@@ -39,6 +41,7 @@ from tests.unit.runtime.conftest import Logs
 
 HEALTHY, BUSY = OVERLOAD_STATE_HEALTHY, OVERLOAD_STATE_BUSY
 STRESSED, OVERLOADED = OVERLOAD_STATE_STRESSED, OVERLOAD_STATE_OVERLOADED
+Watched: TypeAlias = tuple[NodeLifecycle, OverloadWatch]
 IDLE = OverloadSignals(latency_ms=1.0, cpu=0.01, memory=0.2)
 
 shares = st.floats(0, 1)
@@ -95,32 +98,53 @@ def test_the_worst_signal_says_how_a_node_is(signals: dict[str, float], state: i
     ("usual_ms", "then_ms", "state"),
     [
         # Twice a millisecond is nothing, and neither is whatever no bound calls late.
-        (1.0, 2.0, HEALTHY),
-        (1.0, 190.0, HEALTHY),
-        (1.0, 230.0, BUSY),
-        (1.0, 310.0, STRESSED),
-        (1.0, 450.0, OVERLOADED),
+        (1.0, (1.5, 2.0), HEALTHY),
+        (1.0, (150.0, 190.0), HEALTHY),
+        (1.0, (230.0, 250.0), BUSY),
+        (1.0, (230.0, 320.0), STRESSED),
+        (1.0, (230.0, 450.0), OVERLOADED),
         # Beside what is usual, where that is late already.
-        (300.0, 320.0, BUSY),
-        (300.0, 480.0, STRESSED),
-        (300.0, 700.0, OVERLOADED),
+        (300.0, (340.0, 400.0), BUSY),
+        (250.0, (280.0, 480.0), STRESSED),
+        (300.0, (450.0, 800.0), OVERLOADED),
     ],
 )
 def test_latency_that_grows_beyond_what_is_usual_counts_before_it_reaches_its_bounds(
-    usual_ms: float, then_ms: float, state: int
+    usual_ms: float, then_ms: tuple[float, float], state: int
 ) -> None:
     node = Observed()
     node.tell(times=200, latency_ms=usual_ms)
 
-    assert max(node.tell(latency_ms=then_ms) for _ in range(WINDOW_SAMPLES)) == state
+    assert max(node.tell(latency_ms=late_ms) for late_ms in then_ms for _ in range(WINDOW_SAMPLES)) == state
 
 
 def test_latency_that_has_grown_and_stays_is_judged_by_its_bounds_alone() -> None:
     node = Observed()
     node.tell(times=100)
+    node.tell(times=WINDOW_SAMPLES, latency_ms=230.0)
     assert node.tell(times=WINDOW_SAMPLES, latency_ms=450.0) == OVERLOADED
 
     assert node.tell(times=2 * WINDOW_SAMPLES, latency_ms=450.0) == BUSY
+
+
+@pytest.mark.parametrize("usual_ms", [0.0, 1.0, 180.0])
+@pytest.mark.parametrize("seconds", [8, WINDOW_SAMPLES, 60])
+def test_a_node_that_is_held_up_for_a_while_but_not_later_and_later_is_judged_by_its_bounds_alone(
+    usual_ms: float, seconds: int
+) -> None:
+    node = Observed()
+    node.tell(times=60, latency_ms=usual_ms)
+
+    assert max(node.tell(latency_ms=450.0) for _ in range(seconds)) == BUSY
+    assert max(node.tell(latency_ms=usual_ms) for _ in range(60)) == BUSY
+
+
+@pytest.mark.parametrize("late_ms", [(20.0, 420.0), (100.0, 490.0), (0.0, 900.0)])
+def test_latencies_that_vary_without_growing_are_no_overload(late_ms: tuple[float, float]) -> None:
+    draw, node = Random(1), Observed()
+    worst = LATENCY_MS.state(max(late_ms))
+
+    assert max(node.tell(latency_ms=draw.choice(late_ms)) for _ in range(3600)) == worst
 
 
 def test_a_single_pause_of_the_process_is_no_overload() -> None:
@@ -234,7 +258,8 @@ def test_memory_is_that_of_the_machine_where_nothing_else_limits_it(tmp_path: Pa
 def test_memory_is_that_of_the_fullest_group_and_cached_files_are_no_use_of_it(tmp_path: Path) -> None:
     root = _machine(tmp_path, available_kib=900_000)
     (root / "proc/self/cgroup").write_text("0::/pod/mine\n")
-    mine = {"memory.max": "100000\n", "memory.current": "95000\n", "memory.stat": "anon 1\ninactive_file 45000\n"}
+    stat = "anon 1\ninactive_file 10000\nactive_file 35000\n"
+    mine = {"memory.max": "100000\n", "memory.current": "95000\n", "memory.stat": stat}
     pod = {"memory.max": "200000\n", "memory.current": "180000\n", "memory.stat": "inactive_file 20000\n"}
     _group(root / "sys/fs/cgroup/pod/mine", mine)
     _group(root / "sys/fs/cgroup/pod", pod)
@@ -248,7 +273,7 @@ def test_memory_of_a_container_whose_group_has_another_name_inside(tmp_path: Pat
     group = {
         "memory.limit_in_bytes": "100000\n",
         "memory.usage_in_bytes": "70000\n",
-        "memory.stat": "inactive_file 1\ntotal_inactive_file 10000\n",
+        "memory.stat": "inactive_file 1\ntotal_inactive_file 7000\nactive_file 1\ntotal_active_file 3000\n",
     }
     _group(root / "sys/fs/cgroup/memory", group)
 
@@ -268,17 +293,53 @@ def test_memory_of_a_group_that_is_gone_is_that_of_the_machine(tmp_path: Path) -
     assert math.isclose(gauge.used_share(), 0.75)
 
 
+@pytest.mark.parametrize(
+    ("meminfo", "used_share"),
+    [
+        ("MemTotal: 1000 kB\nMemFree: 500 kB\nBuffers: 50 kB\nCached: 150 kB\nSwapCached: 9 kB\n", 0.3),
+        ("MemTotal: 1000 kB\nMemFree: 500 kB\nMemAvailable: 0 kB\nCached: 100 kB\n", 1.0),
+        ("MemTotal: 1000 kB\n", 0.0),
+    ],
+)
+def test_memory_of_a_machine_that_does_not_tell_what_is_available(
+    tmp_path: Path, meminfo: str, used_share: float
+) -> None:
+    _group(tmp_path / "proc", {"meminfo": meminfo})
+
+    assert math.isclose(MemoryGauge(tmp_path).used_share(), used_share)
+
+
+def test_a_limit_counts_as_it_is_now(tmp_path: Path) -> None:
+    root = _machine(tmp_path, available_kib=900_000)
+    (root / "proc/self/cgroup").write_text("0::/mine\n")
+    mine = root / "sys/fs/cgroup/mine"
+    _group(mine, {"memory.max": "100000\n", "memory.current": "60000\n", "memory.stat": "inactive_file 0\n"})
+    gauge = MemoryGauge(root)
+    assert math.isclose(gauge.used_share(), 0.6)
+
+    _group(mine, {"memory.max": "400000\n", "memory.current": "120000\n"})
+    assert math.isclose(gauge.used_share(), 0.3)
+
+    _group(mine, {"memory.max": "max\n"})
+    assert math.isclose(gauge.used_share(), 0.1)
+
+    _group(mine, {"memory.max": "150000\n"})
+    assert math.isclose(gauge.used_share(), 0.8)
+
+
 def test_memory_that_the_system_does_not_tell_of_counts_as_free(tmp_path: Path) -> None:
     assert MemoryGauge(tmp_path).used_share() == 0
 
 
-def _node() -> NodeLifecycle:
-    return NodeLifecycle(NodeIdentity("w-1", NODE_ROLE_WORKER, "east", "cluster", "test"))
+@pytest.fixture
+def watched(logs: Logs, tmp_path: Path) -> Watched:
+    """On a machine that does not tell how full its memory is: that of the one which runs this is no part of it."""
+    node = NodeLifecycle(NodeIdentity("w-1", NODE_ROLE_WORKER, "east", "cluster", "test"))
+    return node, OverloadWatch(node, MemoryGauge(tmp_path), logs.logger)
 
 
-async def test_a_loop_that_is_held_up_makes_its_node_overloaded(logs: Logs) -> None:
-    node = _node()
-    watch = OverloadWatch(node, logs.logger)
+async def test_a_loop_that_is_held_up_makes_its_node_overloaded(watched: Watched, logs: Logs) -> None:
+    node, watch = watched
 
     loop, is_over = asyncio.get_running_loop(), False
 
@@ -297,9 +358,8 @@ async def test_a_loop_that_is_held_up_makes_its_node_overloaded(logs: Logs) -> N
     assert "overload changed" in logs.events()
 
 
-async def test_what_other_threads_and_processes_use_is_not_the_nodes_own_cpu(logs: Logs) -> None:
-    node = _node()
-    watch = OverloadWatch(node, logs.logger)
+async def test_what_other_threads_and_processes_use_is_not_the_nodes_own_cpu(watched: Watched, logs: Logs) -> None:
+    node, watch = watched
     hash_long = functools.partial(hashlib.pbkdf2_hmac, "sha256", b"", b"", 400_000)
     async with asyncio.TaskGroup() as hashing:
         others = [hashing.create_task(asyncio.to_thread(hash_long)) for _ in range(4)]
@@ -309,9 +369,8 @@ async def test_what_other_threads_and_processes_use_is_not_the_nodes_own_cpu(log
     assert not node.is_overloaded
 
 
-def test_pauses_that_take_no_time_on_the_machine_say_nothing(logs: Logs) -> None:
-    node = _node()
-    watch = OverloadWatch(node, logs.logger)
+def test_pauses_that_take_no_time_on_the_machine_say_nothing(watched: Watched, logs: Logs) -> None:
+    node, watch = watched
 
     async def pause_often() -> None:
         for _ in range(2 * WINDOW_SAMPLES):

@@ -24,6 +24,7 @@ from hyperscale.runtime.membership.handler import SERVICE_NAME, MembershipServic
 from hyperscale.runtime.membership.keys import read_keys
 from hyperscale.runtime.membership.seeds import keep_finding
 from hyperscale.runtime.membership.settings import FEDERATION, GroupSettings
+from hyperscale.runtime.overload.memory import MemoryGauge
 from hyperscale.runtime.overload.watch import OverloadWatch
 from hyperscale.runtime.server import NodeServer
 from hyperscale.runtime.supervisor import RestartPolicy, Supervisor
@@ -74,7 +75,7 @@ class NodeMembership:
         self._streams = GrpcStreams(channels)
         self._supervisor = supervisor
         self._logger = logger
-        self._overload = OverloadWatch(node, logger)
+        self._overload = OverloadWatch(node, MemoryGauge(), logger)
         self._observers: list[MembershipObserver] = [Chronicle(logger)]
         self._coordinates = NetworkCoordinates(CoordinateConfig(), random.Random())
         self._party: CrossParty | None = None

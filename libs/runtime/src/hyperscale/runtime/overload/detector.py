@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from hyperscale.v1.node_pb2 import (
@@ -26,6 +27,8 @@ SAMPLES_MIN: Final = 3
 CALM_SECONDS: Final = 5.0
 LATENCY_FLOOR_MS: Final = 200.0
 """What is less late than this has not grown, whatever it was before: twice a millisecond is nothing to worry about."""
+GROWTH_WINDOWS: Final = 3
+"""Latency grows while each of so many windows in a row is later than the one before: two that differ may be noise, or one hiccup."""
 _BASELINE_ALPHA: Final = 0.02
 _RISING: Final = 1.1
 
@@ -77,7 +80,7 @@ class OverloadDetector:
 
     def __init__(self) -> None:
         self._state: OverloadState.ValueType = OVERLOAD_STATE_HEALTHY
-        self._latencies_ms: deque[float] = deque(maxlen=2 * WINDOW_SAMPLES)
+        self._latencies_ms: deque[float] = deque(maxlen=GROWTH_WINDOWS * WINDOW_SAMPLES)
         self._cpu: deque[float] = deque(maxlen=WINDOW_SAMPLES)
         self._samples = 0
         self._baseline_ms = 0.0
@@ -113,12 +116,20 @@ class OverloadDetector:
     def _latency(self) -> OverloadState.ValueType:
         """By absolute bounds; and beside what is usual while it grows, since a node that gets later and later falls behind."""
         latencies_ms = list(self._latencies_ms)
-        current_ms, former = _median(latencies_ms[-WINDOW_SAMPLES:]), latencies_ms[:-WINDOW_SAMPLES]
+        current_ms = _median(latencies_ms[-WINDOW_SAMPLES:])
         state = LATENCY_MS.state(current_ms)
-        if not former or current_ms < _RISING * _median(former):
+        if not _grows(latencies_ms):
             return state
         growth = current_ms / max(self._baseline_ms, LATENCY_FLOOR_MS) - 1
         return max(state, LATENCY_GROWTH.state(growth))
+
+
+def _grows(latencies_ms: Sequence[float]) -> bool:
+    if len(latencies_ms) < GROWTH_WINDOWS * WINDOW_SAMPLES:
+        return False
+    starts = range(0, len(latencies_ms), WINDOW_SAMPLES)
+    medians_ms = [_median(latencies_ms[start : start + WINDOW_SAMPLES]) for start in starts]
+    return all(later >= _RISING * max(earlier, LATENCY_FLOOR_MS) for earlier, later in pairwise(medians_ms))
 
 
 def _median(values: Sequence[float]) -> float:

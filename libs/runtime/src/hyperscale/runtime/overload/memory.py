@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 _ROOT: Final = Path("/")
 _KIB: Final = 1024
+_NO_LIMIT: Final = "max"
+_TOTAL: Final = "MemTotal:"
+_AVAILABLE: Final = "MemAvailable:"
+_AVAILABLE_AT_LEAST: Final = ("MemFree:", "Buffers:", "Cached:")
+"""Where a kernel, or what stands in for one in a sandbox, does not say what is available."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,29 +24,42 @@ class _Layout:
     controllers: str
     limit: str
     usage: str
-    reclaimable: str
+    cached: tuple[str, str]
 
 
 _LAYOUTS: Final = (
-    _Layout("sys/fs/cgroup", "", "memory.max", "memory.current", "inactive_file"),
-    _Layout("sys/fs/cgroup/memory", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    _Layout("sys/fs/cgroup", "", "memory.max", "memory.current", ("inactive_file", "active_file")),
+    _Layout(
+        "sys/fs/cgroup/memory",
+        "memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        ("total_inactive_file", "total_active_file"),
+    ),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class _LimitedGroup:
+class _Group:
     directory: Path
     layout: _Layout
-    limit_bytes: int
 
-    def used_share(self) -> float:
-        """Files that are cached make room when somebody needs it, so that they are not in use."""
+    def used_share(self, machine_bytes: int) -> float:
+        """Of its limit, 0 where that is no less than what the machine has.
+
+        Files that are cached make room when somebody needs it, also those read often, so that they are not in use.
+        """
+        limit = (self.directory / self.layout.limit).read_text(encoding="ascii").strip()
+        limit_bytes = 0 if limit == _NO_LIMIT else int(limit)
+        if not 0 < limit_bytes < machine_bytes:
+            return 0.0
         used_bytes = int((self.directory / self.layout.usage).read_text(encoding="ascii"))
-        return (used_bytes - _figure(self.directory / "memory.stat", self.layout.reclaimable)) / self.limit_bytes
+        cached_bytes = sum(_figures(self.directory / "memory.stat", self.layout.cached).values())
+        return (used_bytes - cached_bytes) / limit_bytes
 
 
 class MemoryGauge:
-    """Reads shares of memory in use.
+    """Reads shares of memory in use. Limits are read with them, since they may be changed while a process runs.
 
     Parameters
     ----------
@@ -51,43 +69,45 @@ class MemoryGauge:
 
     def __init__(self, root: Path = _ROOT) -> None:
         self._meminfo = root / "proc/meminfo"
-        self._groups = list(_limited_groups(root, self._machine_bytes()))
+        self._groups = list(_groups(root))
 
     def used_share(self) -> float:
         """The largest share, from 0 to 1; 0 where the system does not tell."""
-        shares = [_reading(group) for group in self._groups]
-        return min(1.0, max(0.0, self._machine_share(), *shares))
+        machine = self._machine_figures()
+        machine_bytes = machine.get(_TOTAL, 0) * _KIB
+        shares = [_reading(group, machine_bytes) for group in self._groups]
+        return min(1.0, max(0.0, _machine_share(machine), *shares))
 
-    def _machine_share(self) -> float:
-        total_bytes = self._machine_bytes()
-        return 1 - _figure(self._meminfo, "MemAvailable:") * _KIB / total_bytes if total_bytes else 0.0
-
-    def _machine_bytes(self) -> int:
-        """0 where the system does not tell."""
+    def _machine_figures(self) -> dict[str, int]:
         try:
-            return _figure(self._meminfo, "MemTotal:") * _KIB
+            return _figures(self._meminfo, (_TOTAL, _AVAILABLE, *_AVAILABLE_AT_LEAST))
         except OSError:
-            return 0
+            return {}
 
 
-def _reading(group: _LimitedGroup) -> float:
+def _machine_share(machine: dict[str, int]) -> float:
+    names = (_AVAILABLE,) if _AVAILABLE in machine else _AVAILABLE_AT_LEAST
+    available = [machine[name] for name in names if name in machine]
+    return 1 - sum(available) / machine[_TOTAL] if available and machine.get(_TOTAL) else 0.0
+
+
+def _reading(group: _Group, machine_bytes: int) -> float:
     try:
-        return group.used_share()
+        return group.used_share(machine_bytes)
     except (OSError, ValueError):
         # The group is gone or this process has been moved: the machine's memory still counts.
         return 0.0
 
 
-def _limited_groups(root: Path, machine_bytes: int) -> Iterator[_LimitedGroup]:
-    """The groups of this process that may use less than the machine has, outer ones included."""
+def _groups(root: Path) -> Iterator[_Group]:
+    """The groups of this process whose use of memory can be limited, outer ones included."""
     for layout in _LAYOUTS:
         mount = root / layout.mount
         place = mount / _own_path(root, layout.controllers).lstrip("/")
         # In a container the path may be the host's, while the mount is the container's own: what is not there has no limit.
         for directory in (place, *place.parents):
-            limit_bytes = _limit_bytes(directory / layout.limit) if directory.is_relative_to(mount) else 0
-            if 0 < limit_bytes < machine_bytes:
-                yield _LimitedGroup(directory, layout, limit_bytes)
+            if directory.is_relative_to(mount) and (directory / layout.limit).exists():
+                yield _Group(directory, layout)
 
 
 def _own_path(root: Path, controllers: str) -> str:
@@ -99,16 +119,8 @@ def _own_path(root: Path, controllers: str) -> str:
     return next((path for _, names, path in paths if names == controllers), "")
 
 
-def _limit_bytes(path: Path) -> int:
-    """0 for no such group, and for no limit ("max")."""
-    try:
-        return int(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return 0
-
-
-def _figure(path: Path, name: str) -> int:
-    """A figure of a file with a name and a number per line; 0 when it is not there."""
+def _figures(path: Path, names: Collection[str]) -> dict[str, int]:
+    """Figures of a file with a name and a number per line, as far as they are there."""
     with path.open(encoding="ascii") as lines:
-        found = (int(line.split()[1]) for line in lines if line.startswith(name + " "))
-        return next(found, 0)
+        words = [line.split() for line in lines]
+    return {line[0]: int(line[1]) for line in words if line and line[0] in names}

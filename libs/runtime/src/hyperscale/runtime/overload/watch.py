@@ -19,11 +19,11 @@ _MS_PER_SECOND: Final = 1000.0
 class OverloadWatch:
     """Tells the node's lifecycle how far the node is overloaded."""
 
-    def __init__(self, node: NodeLifecycle, logger: FilteringBoundLogger) -> None:
+    def __init__(self, node: NodeLifecycle, memory: MemoryGauge, logger: FilteringBoundLogger) -> None:
         self._node = node
+        self._memory = memory
         self._logger = logger
         self._detector = OverloadDetector()
-        self._memory = MemoryGauge()
 
     async def pause(self, seconds: float) -> None:
         """Sleep, and judge by it: by how late the loop woke us up, and how much of a core its thread has used meanwhile."""
