@@ -53,6 +53,18 @@ def test_acknowledgement_is_cumulative_and_may_repeat() -> None:
     assert drained(pending) == ["c", "d"]
 
 
+def test_what_is_withdrawn_is_neither_sent_nor_waited_for() -> None:
+    pending: PendingReports[str] = PendingReports(10)
+    for report in "abcd":
+        pending.put(report, report, Delivery.DROPPABLE)
+    pending.take()
+    assert pending.withdraw(lambda report: report in "ac") == ["a", "c"]
+    pending.rewind()
+    assert drained(pending) == ["b", "d"]
+    pending.ack(4)
+    assert len(pending) == 0
+
+
 def test_a_rewind_sends_everything_unacknowledged_again_in_order() -> None:
     pending: PendingReports[str] = PendingReports(10)
     for report in "abc":

@@ -1,13 +1,13 @@
 """Reports on their way to a peer, kept until the peer has acknowledged them.
 
 Laws: sequences strictly increase in the order of `put`; nothing leaves the outbox but by acknowledgement, by a newer report
-of the same key, or, if declared droppable, by overflow, which is counted.
+of the same key, by withdrawal, or, if declared droppable, by overflow, which is counted.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -59,11 +59,6 @@ class PendingReports(Generic[ReportT]):
         return len(self._sent)
 
     @property
-    def waiting(self) -> list[ReportT]:
-        """Reports that are not acknowledged, sent or not, oldest first."""
-        return [pending.outgoing.report for reports in (self._sent, self._unsent) for pending in reports.values()]
-
-    @property
     def fill(self) -> float:
         """Share of the capacity in use; above 1 when required reports exceed it."""
         return len(self) / self._capacity
@@ -98,6 +93,17 @@ class PendingReports(Generic[ReportT]):
             while reports and (first := next(iter(reports))) <= sequence:
                 self._forget(first)
 
+    def withdraw(self, is_chosen: Callable[[ReportT], bool]) -> list[ReportT]:
+        """Take unacknowledged reports back, sent or not; returns them, oldest first."""
+        withdrawn = {
+            sequence: pending.outgoing.report
+            for sequence, pending in (*self._sent.items(), *self._unsent.items())
+            if is_chosen(pending.outgoing.report)
+        }
+        for sequence in withdrawn:
+            self._forget(sequence)
+        return list(withdrawn.values())
+
     def rewind(self) -> None:
         """Treat everything unacknowledged as never sent."""
         self._unsent = {**self._sent, **self._unsent}
@@ -125,11 +131,6 @@ class Outbox(Generic[ReportT]):
 
     def __len__(self) -> int:
         return len(self._pending)
-
-    @property
-    def waiting(self) -> list[ReportT]:
-        """Reports that are not acknowledged, oldest first."""
-        return self._pending.waiting
 
     @property
     def fill(self) -> float:
@@ -168,6 +169,10 @@ class Outbox(Generic[ReportT]):
     def ack(self, sequence: int) -> None:
         """Forget every report up to and including a sequence."""
         self._pending.ack(sequence)
+
+    def withdraw(self, is_chosen: Callable[[ReportT], bool]) -> list[ReportT]:
+        """Take unacknowledged reports back, because they are for somebody else; returns them, oldest first."""
+        return self._pending.withdraw(is_chosen)
 
     def rewind(self) -> None:
         """Send everything unacknowledged again; call it when a new stream begins."""

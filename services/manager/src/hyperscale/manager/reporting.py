@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from hyperscale.manager.health import ManagerHealth
@@ -66,14 +66,9 @@ class GateReports:
 
     def close(self, address: str) -> None:
         """Keep none any more, but the final results of the gate that was met there: it may be met again elsewhere."""
-        unsent = [
-            report.final_result for report in self._outboxes.pop(address).waiting if report.HasField("final_result")
-        ]
-        for gate_id in [known for known, where in self._address_by_gate.items() if where == address]:
-            del self._address_by_gate[gate_id]
-            for result in unsent:
-                self._hold(gate_id, result)
-        self._acknowledged.set()
+        unsent = self._part_from(gate_id for gate_id, where in self._address_by_gate.items() if where == address)
+        del self._outboxes[address]
+        self._redirect(unsent)
 
     async def wait_acknowledged(self) -> None:
         """Wait until gates have taken over every report."""
@@ -92,10 +87,11 @@ class GateReports:
 
     def met(self, address: str, gate_id: str) -> None:
         """A gate at an address has welcomed this manager: what is for it goes there from now on."""
-        former = [known for known, where in self._address_by_gate.items() if where == address]
-        for known in former:
-            del self._address_by_gate[known]
+        unsent = self._part_from(
+            known for known, where in self._address_by_gate.items() if (known == gate_id) != (where == address)
+        )
         self._address_by_gate[gate_id] = address
+        self._redirect(unsent)
         self._met.set()
         for held_for, job_id in [key for key in self._held if key[0] == gate_id]:
             self.send_final(gate_id, self._held.pop((held_for, job_id)))
@@ -130,6 +126,20 @@ class GateReports:
         for outbox in self._outboxes.values():
             outbox.put(ManagerReport(final_result=result), key=("final", result.job_id), delivery=Delivery.DROPPABLE)
 
+    def _part_from(self, gate_ids: Iterable[str]) -> list[tuple[str, JobFinalResult]]:
+        """Note that gates are not where they were met; returns results that were to be sent there, and for whom."""
+        return [
+            (gate_id, report.final_result)
+            for gate_id in list(gate_ids)
+            for report in self._outboxes[self._address_by_gate.pop(gate_id)].withdraw(_is_final)
+        ]
+
+    def _redirect(self, results: Iterable[tuple[str, JobFinalResult]]) -> None:
+        """Send results to where their gates are now, or hold them."""
+        for gate_id, result in results:
+            self.send_final(gate_id, result)
+        self._acknowledged.set()
+
     def _outbox_of(self, gate_id: str) -> Outbox[ManagerReport] | None:
         address = self._address_by_gate.get(gate_id)
         return None if address is None else self._outboxes[address]
@@ -138,6 +148,10 @@ class GateReports:
         self._held[gate_id, result.job_id] = result
         if len(self._held) > MAX_HELD_RESULTS:
             self._held.popitem(last=False)
+
+
+def _is_final(report: ManagerReport) -> bool:
+    return report.HasField("final_result")
 
 
 class GateFollower(Protocol):
