@@ -212,6 +212,18 @@ def test_tags_must_name_what_the_job_has() -> None:
     ]
 
 
+def test_only_so_much_is_compared_to_say_what_was_meant() -> None:
+    """Judging must not keep a gate from its other work, however many names a job has."""
+    submission = job(*[f"http_reqs{{step:logins-{number}}}" for number in range(100)])
+    for workflow in submission.workflows:
+        workflow.steps.extend(
+            workflow_pb2.Step(name=f"login-{number}", http=workflow_pb2.HttpRequest(url="/")) for number in range(98)
+        )
+    messages = [fault.message for fault in validate_submission(submission) if fault.path.startswith("thresholds")]
+    assert messages[0] == "the job has no step 'logins-0'; did you mean 'login-0'?"
+    assert messages[-1].startswith("the job has no step 'logins-99'; there are ")
+
+
 def test_a_metric_must_be_known_unless_code_or_another_protocol_can_produce_it() -> None:
     submission = job("orders", "http_req_duraton")
     assert [(fault.path, fault.message[:70]) for fault in validate_submission(submission)] == [

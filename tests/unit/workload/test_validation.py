@@ -16,6 +16,7 @@ from hyperscale.workload.urls import BUNDLED_TARGET
 from hyperscale.workload.validation import validate_job_file, validate_share, validate_submission
 
 Change = Callable[[JobSubmission], object]
+COUNTER = workflow_pb2.CUSTOM_METRIC_KIND_COUNTER
 
 
 def choose(job: job_pb2.JobSubmission, **selection: Any) -> None:
@@ -45,6 +46,11 @@ def workflow_of(submission: JobSubmission) -> workflow_pb2.Workflow:
 
 def http_of(submission: JobSubmission) -> workflow_pb2.HttpRequest:
     return submission.workflows[0].steps[0].http
+
+
+def declare(submission: JobSubmission, *names: str, kind: Any = COUNTER) -> None:
+    for name in names:
+        workflow_of(submission).metrics.declared.add(name=name, kind=kind)
 
 
 def shared(submission: JobSubmission, **fields: Any) -> None:
@@ -144,6 +150,12 @@ FAULTS: list[tuple[str, Change]] = [
     ("workflows[0].steps[0].http.timeout", lambda job: http_of(job).timeout.SetInParent()),
     ("workflows[0].steps[0].http.expected_statuses[1]", lambda job: http_of(job).expected_statuses.append(99)),
     ("workflows[0].steps[0].http.expected_statuses[1]", lambda job: http_of(job).expected_statuses.append(600)),
+    ("workflows[0].metrics.declared[1].name", lambda job: declare(job, "orders", "or ders")),
+    ("workflows[0].metrics.declared[0].name", lambda job: declare(job, "x" * 65)),
+    ("workflows[0].metrics.declared[0].name", lambda job: declare(job, "orders\n")),
+    ("workflows[0].metrics.declared[2].name", lambda job: declare(job, "orders", "baskets", "orders")),
+    ("workflows[0].metrics.declared[0].kind", lambda job: declare(job, "orders", kind=99)),
+    ("workflows[0].metrics.declared", lambda job: declare(job, *(f"m{number}" for number in range(101)))),
     ("thresholds[0].metric", lambda job: setattr(job.thresholds[0], "metric", "http_req_durations")),
     ("thresholds[0].expression", lambda job: setattr(job.thresholds[0], "expression", "p(95)")),
     ("thresholds", lambda job: job.thresholds.extend([job.thresholds[0]] * 100)),

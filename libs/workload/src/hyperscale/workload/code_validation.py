@@ -8,6 +8,8 @@ from typing import Final
 from hyperscale.v1 import job_pb2, workflow_pb2
 from hyperscale.workload.bundles import bundle_fault
 from hyperscale.workload.faults import FaultCollector
+from hyperscale.workload.limits import MAX_DECLARED_METRICS, at_most
+from hyperscale.workload.templates import IDENTIFIER, IDENTIFIER_RULE
 
 _CLASS_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
@@ -32,7 +34,8 @@ class CodeJudge:
             )
 
     def judge_workflow(self, path: str, workflow: workflow_pb2.Workflow) -> None:
-        """Note what a coded workflow must not have; a declared one has no class, and nothing is noted."""
+        """Note what a coded workflow must not have; a declared one has no class, and only its metrics are judged."""
+        self._metrics(f"{path}.metrics.declared", workflow.metrics)
         if not workflow.class_name:
             return
         if not _CLASS_NAME.fullmatch(workflow.class_name):
@@ -42,3 +45,16 @@ class CodeJudge:
                 self._faults.add(
                     f"{path}.steps[{index}]", "has an action, although the code of class_name is to be run"
                 )
+
+    def _metrics(self, path: str, metrics: workflow_pb2.DeclaredMetrics) -> None:
+        first: dict[str, int] = {}
+        for index, metric in enumerate(at_most(self._faults, path, metrics.declared, MAX_DECLARED_METRICS)):
+            if not IDENTIFIER.fullmatch(metric.name):
+                self._faults.add(f"{path}[{index}].name", f"{IDENTIFIER_RULE}, not {metric.name[:80]!r}")
+            elif metric.name in first:
+                self._faults.add(
+                    f"{path}[{index}].name", f"{metric.name!r} is already used by {path}[{first[metric.name]}]"
+                )
+            first.setdefault(metric.name, index)
+            if metric.kind not in workflow_pb2.CustomMetricKind.values():
+                self._faults.add(f"{path}[{index}].kind", f"has no value {metric.kind}")

@@ -41,6 +41,8 @@ MAX_VARIABLE_LENGTH: Final = 4096
 MAX_CHECKS: Final = 50
 MAX_CODED_CHECKS: Final = 100
 """Names of checks that the code of a step may use."""
+MAX_DECLARED_METRICS: Final = 100
+"""Metrics that the class of a workflow may have."""
 MAX_CHECK_NAME_LENGTH: Final = 200
 MAX_EXTRACTIONS: Final = 50
 MAX_EXPECTED_TEXT_LENGTH: Final = 4096

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from hyperscale.v1 import job_pb2, workflow_pb2
+from hyperscale.workload.limits import MAX_DECLARED_METRICS
 from hyperscale.workload.metric_catalogue import METRICS, MetricKind, MetricLevel
 from hyperscale.workload.once import SETUP_SUFFIX, TEARDOWN_SUFFIX, is_load
 
@@ -29,6 +30,8 @@ _KINDS: Final[Mapping[workflow_pb2.CustomMetricKind.ValueType, MetricKind]] = {
 _EXAMPLE: Final = "http_req_duration{step:login}"
 _SHOWN_NAME_LENGTH: Final = 80
 _SHOWN_NAMES: Final = 10
+_MAX_COMPARISONS: Final = 500
+"""Of names for suggestions, over all thresholds of a job; names can be made so that each takes more than a millisecond."""
 
 
 class MetricSelectorError(ValueError):
@@ -76,39 +79,59 @@ def parse_selector(text: str) -> MetricSelector:
     )
 
 
-def selection_faults(selector: MetricSelector, submission: job_pb2.JobSubmission) -> Iterator[str]:
-    """What the selector names that the job does not have.
+class SelectorJudge:
+    """Judges what the thresholds of a job name by what the job has, which is gone through once for all of them.
 
-    Datacenters are known only when the job requires some; metrics of other protocols are known by the beginnings of their names.
+    Only so many names are compared for what may have been meant: a job may have thousands that take long to compare.
     """
-    custom = custom_metrics(submission)
-    if (
-        selector.metric not in METRICS
-        and selector.metric not in custom
-        and not _may_produce(submission, selector.metric)
-    ):
-        yield f"no metric {_shown(selector.metric)}{_suggestion(selector.metric, [*custom, *METRICS])}"
-    if selector.step and selector.metric in custom:
-        yield f"{selector.metric} is measured of workflows, not of steps"
-    steps_by_workflow = dict(_steps_by_workflow(submission))
-    if selector.workflow and selector.workflow not in steps_by_workflow:
-        yield _unknown(MetricTag.WORKFLOW, selector.workflow, steps_by_workflow)
-    elif selector.step:
-        loads = (names for workflow, names in steps_by_workflow.items() if is_load(workflow))
-        chosen = [steps_by_workflow[selector.workflow]] if selector.workflow else loads
-        steps = dict.fromkeys(name for names in chosen for name in names)
-        if selector.step not in steps:
-            yield _unknown(MetricTag.STEP, selector.step, steps)
-    datacenters = submission.datacenters.required
-    if selector.datacenter and datacenters and selector.datacenter not in datacenters:
-        yield _unknown(MetricTag.DATACENTER, selector.datacenter, datacenters)
+
+    def __init__(self, submission: job_pb2.JobSubmission) -> None:
+        self._custom = _custom_metrics(submission)
+        self._beginnings = _beginnings(submission)
+        self._steps_by_workflow = dict(_steps_by_workflow(submission))
+        loads = (names for workflow, names in self._steps_by_workflow.items() if is_load(workflow))
+        self._steps_of_loads = dict.fromkeys(name for names in loads for name in names)
+        self._datacenters = dict.fromkeys(submission.datacenters.required)
+        self._comparisons_left = _MAX_COMPARISONS
+
+    @property
+    def custom_metrics(self) -> Mapping[str, MetricKind | None]:
+        """Metrics that code declares; of which kind, unless two workflows do not agree on it."""
+        return self._custom
+
+    def faults(self, selector: MetricSelector) -> Iterator[str]:
+        """What the selector names that the job does not have.
+
+        Datacenters are known only when the job requires some; metrics of other protocols are known by the beginnings of their names.
+        """
+        metric = selector.metric
+        if metric not in METRICS and metric not in self._custom and not metric.startswith(self._beginnings):
+            yield f"no metric {_shown(metric)}{self._suggestion(metric, [*self._custom, *METRICS])}"
+        if selector.step and metric in self._custom:
+            yield f"{metric} is measured of workflows, not of steps"
+        if selector.workflow and selector.workflow not in self._steps_by_workflow:
+            yield self._unknown(MetricTag.WORKFLOW, selector.workflow, self._steps_by_workflow)
+        elif selector.step:
+            steps = self._steps_by_workflow[selector.workflow] if selector.workflow else self._steps_of_loads
+            if selector.step not in steps:
+                yield self._unknown(MetricTag.STEP, selector.step, steps)
+        if selector.datacenter and self._datacenters and selector.datacenter not in self._datacenters:
+            yield self._unknown(MetricTag.DATACENTER, selector.datacenter, self._datacenters)
+
+    def _unknown(self, tag: MetricTag, name: str, known: Iterable[str]) -> str:
+        return f"the job has no {tag.value} {_shown(name)}{self._suggestion(name, known)}"
+
+    def _suggestion(self, name: str, known: Iterable[str]) -> str:
+        names = list(known)
+        compared = names[: self._comparisons_left]
+        self._comparisons_left -= len(compared)
+        return _suggestion(name, names, compared)
 
 
-def custom_metrics(submission: job_pb2.JobSubmission) -> dict[str, MetricKind | None]:
-    """Metrics that code declares; of which kind, unless two workflows do not agree on it."""
+def _custom_metrics(submission: job_pb2.JobSubmission) -> dict[str, MetricKind | None]:
     kinds: dict[str, MetricKind | None] = {}
     for workflow in submission.workflows:
-        for metric in workflow.metrics.declared if workflow.class_name else ():
+        for metric in workflow.metrics.declared[:MAX_DECLARED_METRICS] if workflow.class_name else ():
             kind = _KINDS.get(metric.kind)
             kinds[metric.name] = kind if kinds.get(metric.name, kind) is kind else None
     return kinds
@@ -124,17 +147,17 @@ def _steps_by_workflow(submission: job_pb2.JobSubmission) -> Iterator[tuple[str,
             yield workflow.name + TEARDOWN_SUFFIX, [step.name for step in workflow.teardown]
 
 
-def _may_produce(submission: job_pb2.JobSubmission, metric: str) -> bool:
-    """Whether a metric that nobody declares can come from code that says nothing of its metrics, or from another protocol.
+def _beginnings(submission: job_pb2.JobSubmission) -> tuple[str, ...]:
+    """What metrics that nobody declares may begin with: as those of other protocols, or in any way.
 
-    Code may speak all of them.
+    Code may speak all protocols, and measure whatever it likes when it says nothing of its metrics.
     """
     coded = [workflow for workflow in submission.workflows if workflow.class_name]
     if any(not workflow.HasField("metrics") for workflow in coded):
-        return True
+        return ("",)
     actions = {step.WhichOneof("action") for workflow in submission.workflows for step in workflow.steps}
     spoken = {field.name for field in _ACTIONS} if coded else {action for action in actions if action}
-    return any(metric.startswith(f"{_PREFIXES.get(action, action)}_") for action in spoken - _HTTP_ACTIONS)
+    return tuple(f"{_PREFIXES.get(action, action)}_" for action in spoken - _HTTP_ACTIONS)
 
 
 def _tags(text: str | None) -> dict[MetricTag, str]:
@@ -153,20 +176,16 @@ def _tag(name: str, value: str) -> MetricTag:
     if not value:
         raise MetricSelectorError(f"tags are name:value pairs, as in {_EXAMPLE!r}")
     if name not in tags:
-        raise MetricSelectorError(f"no tag {_shown(name)}{_suggestion(name, tags)}")
+        known = list(tags)
+        raise MetricSelectorError(f"no tag {_shown(name)}{_suggestion(name, known, known)}")
     return tags[name]
-
-
-def _unknown(tag: MetricTag, name: str, known: Iterable[str]) -> str:
-    return f"the job has no {tag.value} {_shown(name)}{_suggestion(name, known)}"
 
 
 def _shown(name: str) -> str:
     return repr(name[:_SHOWN_NAME_LENGTH])
 
 
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    close = difflib.get_close_matches(name[:_SHOWN_NAME_LENGTH], names, n=1)
+def _suggestion(name: str, names: Sequence[str], compared: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name[:_SHOWN_NAME_LENGTH], compared, n=1)
     more = ", …" if len(names) > _SHOWN_NAMES else ""
     return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(names[:_SHOWN_NAMES])}{more}"

@@ -37,7 +37,7 @@ from hyperscale.workload.limits import (
     check_length,
 )
 from hyperscale.workload.load_validation import LoadJudge
-from hyperscale.workload.metric_selector import MetricSelectorError, custom_metrics, selection_faults
+from hyperscale.workload.metric_selector import MetricSelectorError, SelectorJudge
 from hyperscale.workload.once_validation import OnceJudge
 from hyperscale.workload.script_validation import ScriptJudge
 from hyperscale.workload.socket_validation import SocketJudge
@@ -254,18 +254,19 @@ class _Judge:
                 self._faults.add(path, "needs an action: http, graphql, websocket, grpc, tcp or udp")
 
     def _thresholds(self, submission: job_pb2.JobSubmission) -> None:
+        judge = SelectorJudge(submission)
         for index, threshold in enumerate(at_most(self._faults, "thresholds", submission.thresholds, MAX_THRESHOLDS)):
-            self._threshold(f"thresholds[{index}]", threshold, submission)
+            self._threshold(f"thresholds[{index}]", threshold, judge)
 
-    def _threshold(self, path: str, threshold: job_pb2.Threshold, submission: job_pb2.JobSubmission) -> None:
+    def _threshold(self, path: str, threshold: job_pb2.Threshold, judge: SelectorJudge) -> None:
         try:
-            rule = parse_threshold(threshold.metric, threshold.expression, custom_metrics(submission))
+            rule = parse_threshold(threshold.metric, threshold.expression, judge.custom_metrics)
         except MetricSelectorError as error:
             self._faults.add(f"{path}.metric", str(error))
         except ThresholdSyntaxError as error:
             self._faults.add(f"{path}.expression", str(error))
         else:
-            for fault in selection_faults(rule.selector, submission):
+            for fault in judge.faults(rule.selector):
                 self._faults.add(f"{path}.metric", fault)
         if threshold.HasField("abort_delay"):
             self._zero_or_duration(f"{path}.abort_delay", threshold.abort_delay, DAY_SECONDS)
