@@ -91,6 +91,20 @@ def test_nobody_can_tell_before_the_first_iteration_has_ended(workflow: Workflow
     assert (request.work_done, request.HasField("ends_in")) == (0, False)
 
 
+@pytest.mark.parametrize("wanted", [1_000_000, 2**64 - 1])
+def test_a_stock_too_large_for_its_longest_time_ends_with_that(wanted: int) -> None:
+    request = asked(deadline(iterations(wanted)), at=56, done=1)
+    assert request is not None
+    assert seconds_of(request.ends_in) == 600 + 30 - 56
+
+
+@pytest.mark.parametrize("at", [609, 631])
+def test_a_stock_whose_longest_time_is_over_cannot_tell_when_its_last_iterations_end(at: float) -> None:
+    request = asked(deadline(iterations(), time_left=612), at, done=50)
+    assert request is not None
+    assert not request.HasField("ends_in")
+
+
 def test_iterations_that_are_interrupted_in_time_need_none() -> None:
     assert asked(deadline(timed(graceful_seconds=8)), at=56, done=3) is None
 

@@ -73,10 +73,14 @@ class ShardDeadline:
 
     def _expected_seconds(self, iterations: int, elapsed: float) -> float:
         """When its last iteration will have begun by the clock, or ended as fast as those so far; infinite: nobody knows."""
+        if elapsed >= self._load_seconds:
+            return math.inf
         if self._is_by_the_clock:
-            return self._load_seconds - elapsed if elapsed < self._load_seconds else math.inf
+            return self._load_seconds - elapsed
         wanted = counted_iterations(self._workflow)
-        return elapsed * max(0, wanted - iterations) / iterations if wanted is not None and iterations else math.inf
+        if wanted is None or not iterations:
+            return math.inf
+        return min(elapsed * max(0, wanted - iterations) / iterations, latest_end_seconds(self._workflow) - elapsed)
 
 
 def _work_done(totals: WorkflowStats) -> int:
