@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,11 +11,12 @@ from hypothesis import strategies as st
 from hyperscale.manager.extensions import MOST_GRANTS, ExtensionPolicy
 from hyperscale.manager.models.extension import ExtensionWish, GrantedTime
 from hyperscale.manager.models.job import ShardPhase
-from hyperscale.runtime.coordination import MemoryStore
+from hyperscale.runtime.coordination import MemoryStore, memory_coordinator
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.v1.dispatch_pb2 import JobDispatch
 from hyperscale.v1.job_pb2 import JOB_STATUS_FAILED
 from hyperscale.v1.progress_pb2 import (
+    EXTENSION_OUTCOME_ENOUGH,
     EXTENSION_OUTCOME_EXHAUSTED,
     EXTENSION_OUTCOME_GRANTED,
     EXTENSION_OUTCOME_NO_PROGRESS,
@@ -21,12 +24,15 @@ from hyperscale.v1.progress_pb2 import (
     SHARD_STATUS_CANCELLED,
     SHARD_STATUS_COMPLETED,
     ExtensionAnswer,
+    ExtensionOutcome,
     ExtensionRequest,
     ShardStatus,
 )
+from hyperscale.v1.record_pb2 import DcJobRecord
 from hyperscale.v1.workflow_pb2 import ConstantVus
 from hyperscale.workload.timestamps import duration, seconds_of
 from tests.support.shards import requests_of, worker_heartbeat, workflow
+from tests.support.virtual_time import run_in_virtual_time
 from tests.support.waiting import until, until_answer
 from tests.unit.manager.harness import SETTLE_SECONDS, ManagerInMemory, TurnedClock, dispatch
 
@@ -70,6 +76,12 @@ def test_each_grant_is_half_of_the_one_before_but_at_least_a_second(first: float
         (POLICY, GrantedTime(), ExtensionWish(1, 58.125), GRANTED),
         (POLICY, GrantedTime(4, 56.25, 1), ExtensionWish(2, 1.9), EXTENSION_OUTCOME_OUT_OF_REACH),
         (POLICY, GrantedTime(4, 56.25, 1), ExtensionWish(2, 1.8), GRANTED),
+        (POLICY, GrantedTime(1, 30, 9), ExtensionWish(10, 0), EXTENSION_OUTCOME_ENOUGH),
+        (POLICY, GrantedTime(1, 30, 9), ExtensionWish(10, -26), EXTENSION_OUTCOME_ENOUGH),
+        (POLICY, GrantedTime(1, 30, 9), ExtensionWish(10, None, 29.9), EXTENSION_OUTCOME_ENOUGH),
+        (POLICY, GrantedTime(1, 30, 9), ExtensionWish(9, 1, 29.9), EXTENSION_OUTCOME_ENOUGH),
+        (POLICY, GrantedTime(5, 58.125, 9), ExtensionWish(10, 0), EXTENSION_OUTCOME_EXHAUSTED),
+        (POLICY, GrantedTime(), ExtensionWish(1, None, 0.4), GRANTED),
     ],
 )
 def test_who_gets_time(policy: ExtensionPolicy, granted: GrantedTime, wish: ExtensionWish, outcome: int) -> None:
@@ -117,9 +129,16 @@ async def running(manager: ManagerInMemory) -> ManagerInMemory:
 
 
 def ask(
-    manager: ManagerInMemory, work_done: int, worker_id: str = "worker-1", attempt: int = 1
+    manager: ManagerInMemory,
+    work_done: int,
+    worker_id: str = "worker-1",
+    attempt: int = 1,
+    shard_id: str = SHARD,
+    **times: float,
 ) -> list[ExtensionAnswer]:
-    request = ExtensionRequest(shard_id=SHARD, attempt=attempt, work_done=work_done)
+    request = ExtensionRequest(shard_id=shard_id, attempt=attempt, work_done=work_done)
+    for name, seconds in times.items():
+        getattr(request, name).CopyFrom(duration(seconds))
     return manager.extensions.answer(worker_id, [request])
 
 
@@ -154,9 +173,73 @@ async def test_a_grant_moves_the_deadlines_of_shard_and_job(running: ManagerInMe
 
 
 async def test_an_answer_that_was_lost_is_not_missed(running: ManagerInMemory) -> None:
-    ask(running, work_done=10)
-    (again,) = ask(running, work_done=10)
-    assert (again.outcome, seconds_of(again.time_left)) == (EXTENSION_OUTCOME_NO_PROGRESS, JOB_SECONDS + 30)
+    ask(running, work_done=10, time_left=JOB_SECONDS)
+    (again,) = ask(running, work_done=10, time_left=JOB_SECONDS)
+    assert (again.outcome, seconds_of(again.time_left)) == (EXTENSION_OUTCOME_ENOUGH, JOB_SECONDS + 30)
+
+
+@pytest.mark.parametrize("needed", [{}, {"ends_in": 4.0}], ids=["nobody knows", "4 s"])
+async def test_a_need_is_granted_once_however_often_it_is_told_before_the_answer_arrives(
+    running: ManagerInMemory, needed: dict[str, float]
+) -> None:
+    running.clock.now += 58
+    outcomes = [
+        ask(running, work_done=10 + number, time_left=2.0, **needed)[0].outcome for number in range(MOST_GRANTS)
+    ]
+    assert outcomes == [GRANTED, *([EXTENSION_OUTCOME_ENOUGH] * (MOST_GRANTS - 1))]
+    assert running.job("job-1").extended_seconds == 30
+
+
+async def test_shards_that_the_timeout_limits_share_what_moves_it(manager: ManagerInMemory) -> None:
+    job = dispatch("job-1", workflow("A", users=2))
+    job.time_left.CopyFrom(duration(JOB_SECONDS))
+    manager.join("worker-1", PORT, 1)
+    manager.join("worker-2", PORT + 1, 1)
+    await manager.intake.accept(job)
+    await until(lambda: len(manager.port.orders) == 2)
+    shards = {order.shard_id: f"worker-{port - PORT + 1}" for port, order in manager.port.orders}
+
+    def answers(work_done: int, time_left: float) -> list[tuple[ExtensionOutcome.ValueType, float]]:
+        given = [ask(manager, work_done, worker, shard_id=id, time_left=time_left)[0] for id, worker in shards.items()]
+        return [(answer.outcome, seconds_of(answer.time_left)) for answer in given]
+
+    manager.clock.now += 58
+    assert answers(10, time_left=2) == [(GRANTED, 32), (EXTENSION_OUTCOME_ENOUGH, 32)]
+    manager.clock.now += 30
+    other, first = reversed(shards.items())
+    shards = dict([other, first])
+    assert answers(20, time_left=2) == [(GRANTED, 17), (EXTENSION_OUTCOME_ENOUGH, 17)], "half of what the first had got"
+    assert manager.job("job-1").extended_seconds == 45
+
+
+async def test_of_what_a_heartbeat_asks_for_a_shard_the_last_counts(running: ManagerInMemory) -> None:
+    requests = [ExtensionRequest(shard_id=SHARD, attempt=1, work_done=done) for done in (10, 11, 12)]
+    (answer,) = running.extensions.answer("worker-1", requests)
+    assert (answer.outcome, running.job("job-1").extended_seconds) == (GRANTED, 30)
+    (shard,) = running.job("job-1").shards()
+    assert shard.extension.work_done == 12
+
+
+def test_grants_of_one_second_are_written_together() -> None:
+    async def writes() -> int:
+        store = MemoryStore(asyncio.get_running_loop().time)
+        async with ManagerInMemory("manager-1", store, TurnedClock()) as manager:
+            await manager.lead()
+            for number in range(40):
+                manager.join(f"worker-{number}", PORT + number, 1)
+            await manager.intake.accept(dispatch("job-1", workflow("A", users=40)))
+            await until(lambda: len(manager.port.orders) == 40)
+            revisions = set[int]()
+            for port, order in [*manager.port.orders, *manager.port.orders]:
+                ask(manager, 10, f"worker-{port - PORT}", shard_id=order.shard_id)
+                await asyncio.sleep(1 / 40)
+                entry = await memory_coordinator(store).get("dc-jobs/job-1")
+                assert entry is not None
+                revisions.add(entry.revision)
+            assert len(DcJobRecord.FromString(entry.value).extensions) == 40
+        return len(revisions)
+
+    assert run_in_virtual_time(writes()) <= 4
 
 
 @pytest.mark.parametrize("change", [{"worker_id": "worker-9"}, {"attempt": 2}])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 
 from structlog.typing import FilteringBoundLogger
 
-from hyperscale.manager.extensions import ExtensionPolicy, time_left_seconds
+from hyperscale.manager.extensions import ExtensionPolicy, granted_so_far, time_left_seconds
 from hyperscale.manager.ledger import DatacenterLedger
 from hyperscale.manager.models.extension import ExtensionWish, GrantedTime
 from hyperscale.manager.models.job import AssignedShard, DatacenterJob
@@ -17,6 +18,8 @@ from hyperscale.runtime.errors import CoordinationUnavailableError, LeaseLostErr
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1.progress_pb2 import EXTENSION_OUTCOME_GRANTED, ExtensionAnswer, ExtensionRequest
 from hyperscale.workload.timestamps import duration, seconds_of
+
+_SAVE_INTERVAL_SECONDS = 0.5
 
 
 class ExtensionDesk:
@@ -40,24 +43,26 @@ class ExtensionDesk:
         self._supervisor = supervisor
         self._clock = clock
         self._logger = logger
+        self._unsaved_grants: dict[str, int] = {}
 
     def answer(self, worker_id: str, requests: Iterable[ExtensionRequest]) -> list[ExtensionAnswer]:
-        """Answers to the requests of a worker, but for shards that it does not run for this manager."""
-        return [answer for request in requests for answer in self._answer(worker_id, request)]
+        """Answers to the requests of a worker, the last one of each shard that it runs for this manager."""
+        by_shard = {request.shard_id: request for request in requests}
+        if not by_shard:
+            return []
+        return [
+            answer
+            for job, shard in self._state.shards_of(worker_id)
+            if shard.shard_id in by_shard
+            for answer in self._answer(job, shard, by_shard[shard.shard_id])
+        ]
 
-    def _answer(self, worker_id: str, request: ExtensionRequest) -> Iterator[ExtensionAnswer]:
-        job = self._state.find(request.shard_id.rsplit("/", 2)[0])
-        shard = None if job is None else job.find_shard(request.shard_id)
-        if job is None or shard is None or job.stops(shard) or shard.has_ended:
-            return
-        if (worker_id, request.attempt) != (shard.worker_id, shard.attempt):
-            return
+    def _answer(self, job: DatacenterJob, shard: AssignedShard, request: ExtensionRequest) -> Iterator[ExtensionAnswer]:
         now = self._clock.monotonic()
         left_seconds = time_left_seconds(job, shard, now)
-        if left_seconds is None:
+        if request.attempt != shard.attempt or job.stops(shard) or left_seconds is None:
             return
-        ends_in = seconds_of(request.ends_in) - left_seconds if request.HasField("ends_in") else None
-        verdict = self._policy.judge(shard.extension, ExtensionWish(request.work_done, ends_in))
+        verdict = self._policy.judge(granted_so_far(job, shard), _wish(request, left_seconds))
         if verdict.outcome == EXTENSION_OUTCOME_GRANTED:
             self._grant(job, shard, verdict.granted)
             left_seconds = time_left_seconds(job, shard, now) or 0.0
@@ -79,10 +84,27 @@ class ExtensionDesk:
             extended_seconds=granted.seconds,
         )
         self._reporter.job_changed(job)
-        _ = self._supervisor.start(self._save(job), name="extension")
+        is_being_saved = job.job_id in self._unsaved_grants
+        self._unsaved_grants[job.job_id] = self._unsaved_grants.get(job.job_id, 0) + 1
+        if not is_being_saved:
+            _ = self._supervisor.start(self._save(job), name="extension")
 
     async def _save(self, job: DatacenterJob) -> None:
+        """Write the job while there are grants that are not in its record, but seldom: it may be large, its shards many."""
         try:
-            await self._ledger.save(job)
+            while self._unsaved_grants[job.job_id]:
+                self._unsaved_grants[job.job_id] = 0
+                await self._ledger.save(job)
+                await asyncio.sleep(_SAVE_INTERVAL_SECONDS)
         except (LeaseLostError, CoordinationUnavailableError) as error:
             self._supervisor.report(error, "extension", job_id=job.job_id)
+        finally:
+            del self._unsaved_grants[job.job_id]
+
+
+def _wish(request: ExtensionRequest, left_seconds: float) -> ExtensionWish:
+    return ExtensionWish(
+        request.work_done,
+        seconds_of(request.ends_in) - left_seconds if request.HasField("ends_in") else None,
+        left_seconds - seconds_of(request.time_left) if request.HasField("time_left") else 0.0,
+    )

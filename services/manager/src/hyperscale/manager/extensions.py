@@ -1,7 +1,8 @@
 """More time for shards that need it: who gets how much, and until when a shard and its job have time then.
 
 Laws: each grant is half of the one before, and no shard gets more than five; there is none without progress since the last
-one; a job's timeout is later by the most that one of its shards was granted. Pure.
+one, none that moves nothing, and one only for a need that no earlier one has met; a job's timeout is later by the most that
+one of its shards was granted. Pure.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 from hyperscale.manager.models.extension import ExtensionVerdict, ExtensionWish, GrantedTime
 from hyperscale.manager.models.job import AssignedShard, DatacenterJob
 from hyperscale.v1.progress_pb2 import (
+    EXTENSION_OUTCOME_ENOUGH,
     EXTENSION_OUTCOME_EXHAUSTED,
     EXTENSION_OUTCOME_GRANTED,
     EXTENSION_OUTCOME_NO_PROGRESS,
@@ -22,6 +24,8 @@ from hyperscale.v1.progress_pb2 import (
 
 MOST_GRANTS: Final = 5
 SHORTEST_GRANT_SECONDS: Final = 1.0
+_CLOCK_DRIFT_SECONDS: Final = SHORTEST_GRANT_SECONDS / 2
+"""What two clocks differ by, at most, is less than any grant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,9 @@ class ExtensionPolicy:
     def _outcome(self, granted: GrantedTime, wish: ExtensionWish) -> ExtensionOutcome.ValueType:
         if granted.grants >= MOST_GRANTS or not self.first_seconds:
             return EXTENSION_OUTCOME_EXHAUSTED
+        is_in_time = wish.missing_seconds is not None and wish.missing_seconds <= 0
+        if is_in_time or wish.unknown_seconds > _CLOCK_DRIFT_SECONDS:
+            return EXTENSION_OUTCOME_ENOUGH
         if wish.work_done <= granted.work_done:
             return EXTENSION_OUTCOME_NO_PROGRESS
         if wish.missing_seconds is not None and wish.missing_seconds > self._seconds_left(granted):
@@ -59,6 +66,18 @@ class ExtensionPolicy:
 
     def _seconds_left(self, granted: GrantedTime) -> float:
         return sum(map(self.grant_seconds, range(granted.grants, MOST_GRANTS)))
+
+
+def granted_so_far(job: DatacenterJob, shard: AssignedShard) -> GrantedTime:
+    """What the next grant to a shard comes after.
+
+    Where the job's timeout limits it, that is whatever has moved the timeout: a grant of its own that is smaller would move
+    nothing.
+    """
+    if shard.ends_at_seconds < job.ends_at_seconds:
+        return shard.extension
+    most = max((each.extension for each in job.shards()), key=lambda granted: granted.seconds)
+    return GrantedTime(most.grants, most.seconds, shard.extension.work_done)
 
 
 def time_left_seconds(job: DatacenterJob, shard: AssignedShard, now_monotonic: float) -> float | None:

@@ -60,6 +60,7 @@ class ShardDeadline:
             attempt=self._attempt,
             work_done=_work_done(totals),
             ends_in=None if math.isinf(expected) else duration(expected),
+            time_left=duration(left),
         )
 
     def answered(self, answer: ExtensionAnswer, now: float) -> bool:

@@ -36,10 +36,13 @@ class ExtensionWish:
         Requests and iterations that have ended.
     missing_seconds
         How much longer than its deadline it expects to take; None when it cannot tell.
+    unknown_seconds
+        How much later its deadline is than it knew when it asked.
     """
 
     work_done: int
     missing_seconds: float | None
+    unknown_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
