@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hyperscale.v1 import job_pb2, script_pb2, workflow_pb2
+from hyperscale.workload.limits import MAX_EXTENSION_SECONDS
 from hyperscale.workload.timestamps import duration, seconds_of
 from tests.support.waiting import until
 from tests.unit.gate.harness import GateInMemory, submission
@@ -40,6 +41,36 @@ async def test_the_largest_extension_counts(gate: GateInMemory) -> None:
     assert [part.reason for part in run.snapshot().datacenters] == [
         "its time was extended by 30 s",
         "its time was extended by 45 s",
+    ]
+
+
+async def test_what_only_the_final_result_tells_counts_too(gate: GateInMemory) -> None:
+    job_id = await gate.submit(minute())
+    await gate.dispatched(job_id, "east", "west")
+    run = gate.node.jobs.state.find(job_id)
+    assert run is not None
+    gate.finish("west", job_id, extended_by=duration(45))
+    assert run.timeout_seconds == 105
+    gate.finish("east", job_id, extended_by=duration(15))
+    assert run.timeout_seconds == 105
+
+
+@pytest.mark.parametrize("seconds", [MAX_EXTENSION_SECONDS + 1, 3e11])
+async def test_more_time_than_any_manager_may_grant_is_not_believed(gate: GateInMemory, seconds: float) -> None:
+    job_id = await gate.submit(minute())
+    await gate.dispatched(job_id, "east", "west")
+    run = gate.node.jobs.state.find(job_id)
+    assert run is not None
+    gate.progress("east", job_id, 1, 5, extended_by=duration(30))
+    gate.progress("east", job_id, 2, 7, extended_by=duration(seconds))
+    assert run.timeout_seconds == 90
+    assert gate.supervisor.failures["extension"] == 1
+    gate.finish("east", job_id, extended_by=duration(seconds))
+    assert run.timeout_seconds == 90
+    assert gate.supervisor.failures["extension"] == 2
+    assert [part.status for part in run.snapshot().datacenters] == [
+        job_pb2.JOB_STATUS_COMPLETED,
+        job_pb2.JOB_STATUS_QUEUED,
     ]
 
 

@@ -13,6 +13,10 @@ from hyperscale.workload.timestamps import seconds_of
 DAY_SECONDS: Final = 24 * 3600.0
 """Longest load."""
 MAX_JOB_TIMEOUT_SECONDS: Final = 25 * 3600.0
+MAX_FIRST_EXTENSION_SECONDS: Final = 3600.0
+"""Longest first grant of time beyond a deadline."""
+MAX_EXTENSION_SECONDS: Final = 2 * MAX_FIRST_EXTENSION_SECONDS
+"""More than all grants together: each is half of the one before."""
 MAX_GRACEFUL_STOP_SECONDS: Final = 600.0
 MAX_REQUEST_TIMEOUT_SECONDS: Final = 600.0
 

@@ -397,6 +397,7 @@ class JobRun:
         part.is_accepted = True
         part.result = result
         part.workflows = tuple(result.workflows)
+        part.extended_seconds = max(part.extended_seconds, seconds_of(result.extended_by))
         if result.HasField("started_at") and self._plan.stage == LOAD:
             part.started_at_seconds = seconds_of(result.started_at)
             self._spans.heard(part.datacenter, seconds_of(result.elapsed), self._clock.monotonic(), is_over=True)

@@ -18,7 +18,9 @@ from hyperscale.gate.store import JobStore
 from hyperscale.runtime.coordination import CoordinationUnavailableError
 from hyperscale.runtime.errors import ErrorReason, FieldViolation, HyperscaleError
 from hyperscale.runtime.supervisor import Supervisor
-from hyperscale.v1 import progress_pb2
+from hyperscale.v1 import job_pb2, progress_pb2
+from hyperscale.workload.limits import MAX_EXTENSION_SECONDS
+from hyperscale.workload.timestamps import seconds_of
 
 _MAX_STRAYS = 1000
 
@@ -105,6 +107,7 @@ class ReportIngestion:
         job_id = job_id_of(progress.job_id)
         run = self._state.find(job_id)
         if run is not None:
+            self._check_extension(progress)
             run.take_progress(progress)
             if run.is_over_in(progress.job_id, progress.datacenter):
                 self._strays.stop(progress, run)
@@ -119,7 +122,16 @@ class ReportIngestion:
     def _take_final_result(self, report: progress_pb2.ManagerReport) -> None:
         run = self._state.find(job_id_of(report.final_result.job_id))
         if run is not None:
+            self._check_extension(report.final_result)
             run.take_final_result(report.final_result)
+
+    def _check_extension(self, report: progress_pb2.JobProgress | job_pb2.JobFinalResult) -> None:
+        """Take out what no manager may have granted: it would put the job's timeout off for as long as it says."""
+        seconds = seconds_of(report.extended_by)
+        if seconds > MAX_EXTENSION_SECONDS:
+            report.ClearField("extended_by")
+            error = ValueError(f"datacenter {report.datacenter} tells of {seconds:g} s of more time")
+            self._supervisor.report(error, "extension", job_id=report.job_id)
 
 
 class ReportStream:

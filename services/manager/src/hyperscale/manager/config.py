@@ -6,6 +6,7 @@ from pydantic import Field
 
 from hyperscale.manager.models.limits import ShardPatience
 from hyperscale.runtime.config import NodeConfig, PeerAddress, SeedAddress
+from hyperscale.workload.limits import MAX_FIRST_EXTENSION_SECONDS
 
 
 class ManagerConfig(NodeConfig):
@@ -68,7 +69,7 @@ class ManagerConfig(NodeConfig):
     extension_seconds: float = Field(
         default=30.0,
         ge=0,
-        le=3600,
+        le=MAX_FIRST_EXTENSION_SECONDS,
         description="The first time that a shard is granted beyond its deadline, when it makes progress and asks for it; each "
         "of the four after it is half of the one before, at least 1 s. The job's timeout is later by as much. 0: none.",
     )
