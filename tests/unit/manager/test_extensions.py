@@ -131,6 +131,7 @@ def ask(
     manager: ManagerInMemory,
     work_done: int,
     worker_id: str = "worker-1",
+    *,
     attempt: int = 1,
     shard_id: str = SHARD,
     time_left: float | None = None,
@@ -204,8 +205,10 @@ async def test_shards_that_the_timeout_limits_share_what_moves_it(manager: Manag
     shards = {order.shard_id: f"worker-{port - PORT + 1}" for port, order in manager.port.orders}
 
     def answers(work_done: int, time_left: float) -> list[tuple[ExtensionOutcome.ValueType, float]]:
-        given = [ask(manager, work_done, worker, shard_id=id, time_left=time_left)[0] for id, worker in shards.items()]
-        return [(answer.outcome, seconds_of(answer.time_left)) for answer in given]
+        given = [
+            ask(manager, work_done, worker, shard_id=shard, time_left=time_left) for shard, worker in shards.items()
+        ]
+        return [(answer.outcome, seconds_of(answer.time_left)) for (answer,) in given]
 
     manager.clock.now += 58
     assert answers(10, time_left=2) == [(GRANTED, 32), (EXTENSION_OUTCOME_ENOUGH, 32)]
@@ -241,7 +244,8 @@ def test_grants_of_one_second_are_written_together() -> None:
                 assert entry is not None
                 revisions.add(entry.revision)
             record = await manager.ledger.find("job-1")
-            assert record is not None and len(record.extensions) == 40
+            assert record is not None
+            assert len(record.extensions) == 40
         return len(revisions)
 
     assert run_in_virtual_time(writes()) <= 4
