@@ -42,6 +42,16 @@ def children_of(pid: int) -> list[int]:
 
 
 @contextmanager
+def hangups_heard() -> Iterator[None]:
+    """A block in which hangups end what runs, or is started, though the tests may have been started to ignore them."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@contextmanager
 def killed_and_restarted(node: Mapping[str, Any]) -> Iterator[int]:
     """Kill a node with -9 and start it again, with the same options on the same port, for the length of the block."""
     pid = node["pid"]

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from hyperscale.client.cluster.state import StateDirectory
 from hyperscale.client.models.cluster import ClusterState, LocalRole
 from tests.support.jobs import workflow, write_job
 from tests.support.local_cluster import COMMAND, Outcome
-from tests.support.processes import eventually, is_alive
+from tests.support.processes import eventually, hangups_heard, is_alive
 
 BUNDLED = "bundled://"
 LONG = {"vus": 1, "duration": "60s"}
@@ -158,16 +157,6 @@ def start_run(job: Path, directory: Path, environment: dict[str, str]) -> tuple[
         with hangups_heard():
             process = subprocess.Popen(command, stdout=file, stderr=file, env={**os.environ, **environment})
     return process, out
-
-
-@contextmanager
-def hangups_heard() -> Iterator[None]:
-    """What is started then does not inherit that whoever started the tests ignores hangups."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGHUP, before)
 
 
 def test_terminal_gets_the_live_view(tmp_path: Path, temporary: dict[str, str]) -> None:

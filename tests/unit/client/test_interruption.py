@@ -11,6 +11,7 @@ import pytest
 
 from hyperscale.client.cli.interruption import Interruption, run_interruptibly
 from hyperscale.client.exit_codes import ExitCode
+from tests.support.processes import hangups_heard
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
@@ -29,7 +30,7 @@ def test_a_signal_behind_the_last_wait_of_a_command_is_not_lost(number: signal.S
         signal.raise_signal(number)
         return ExitCode.PASSED
 
-    with handlers_kept():
+    with hangups_heard(), handlers_kept():
         assert run_interruptibly(work) is ExitCode.INTERRUPTED
 
 
