@@ -37,9 +37,12 @@ class EchoPeer:
     connections: int = 0
     delivered: list[str] = field(default_factory=list)
     before_handling: Callable[[], Awaitable[None]] | None = None
+    is_away: bool = False
 
     async def connect(self) -> grpc.aio.StreamStreamCall[StringValue, StringValue]:
         self.connections += 1
+        if self.is_away:
+            raise HyperscaleError(ErrorReason.PEER_UNREACHABLE)
         call = self.pool.stub(self.address, EchoStub).Chat()
         await call.write(text("hello"))
         return call
@@ -163,6 +166,26 @@ async def test_an_unreachable_peer_is_tried_until_it_is_there(
     await until(lambda: len(outbox) == 0)
     assert peer.delivered == ["report"]
     await link.stop()
+
+
+async def test_why_a_peer_is_not_there_is_told_once_until_it_was(linked: Linked, logs: Logs) -> None:
+    def told(level: str) -> int:
+        return sum(1 for line in logs.lines if line["event"] == "link lost" and line["level"] == level)
+
+    async def lose() -> None:
+        linked.peer.is_away = True
+        linked.link.reconnect()
+        before = told("debug")
+        await until(lambda: told("debug") > before + 2)
+
+    await until(lambda: linked.link.connected)
+    await lose()
+    assert told("info") == 1
+    linked.peer.is_away = False
+    linked.outbox.put("report")
+    await until(lambda: len(linked.outbox) == 0)
+    await lose()
+    assert told("info") == 2
 
 
 async def test_a_bug_in_handling_is_reported_and_the_link_lives_on(linked: Linked, supervisor: Supervisor) -> None:

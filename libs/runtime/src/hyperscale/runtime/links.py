@@ -79,6 +79,8 @@ class StreamLink(Generic[ReportT, RequestT, ResponseT]):
         self._call: grpc.aio.StreamStreamCall[RequestT, ResponseT] | None = None
         self._heard_at = 0.0
         self._failed_attempts = 0
+        self._told: set[ErrorReason] = set()
+        """Why the peer has not been there since it answered last."""
 
     @property
     def connected(self) -> bool:
@@ -104,11 +106,17 @@ class StreamLink(Generic[ReportT, RequestT, ResponseT]):
         while True:
             try:
                 await self._converse()
-            except (HyperscaleError, TimeoutError) as error:
-                self._logger.info("link lost", error=str(error) or repr(error), failed_attempts=self._failed_attempts)
+            except HyperscaleError as error:
+                self._tell(error)
             delay_seconds = self._timings.base_delay_seconds * 2 ** min(self._failed_attempts, 16)
             self._failed_attempts += 1
             await asyncio.sleep(random.uniform(0, min(self._timings.max_delay_seconds, delay_seconds)))
+
+    def _tell(self, error: HyperscaleError) -> None:
+        """Say why the peer is not there: each reason once until it answers, since it may stay away for ever."""
+        log = self._logger.debug if error.reason in self._told else self._logger.info
+        log("link lost", error=str(error), failed_attempts=self._failed_attempts)
+        self._told.add(error.reason)
 
     async def _converse(self) -> None:
         """Live through one connection; returns or raises when it ends."""
@@ -119,6 +127,8 @@ class StreamLink(Generic[ReportT, RequestT, ResponseT]):
             await self._exchange(call)
         except grpc.aio.AioRpcError as error:
             raise error_from_rpc(error) from error
+        except TimeoutError as error:
+            raise HyperscaleError(ErrorReason.DEADLINE_EXCEEDED) from error
         finally:
             self._call = None
 
@@ -129,6 +139,7 @@ class StreamLink(Generic[ReportT, RequestT, ResponseT]):
             async for response in call:
                 self._heard_at = _now()
                 self._failed_attempts = 0
+                self._told.clear()
                 await self._peer.handle(response)
         except asyncio.CancelledError:
             if _is_being_cancelled():

@@ -88,7 +88,7 @@ class GateLinkSurroundings:
 class GateLink:
     """One gate: reports wait for it while it is away, and its final results also when it is given up."""
 
-    def __init__(self, address: str, around: GateLinkSurroundings) -> None:
+    def __init__(self, address: str, around: GateLinkSurroundings, timings: LinkTimings) -> None:
         self._address = address
         self._around = around
         self._peer = GateIngestPeer(address, around.channels, around.health, around.reports)
@@ -98,7 +98,7 @@ class GateLink:
             around.reports.open(address),
             supervisor=around.supervisor,
             logger=around.logger,
-            timings=LinkTimings(max_delay_seconds=1.0),
+            timings=timings,
         )
 
     @property

@@ -7,6 +7,11 @@ from collections.abc import Sequence
 from hyperscale.manager.gate_link import GateLink, GateLinkSurroundings
 from hyperscale.runtime.clock import Clock
 from hyperscale.runtime.linked_peers import LinkedPeers
+from hyperscale.runtime.links import LinkTimings
+
+_CONFIGURED = LinkTimings(max_delay_seconds=1.0)
+# Gates tell of others that are there: one that this manager does not reach all the same is not just being started.
+_FOUND = LinkTimings(max_delay_seconds=10.0)
 
 
 class GateLinks:
@@ -14,7 +19,7 @@ class GateLinks:
 
     def __init__(self, addresses: Sequence[str], around: GateLinkSurroundings, clock: Clock) -> None:
         def link(address: str) -> GateLink:
-            return GateLink(address, around)
+            return GateLink(address, around, _CONFIGURED if address in addresses else _FOUND)
 
         self._peers = LinkedPeers(addresses, link, clock)
 
