@@ -100,9 +100,8 @@ async def test_a_job_goes_to_its_owner_once_and_to_the_gate_at_hand_when_the_own
         assert time.monotonic() - started < 10
 
 
-async def test_the_jobs_of_a_lost_gate_are_taken_by_those_that_the_ring_names_next(
-    gates: Gates, tmp_path: Path
-) -> None:
+async def test_the_jobs_of_a_lost_gate_are_taken_by_the_others(gates: Gates, tmp_path: Path) -> None:
+    """Which of them comes first is proven where time is virtual: here a gate may hear of the death when its turn is over."""
     async with cluster_of(gates, "g1", "g2", "g3") as cluster, client_of(cluster.gates[1]) as client:
         acks = [ack for ack in await submitted(client, cluster.ring, 3) if ack.gate_id == "g1"]
         cluster.gates[0].kill()
@@ -113,8 +112,9 @@ async def test_the_jobs_of_a_lost_gate_are_taken_by_those_that_the_ring_names_ne
                 return {job.job_id: job.status for job in page.jobs}[job_id] == JOB_STATUS_FAILED
 
             await until_answer(is_failed, "the end of the orphan")
-            (heir,) = HashRing(["g2", "g3"]).owners(ack.job_id, 1)
-            assert heir in takers_of(ack.job_id, tmp_path)
+            takers = takers_of(ack.job_id, tmp_path)
+            assert takers
+            assert takers <= {"g2", "g3"}
 
 
 def takers_of(job_id: str, logs: Path) -> set[str]:

@@ -37,12 +37,12 @@ class EchoPeer:
     connections: int = 0
     delivered: list[str] = field(default_factory=list)
     before_handling: Callable[[], Awaitable[None]] | None = None
-    is_away: bool = False
+    refusal: Exception | None = None
 
     async def connect(self) -> grpc.aio.StreamStreamCall[StringValue, StringValue]:
         self.connections += 1
-        if self.is_away:
-            raise HyperscaleError(ErrorReason.PEER_UNREACHABLE)
+        if self.refusal is not None:
+            raise self.refusal
         call = self.pool.stub(self.address, EchoStub).Chat()
         await call.write(text("hello"))
         return call
@@ -168,12 +168,26 @@ async def test_an_unreachable_peer_is_tried_until_it_is_there(
     await link.stop()
 
 
+async def test_a_stream_that_ends_before_the_hello_is_tried_again_and_no_bug(
+    linked: Linked, supervisor: Supervisor
+) -> None:
+    await until(lambda: linked.link.connected)
+    linked.peer.refusal = asyncio.InvalidStateError("the call has ended")
+    linked.link.reconnect()
+    before = linked.peer.connections
+    await until(lambda: linked.peer.connections > before + 2)
+    linked.peer.refusal = None
+    linked.outbox.put("report")
+    await until(lambda: len(linked.outbox) == 0)
+    assert not supervisor.failures
+
+
 async def test_why_a_peer_is_not_there_is_told_once_until_it_was(linked: Linked, logs: Logs) -> None:
     def told(level: str) -> int:
         return sum(1 for line in logs.lines if line["event"] == "link lost" and line["level"] == level)
 
     async def lose() -> None:
-        linked.peer.is_away = True
+        linked.peer.refusal = HyperscaleError(ErrorReason.PEER_UNREACHABLE)
         linked.link.reconnect()
         before = told("debug")
         await until(lambda: told("debug") > before + 2)
@@ -181,7 +195,7 @@ async def test_why_a_peer_is_not_there_is_told_once_until_it_was(linked: Linked,
     await until(lambda: linked.link.connected)
     await lose()
     assert told("info") == 1
-    linked.peer.is_away = False
+    linked.peer.refusal = None
     linked.outbox.put("report")
     await until(lambda: len(linked.outbox) == 0)
     await lose()

@@ -125,6 +125,9 @@ class StreamLink(Generic[ReportT, RequestT, ResponseT]):
                 self._call = call = await self._peer.connect()
             self._outbox.rewind()
             await self._exchange(call)
+        except asyncio.InvalidStateError as error:
+            # What gRPC says of a hello on a stream that has ended before it.
+            raise HyperscaleError(ErrorReason.PEER_UNREACHABLE) from error
         except grpc.aio.AioRpcError as error:
             raise error_from_rpc(error) from error
         except TimeoutError as error:

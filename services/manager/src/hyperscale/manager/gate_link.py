@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,7 +12,6 @@ from hyperscale.manager.health import ManagerHealth
 from hyperscale.manager.reporting import GateReports
 from hyperscale.runtime.channels import ChannelPool
 from hyperscale.runtime.endpoints import Endpoint
-from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.runtime.links import LinkTimings, StreamLink
 from hyperscale.runtime.outbox import Outgoing
 from hyperscale.runtime.supervisor import Supervisor
@@ -52,10 +50,7 @@ class GateIngestPeer:
         heartbeat = self._health.heartbeat()
         welcome = await stub.RegisterManager(ManagerRegistration(heartbeat=heartbeat))
         call = stub.StreamReports()
-        try:
-            await call.write(ManagerReport(heartbeat=heartbeat))
-        except asyncio.InvalidStateError as error:
-            raise HyperscaleError(ErrorReason.PEER_UNREACHABLE) from error
+        await call.write(ManagerReport(heartbeat=heartbeat))
         self._gate_id = welcome.gate.node_id
         self._known_gates = None
         self._reports.met(self._address, self._gate_id)
