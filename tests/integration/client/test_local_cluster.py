@@ -7,21 +7,38 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from hyperscale.client.cli import run_command_line
 from hyperscale.client.cluster.state import StateDirectory
-from hyperscale.client.models.cluster import ClusterState, LocalRole
 from tests.support.jobs import workflow, write_job
 from tests.support.local_cluster import COMMAND, Outcome
 from tests.support.processes import eventually, hangups_heard, is_alive
 
 BUNDLED = "bundled://"
 LONG = {"vus": 1, "duration": "60s"}
+INTERRUPTED_AT_THE_LAST_WAVE = """
+import signal, sys
+from hyperscale.client.cli import run_command_line
+from hyperscale.client.cluster.state import StateDirectory
+from hyperscale.client.models.cluster import LocalRole
+
+write = StateDirectory.write
+
+
+def interrupted(files, state):
+    write(files, state)
+    if any(node.process.role is LocalRole.WORKER for node in state.nodes):
+        signal.raise_signal(signal.SIGINT)
+
+
+StateDirectory.write = interrupted
+sys.exit(run_command_line(sys.argv[1:]))
+"""
 
 
 @pytest.fixture
@@ -124,19 +141,10 @@ def test_interruption_while_the_cluster_starts_leaves_nothing(tmp_path: Path, te
     assert process.wait(timeout=60) == 105
 
 
-def test_interruption_when_everything_has_started_leaves_nothing_either(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write = StateDirectory.write
-
-    def interrupted_at_the_last_wave(files: StateDirectory, state: ClusterState) -> None:
-        write(files, state)
-        if any(node.process.role is LocalRole.WORKER for node in state.nodes):
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(StateDirectory, "write", interrupted_at_the_last_wave)
+def test_interruption_when_everything_has_started_leaves_nothing_either(tmp_path: Path) -> None:
     directory = tmp_path / "state"
-    assert run_command_line(["cluster", "up", "--state-dir", str(directory)]) == 105
+    up = [sys.executable, "-c", INTERRUPTED_AT_THE_LAST_WAVE, "cluster", "up", "--state-dir", str(directory)]
+    assert subprocess.run(up, timeout=120, check=False).returncode == 105
     assert processes_naming(str(directory)) == []
     assert not StateDirectory(directory).read().processes
 
