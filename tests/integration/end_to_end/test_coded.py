@@ -31,8 +31,7 @@ class Blocking(Workflow):
 
     @step()
     async def block(self):
-        while True:
-            pass
+        while True: pass
 """
 BUSY = """
 import time
