@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from hyperscale.runtime.linked_peers import LinkedPeers
+from hyperscale.runtime.links import LinkTimings, StreamLink
+from hyperscale.runtime.outbox import Outbox, Outgoing
+from hyperscale.runtime.supervisor import Supervisor
+from tests.support.virtual_time import run_in_virtual_time
+from tests.unit.runtime.conftest import Logs
 from tests.unit.runtime.test_circuits import HandClock
 
 
@@ -103,3 +111,68 @@ async def test_links_are_bounded(told: int) -> None:
     node = Node(("a:1",), {"a:1": "one"})
     found = {f"node-{number}": f"host-{number}:1" for number in range(told)}
     assert len(await node.follow(3, **found)) == 64
+
+
+@dataclass(slots=True)
+class DeafPeer:
+    """A peer whose end of a connection does not end when it is told to."""
+
+    released: asyncio.Event
+
+    async def connect(self) -> Any:
+        while not self.released.is_set():
+            with suppress(asyncio.CancelledError):
+                await self.released.wait()
+        raise asyncio.CancelledError
+
+    def encode(self, outgoing: Outgoing[str]) -> str:
+        return outgoing.report
+
+    async def handle(self, response: str) -> None:
+        pass
+
+
+@dataclass(slots=True)
+class RealLink(FakeLink):
+    """One that is kept by the code under test."""
+
+    stream: StreamLink[str, str, str] = field(kw_only=True)
+
+    def start(self) -> None:
+        self.stream.start()
+
+    async def stop(self) -> None:
+        await self.stream.stop()
+
+
+def test_links_that_do_not_end_are_told_of_and_hold_nothing_up() -> None:
+    logs = Logs()
+
+    async def follow() -> float:
+        released, supervisor = asyncio.Event(), Supervisor("node", logs.logger)
+        timings = LinkTimings(connect_timeout_seconds=1e6)
+
+        def link(address: str) -> RealLink:
+            stream = StreamLink(
+                address, DeafPeer(released), Outbox(1), supervisor=supervisor, logger=logs.logger, timings=timings
+            )
+            return RealLink(address, {}, stream=stream)
+
+        peers = LinkedPeers((), link, HandClock())
+        await peers.follow({"one": "a:1", "two": "b:1", "three": "c:1"})
+        await asyncio.sleep(0)
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        try:
+            async with asyncio.timeout(3600):
+                await peers.follow({})
+            assert peers.links == []
+            return clock() - began
+        finally:
+            released.set()
+            await supervisor.stop(1)
+
+    assert run_in_virtual_time(follow()) == pytest.approx(1.0)
+    stuck = [line for line in logs.lines if line["event"] == "tasks ignored cancellation"]
+    assert sorted(name for line in stuck for name in line["tasks"]) == ["a:1", "b:1", "c:1"]
+    assert {line["level"] for line in stuck} == {"error"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from hyperscale.runtime.clock import Clock
@@ -72,8 +73,7 @@ class LinkedPeers(Generic[LinkT]):
 
     async def stop(self) -> None:
         """Close every link."""
-        for link in self._links.values():
-            await link.stop()
+        await _stop(self._links.values())
 
     async def follow(self, found: Mapping[str, str]) -> None:
         """Link to peers at these addresses, by node id, and to no others but the configured ones."""
@@ -86,9 +86,8 @@ class LinkedPeers(Generic[LinkT]):
         """Close links, but those to configured addresses, to who has gone, and to who is linked to already."""
         linked = {self._links[address].peer_id for address in self._seeds if self._is_hopeful(address)}
         wanted = {address for node_id, address in found.items() if node_id not in linked}
-        for address in [address for address in self._links if address not in self._seeds | wanted]:
-            if self._links[address].is_settled:
-                await self._links.pop(address).stop()
+        superfluous = [address for address in self._links if address not in self._seeds | wanted]
+        await _stop([self._links.pop(address) for address in superfluous if self._links[address].is_settled])
 
     def _add_missing(self, found: Mapping[str, str]) -> None:
         """Link to peers that were found, once no configured address may turn out to be theirs."""
@@ -105,3 +104,8 @@ class LinkedPeers(Generic[LinkT]):
     def _is_hopeful(self, seed: str) -> bool:
         """Whether somebody answers at a configured address, or may do so in a moment; else its peer may be elsewhere by now."""
         return self._clock.monotonic() - self._up_at[seed] < _SEED_PATIENCE_SECONDS
+
+
+async def _stop(links: Iterable[PeerLink]) -> None:
+    """Close links, all at once: several that are slow to end take no longer than one."""
+    await asyncio.gather(*(link.stop() for link in links))

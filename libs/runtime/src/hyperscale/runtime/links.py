@@ -19,6 +19,9 @@ ReportT = TypeVar("ReportT")
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
 
+_END_SECONDS = 1.0
+"""How long a task gets to end: whoever closes a link has other links to look after."""
+
 
 class LinkPeer(Protocol[ReportT, RequestT, ResponseT]):
     """The other side, as the link sees it."""
@@ -99,8 +102,7 @@ class StreamLink(Generic[ReportT, RequestT, ResponseT]):
     async def stop(self) -> None:
         """Close the stream; the outbox keeps what was not acknowledged."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+            await self._supervisor.end({self._task}, _END_SECONDS)
 
     async def _keep_alive(self) -> None:
         while True:
@@ -151,8 +153,7 @@ class StreamLink(Generic[ReportT, RequestT, ResponseT]):
             raise HyperscaleError(ErrorReason.PEER_UNREACHABLE) from None
         finally:
             call.cancel()
-            sender.cancel()
-            await asyncio.wait({sender})
+            await self._supervisor.end({sender}, _END_SECONDS)
 
     async def _send(self, call: grpc.aio.StreamStreamCall[RequestT, ResponseT]) -> None:
         try:

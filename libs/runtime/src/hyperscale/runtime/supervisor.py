@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import random
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypeVar
@@ -118,9 +118,12 @@ class Supervisor:
         return await self._abandoned.get()
 
     async def stop(self, timeout_seconds: float) -> None:
-        """Cancel everything and wait for it; what ignores that for longer than the timeout is logged and left."""
+        """`end` everything, and start nothing any more."""
         self._stopped = True
-        tasks = set(self._running) - {asyncio.current_task()}
+        await self.end(self._running.keys() - {asyncio.current_task()}, timeout_seconds)
+
+    async def end(self, tasks: Collection[asyncio.Task[Any]], timeout_seconds: float) -> None:
+        """Cancel work and wait for it; what ignores that for longer than the timeout is logged and left."""
         for task in tasks:
             task.cancel()
         if not tasks:

@@ -71,10 +71,7 @@ class EnginePool:
 
     async def stop(self, timeout_seconds: float) -> None:
         """End every engine; those still there at the timeout are killed."""
-        for keeper in self._keepers:
-            keeper.cancel()
-        if self._keepers:
-            await asyncio.wait(self._keepers, timeout=timeout_seconds)
+        await self._supervisor.end(self._keepers, timeout_seconds)
         for process in self._processes.values():
             process.kill()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from hyperscale.runtime.channels import ChannelPool
 from hyperscale.runtime.clock import SystemClock
 from hyperscale.runtime.endpoints import Endpoint
@@ -94,8 +92,7 @@ class _Node:
         _ = supervisor.start(self._orphans.watch, name="orphan-watch", restart=RestartPolicy.ON_FAILURE)
         serving = supervisor.start(self._serve(endpoint), name="serving")
         await context.drain_requested.wait()
-        serving.cancel()
-        await asyncio.wait({serving})
+        await supervisor.end({serving}, context.drain_seconds_left)
         await self._server.set_serving(False)
         await self._lifecycle.drain(context.drain_seconds_left)
         await self._membership.stop()
