@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import tempfile
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 import grpc
 
 from bench.engine.machine import machine_busy_seconds, pin
+from bench.engine.percentiles import percentile
 from bench.engine.settings import Settings
 from bench.rows import Bound, Row
 from hyperscale.v1 import node_pb2, worker_service_pb2_grpc
@@ -44,9 +44,8 @@ def measure(settings: Settings) -> list[Row]:
         pings_ms = asyncio.run(_ping(cluster.node("worker")["address"], PING_ROUNDS * settings.seconds))
         busy = (machine_busy_seconds() - before) / (PING_ROUNDS * settings.seconds) / (os.cpu_count() or 1)
         cluster.command("cancel", job_id)
-    p99_ms = sorted(pings_ms)[math.ceil(len(pings_ms) * 0.99) - 1]
     note = f"{len(pings_ms)} pings, slowest {max(pings_ms):.0f} ms, cores busy {busy:.0%}"
-    return [Row("worker Ping p99 with all engines busy", p99_ms, Bound.AT_MOST, 50, "ms", note)]
+    return [Row("worker Ping p99 with all engines busy", percentile(pings_ms, 99), Bound.AT_MOST, 50, "ms", note)]
 
 
 def _write_endless_job(directory: Path, urls: Sequence[str]) -> Path:

@@ -1,4 +1,4 @@
-"""Delays that are known beforehand: the target imposes them, the bench compares what was measured with them."""
+"""Delays that are known beforehand: what the target is to impose."""
 
 from __future__ import annotations
 
@@ -16,8 +16,3 @@ def delay_seconds(number: int) -> float:
     The numbers visit the distribution evenly, so that every stretch of requests has nearly the same percentiles.
     """
     return SHORTEST_SECONDS - MEAN_ABOVE_SECONDS * math.log(1.0 - (number + 0.5) * _GOLDEN % 1.0 * _TAIL)
-
-
-def percentile_seconds(count: int, quantile: float) -> float:
-    """Percentile of the delays of the first `count` requests: the least that this share of them does not exceed."""
-    return sorted(delay_seconds(number) for number in range(count))[max(0, math.ceil(count * quantile) - 1)]
