@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.engine.engine_process import ANSWER_SECONDS, engine_process, steady_load
-from bench.engine.machine import GENERATOR_CORE, TARGET_CORE, pin
+from bench.engine.machine import GENERATOR_CORE, TARGET_CORE, pin, waited_for_core_seconds
 from bench.engine.percentiles import percentile
 from bench.engine.schedule import delay_seconds
 from bench.engine.settings import Settings
@@ -44,8 +44,11 @@ def measure(settings: Settings) -> list[Row]:
     with delaying_target() as target:
         pin(target.pid, TARGET_CORE)
         with engine_process(GENERATOR_CORE) as engine:
+            waited_before = waited_for_core_seconds(engine.pid)
             run = engine.run(steady_load(USERS, 2 * settings.seconds, ("/",)), target.url)
+            waited_seconds = waited_for_core_seconds(engine.pid) - waited_before
         held_seconds = target.end()
+    print(f"  the engine waited {waited_seconds:.2f} s of {run.elapsed_seconds:.1f} s for its core", flush=True)
     return rows_of(Histogram.from_proto(run.steps[0].duration_ms), held_seconds)
 
 

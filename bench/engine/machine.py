@@ -25,6 +25,11 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def waited_for_core_seconds(pid: int) -> float:
+    """Time that a process's first thread was ready to run, and had to wait because others ran on its cores."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 def children_cpu_seconds() -> float:
     """User and system time of the processes waited for so far."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
