@@ -1,6 +1,13 @@
 """`self.grpc` in a real engine."""
 
+import asyncio
+import textwrap
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
+
+import grpc.aio
 
 from tests.integration.engine.coded_flows import checks_of, coded, exceptions, failures_over, run
 from tests.integration.engine.engine_process import Outcome, running_engine
@@ -125,3 +132,103 @@ async def test_messages_of_generated_code_and_faults_of_the_code(tmp_path: Path)
     assert "nothing can be sent: the client of test.shop.v1.Shop/Watch does not stream" in text
     assert failures_over("grpc", outcome) == {}
     assert failures_over("code", outcome) == {"EXCEPTION": 2}
+
+
+CAUGHT = """
+    class Flow(Workflow):
+        @step()
+        async def talk(self) -> None:
+            async with self.grpc.server_stream(
+                "test.shop.v1.Shop/Watch", {"item": "slow", "count": 3}, timeout_seconds=0.3
+            ) as stream:
+                try:
+                    while await stream.receive():
+                        continue
+                except RequestError as error:
+                    self.check("raises", error.error_class == "timeout")
+"""
+
+
+async def test_a_stream_that_broke_has_failed_though_the_code_goes_on(tmp_path: Path) -> None:
+    async with grpc_shop() as shop:
+        outcome = await flow(tmp_path, CAUGHT, shop.port)
+    assert checks_of(outcome) == {"raises": (2, 0)}
+    assert failures_over("grpc", outcome) == {"TIMEOUT": 2}
+
+
+APART = """
+    class Flow(Workflow):
+        @step()
+        async def talk(self) -> None:
+            elsewhere = self.grpc.unary("a.B/C", target="grpc://127.0.0.1:{port}", timeout_seconds=3)
+            asked = asyncio.ensure_future(elsewhere)
+            await asyncio.sleep(0.5)
+            await self.grpc.unary("test.shop.v1.Shop/Place", {{"item": "tea"}}, timeout_seconds=2)
+            await asyncio.wait([asked])
+            asked.exception()
+"""
+
+
+def reflecting(answers: Callable[[], AsyncIterator[bytes]]) -> grpc.GenericRpcHandler:
+    """A reflection service that answers like this, whatever it is asked."""
+
+    async def answer(request: bytes, context: Any) -> AsyncIterator[bytes]:
+        async for piece in answers():
+            yield piece
+
+    handlers: dict[str, Any] = {"ServerReflectionInfo": grpc.unary_stream_rpc_method_handler(answer)}
+    return grpc.method_handlers_generic_handler("grpc.reflection.v1.ServerReflection", handlers)
+
+
+@asynccontextmanager
+async def strange_reflection(answers: Callable[[], AsyncIterator[bytes]]) -> AsyncIterator[int]:
+    """The port of a server with nothing but such a service."""
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((reflecting(answers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield port
+    finally:
+        await server.stop(None)
+
+
+async def test_a_server_that_does_not_describe_itself_keeps_nobody_from_another_one(tmp_path: Path) -> None:
+    async def silent() -> AsyncIterator[bytes]:
+        await asyncio.sleep(60)
+        yield b""
+
+    async with grpc_shop() as shop, strange_reflection(silent) as port:
+        outcome = await flow(tmp_path, APART.format(port=port), shop.port)
+    assert shop.calls == 2
+    assert failures_over("grpc", outcome) == {"TIMEOUT": 2}
+
+
+async def test_a_server_that_describes_itself_without_end_is_not_listened_to(tmp_path: Path) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"\x0a" + b"\xff\xff\x3f" + bytes(2**20 - 1)
+
+    async with grpc_shop() as shop, strange_reflection(endless) as port:
+        outcome = await flow(tmp_path, APART.format(port=port), shop.port)
+    assert shop.calls == 2
+    assert failures_over("grpc", outcome) == {"REQUEST": 2}
+    assert any("answers without end" in text for text in exceptions(outcome))
+
+
+EVER_NEW = """
+    class Flow(Workflow):
+        @step()
+        async def talk(self) -> None:
+            for port in range(1, 1002):
+                with suppress(RequestError):
+                    await self.grpc.unary("a.B/C", target=f"grpc://127.1.2.3:{port}")
+"""
+
+
+async def test_code_that_calls_ever_new_servers_does_not_use_up_the_engine(tmp_path: Path) -> None:
+    start = coded(tmp_path, "from contextlib import suppress\n" + textwrap.dedent(EVER_NEW), "talk")
+    async with running_engine() as engine:
+        outcome = await run(engine, start)
+    assert failures_over("grpc", outcome) == {"CONNECT": 1000, "REQUEST": 1}
+    assert any("the run go to 1,000 targets" in text for text in exceptions(outcome))

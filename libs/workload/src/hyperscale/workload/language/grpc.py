@@ -99,7 +99,10 @@ class GrpcOptions(TypedDict, total=False):
 
 
 class GrpcStream(Protocol):
-    """A streaming call under way. Every call raises `RequestError` when the connection is broken, or the time is up."""
+    """A streaming call under way. Every method raises `RequestError` when the connection is broken, or the time is up.
+
+    The call has failed then, whatever the code makes of the error.
+    """
 
     @property
     def status(self) -> int | None:

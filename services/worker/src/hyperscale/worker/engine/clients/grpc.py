@@ -194,6 +194,7 @@ class UserGrpc:
     @asynccontextmanager
     async def _stream(self, wish: _Wish) -> AsyncIterator[OpenGrpcStream]:
         ready = await self._ready(wish)
+        known: CallError | None = None
         try:
             with self._context.measurement.session(_PROTOCOL) as call, self._blaming(ready.origin):
                 _note_connecting(ready, call)
@@ -201,12 +202,13 @@ class UserGrpc:
                 async with ready.line.stream(ready.terms, call, requests) as stream:
                     opened = OpenGrpcStream(stream, ready.terms.method)
                     yield opened
-                    end = await opened.finish()
-                    if end is not None and end.status not in wish.expected_statuses:
-                        raise _UnexpectedStatusError(end)
-        except _UnexpectedStatusError:
-            # Counted; the code has seen the status.
-            return
+                    known = await opened.finish(wish.expected_statuses)
+                    if known is not None:
+                        raise known
+        except CallError as error:
+            # The code knows already what is counted here.
+            if error is not known:
+                raise
 
     async def _ready(self, wish: _Wish) -> _Ready:
         """Find out what the call is, and connect. Raises CallError, already counted, when it cannot be made."""
@@ -290,13 +292,18 @@ class OpenGrpcStream:
         while (message := await self.receive()) is not None:
             yield message
 
-    async def finish(self) -> CallEnd | None:
-        """Receive what is left; how the server ended the call, None when it was left before."""
+    async def finish(self, expected_statuses: frozenset[int]) -> CallError | None:
+        """Receive what is left; what the call failed of, as far as the code can know it. Raises what it cannot."""
+        stream = self._stream
+        if stream.failure is not None:
+            return stream.failure
         if self._method.client_streaming:
             await self.done()
-            while await self._stream.receive() is not None:
+            while await stream.receive() is not None:
                 continue
-        return self._stream.end
+        if stream.end is None or stream.end.status in expected_statuses:
+            return None
+        return _UnexpectedStatusError(stream.end)
 
 
 async def _made(ready: _Ready, call: Call) -> CallEnd:

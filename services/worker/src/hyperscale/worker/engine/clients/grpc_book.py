@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from functools import cached_property
 from time import perf_counter
 from typing import Final
@@ -18,6 +19,8 @@ from hyperscale.workload.grpc_targets import GrpcOrigin, grpc_origin
 
 _REPEAT_SECONDS: Final = 1.0
 """How long it is taken for granted that a server does not describe a service."""
+MAX_KNOWN_TARGETS: Final = 1000
+"""Code that goes to ever new servers must not use up the engine, with a connection of each user to each of them."""
 
 
 class GrpcBook:
@@ -31,12 +34,15 @@ class GrpcBook:
         self._methods: dict[tuple[GrpcOrigin, str], GrpcMethod] = {}
         self._services: dict[tuple[GrpcOrigin, str], GrpcDescriptions] = {}
         self._missing: dict[tuple[GrpcOrigin, str], tuple[float, str]] = {}
-        self._looking_up = asyncio.Lock()
+        # One for each server: one that does not answer keeps nobody from asking another one.
+        self._looking_up: defaultdict[GrpcOrigin, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def origin(self, target: str) -> GrpcOrigin:
         """Where calls to a target go; empty: to the job's. Raises GrpcRequestError."""
         known = self._origins.get(target)
         if known is None:
+            if len(self._origins) >= MAX_KNOWN_TARGETS:
+                raise GrpcRequestError(f"the calls of the run go to {MAX_KNOWN_TARGETS:,} targets, and no further ones")
             try:
                 known = self._origins[target] = grpc_origin(self._job_target, target)
             except ValueError as error:
@@ -68,7 +74,7 @@ class GrpcBook:
         self, line: GrpcLine, origin: GrpcOrigin, service: str, metadata: Metadata
     ) -> GrpcDescriptions:
         key = (origin, service)
-        async with self._looking_up:
+        async with self._looking_up[origin]:
             found = self._services.get(key)
             if found is not None:
                 return found
@@ -78,7 +84,9 @@ class GrpcBook:
             try:
                 found = self._services[key] = await _ask(line, service, metadata)
             except GrpcRequestError as error:
-                self._missing[key] = perf_counter() + _REPEAT_SECONDS, str(error)
+                now = perf_counter()
+                self._missing = {old: missing for old, missing in self._missing.items() if now < missing[0]}
+                self._missing[key] = now + _REPEAT_SECONDS, str(error)
                 raise
             return found
 

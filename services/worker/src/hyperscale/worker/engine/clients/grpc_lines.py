@@ -137,6 +137,8 @@ class GrpcCallStream:
     def __init__(self, running: aio.StreamStreamCall[bytes, bytes], call: Call) -> None:
         self.end: CallEnd | None = None
         """None until the server has ended the call."""
+        self.failure: CallError | None = None
+        """Why the server will not end it; None as long as nobody has come upon that."""
         self._running = running
         self._call = call
         self._last: bytes | None = None
@@ -189,7 +191,11 @@ class GrpcCallStream:
             async with asyncio.timeout(_LATE_STATUS_SECONDS):
                 await self._is_settled.wait()
         status = self._status or _Status(grpc.StatusCode.INTERNAL, _LOST_STATUS, ())
-        self.end = _judged(status, self._last)
+        try:
+            self.end = _judged(status, self._last)
+        except CallError as error:
+            self.failure = error
+            raise
 
     def _note_status(self, running: aio.Call) -> None:
         """The library has a status: at once what it is, for a message that came too late makes it forget."""

@@ -12,6 +12,7 @@ from grpc import aio
 from grpc_reflection.v1alpha import reflection_pb2
 
 from hyperscale.worker.engine.clients.grpc_lines import Metadata
+from hyperscale.worker.engine.clients.grpc_network import MAX_MESSAGE_BYTES
 from hyperscale.workload.grpc_methods import WELL_KNOWN_PREFIX, GrpcDescriptions, GrpcRequestError
 
 _PATHS: Final = tuple(
@@ -56,9 +57,13 @@ class _Reflection:
 
     async def ask(self, request: reflection_pb2.ServerReflectionRequest) -> dict[str, FileDescriptorProto]:
         """The files of one answer, by name; the one that was asked for is among them."""
-        answers = [data async for data in self.rpc(request.SerializeToString(), metadata=self.metadata or None)]
+        data = bytearray()
+        async for piece in self.rpc(request.SerializeToString(), metadata=self.metadata or None):
+            data += piece
+            if len(data) > MAX_MESSAGE_BYTES:
+                raise GrpcRequestError("the reflection of the server answers without end")
         try:
-            answer = reflection_pb2.ServerReflectionResponse.FromString(b"".join(answers))
+            answer = reflection_pb2.ServerReflectionResponse.FromString(bytes(data))
             if not answer.HasField("file_descriptor_response"):
                 raise GrpcRequestError(f"the server does not describe it: {_complaint(answer, request)}")
             found = map(FileDescriptorProto.FromString, answer.file_descriptor_response.file_descriptor_proto)
