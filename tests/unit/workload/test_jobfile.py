@@ -12,7 +12,8 @@ from hyperscale.v1 import job_pb2, workflow_pb2
 from hyperscale.v1.protocol import MAX_SUBMISSION_BYTES
 from hyperscale.workload.documents import MAX_DEPTH, DocumentFormat
 from hyperscale.workload.faults import Fault
-from hyperscale.workload.jobfile import JobFileError, JobOverrides, load_job_file, parse_job
+from hyperscale.workload.jobfile import JobFileError, load_job_file, parse_job
+from hyperscale.workload.overrides import JobOverrides
 from hyperscale.workload.urls import BUNDLED_TARGET
 
 GOOD = """

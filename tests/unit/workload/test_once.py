@@ -12,10 +12,11 @@ from hyperscale.workload.documents import DocumentFormat
 from hyperscale.workload.jobfile import JobFileError, parse_job
 from hyperscale.workload.language.describing import describe_job
 from hyperscale.workload.metrics import MetricSource, errors_of, metrics_of, steps_of
-from hyperscale.workload.once import is_load, setups_of, teardown_of
+from hyperscale.workload.once import setups_of, teardown_of
 from hyperscale.workload.statistics import WorkflowStatistics
 from hyperscale.workload.timestamps import seconds_of
 from hyperscale.workload.validation import validate_share
+from hyperscale.workload.workflow_names import is_load
 from tests.support.jobs import workflow
 
 CREATE = {"name": "create", "http": {"url": "/"}, "extract": [{"variable": "id", "json_path": "$.id"}]}

@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from hyperscale.workload.documents import DocumentFormat
-from hyperscale.workload.jobfile import JobFileError, JobOverrides, parse_job
+from hyperscale.workload.jobfile import JobFileError, parse_job
+from hyperscale.workload.overrides import JobOverrides
 from tests.support.jobs import workflow
 
 LOGIN = {

@@ -29,8 +29,8 @@ from hyperscale.v1.statistics_pb2 import (
     WorkflowStats,
 )
 from hyperscale.workload.metric_catalogue import METRICS
-from hyperscale.workload.once import is_load
 from hyperscale.workload.saturation import generator_state
+from hyperscale.workload.workflow_names import is_load
 
 _MOST_ADDRESSES: Final = 10
 

@@ -8,9 +8,9 @@ from itertools import accumulate
 from typing import Final
 
 from hyperscale.v1 import job_pb2
-from hyperscale.workload.once import is_load
 from hyperscale.workload.statistics import WorkflowStatistics
 from hyperscale.workload.timestamps import seconds_of
+from hyperscale.workload.workflow_names import is_load
 
 _ENDS: Final = frozenset(
     {

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +12,7 @@ from hyperscale.workload.attachments import attach_files
 from hyperscale.workload.documents import DocumentError, DocumentFormat, read_document
 from hyperscale.workload.faults import Fault, FaultCollector
 from hyperscale.workload.mapping import merge_into_message
+from hyperscale.workload.overrides import JobOverrides
 from hyperscale.workload.validation import validate_job_file
 
 _FORMATS: Final = {
@@ -30,16 +29,6 @@ class JobFileError(ValueError):
     def __init__(self, faults: list[Fault]) -> None:
         super().__init__("\n".join(map(str, faults)))
         self.faults = faults
-
-
-@dataclass(frozen=True, slots=True)
-class JobOverrides:
-    """What is said of a job outside of its file, and wins over it."""
-
-    target: str | None = None
-    """Base URL that replaces the file's, where given."""
-    variables: Mapping[str, str] = field(default_factory=dict)
-    """Values of variables by name."""
 
 
 _NO_OVERRIDES: Final = JobOverrides()

@@ -12,7 +12,7 @@ from typing import Final
 from hyperscale.v1 import job_pb2, workflow_pb2
 from hyperscale.workload.limits import MAX_DECLARED_METRICS
 from hyperscale.workload.metric_catalogue import METRICS, MetricKind, MetricLevel
-from hyperscale.workload.once import SETUP_SUFFIX, TEARDOWN_SUFFIX, is_load
+from hyperscale.workload.workflow_names import SETUP_SUFFIX, TEARDOWN_SUFFIX, is_load
 
 MAX_SELECTOR_LENGTH: Final = 512
 

@@ -17,10 +17,10 @@ from hyperscale.workload.metric_catalogue import (
     SimpleAggregation,
 )
 from hyperscale.workload.metric_selector import MetricSelector
-from hyperscale.workload.once import SETUP_SUFFIX, TEARDOWN_SUFFIX, is_load
 from hyperscale.workload.samples import Sample, Share, kind_of, sample_of, sum_of, value_of
 from hyperscale.workload.statistics import StepStatistics, WorkflowStatistics
 from hyperscale.workload.totals import TotalsByName, UnreachableAddresses
+from hyperscale.workload.workflow_names import SETUP_SUFFIX, TEARDOWN_SUFFIX, is_load
 
 MeasuredT = TypeVar("MeasuredT")
 

@@ -1,26 +1,18 @@
 """What a workflow does once, before or after all load of its job, as workflows of one user and one iteration.
 
-Pure. The names tell them from load: whatever measures load leaves them out by `is_load`.
+Pure. The names tell them from load: whatever measures load leaves them out by `workflow_names.is_load`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Final
 
 from hyperscale.v1 import workflow_pb2
 from hyperscale.workload.defaults import once_per, setup_timeout_seconds, teardown_timeout_seconds
 from hyperscale.workload.graph import WorkflowGraph
 from hyperscale.workload.template_validation import variables_in
 from hyperscale.workload.timestamps import duration
-
-SETUP_SUFFIX: Final = ".setup"
-TEARDOWN_SUFFIX: Final = ".teardown"
-
-
-def is_load(workflow_name: str) -> bool:
-    """Whether a workflow of this name makes load, and is no setup or teardown."""
-    return not workflow_name.endswith((SETUP_SUFFIX, TEARDOWN_SUFFIX))
+from hyperscale.workload.workflow_names import SETUP_SUFFIX, TEARDOWN_SUFFIX
 
 
 def extracted_by(steps: Iterable[workflow_pb2.Step]) -> set[str]:

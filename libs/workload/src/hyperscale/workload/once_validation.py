@@ -10,7 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from hyperscale.v1 import workflow_pb2
 from hyperscale.workload.faults import FaultCollector
 from hyperscale.workload.limits import MAX_ONCE_SECONDS, check_duration
-from hyperscale.workload.once import SETUP_SUFFIX, TEARDOWN_SUFFIX, is_load
+from hyperscale.workload.workflow_names import SETUP_SUFFIX, TEARDOWN_SUFFIX, is_load
 
 _MAX_NAME_LENGTH: Final = 64 - len(TEARDOWN_SUFFIX)
 _ONCE_ROLES: Final = frozenset({workflow_pb2.WORKFLOW_ROLE_SETUP, workflow_pb2.WORKFLOW_ROLE_TEARDOWN})

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from hyperscale.v1 import job_pb2, record_pb2, workflow_pb2
-from hyperscale.workload.once import SETUP_SUFFIX, TEARDOWN_SUFFIX, is_once_per_job, setups_of, teardown_of
+from hyperscale.workload.once import is_once_per_job, setups_of, teardown_of
 from hyperscale.workload.splitting import split_submission
+from hyperscale.workload.workflow_names import SETUP_SUFFIX, TEARDOWN_SUFFIX
 
 JobStageValue: TypeAlias = record_pb2.JobStage.ValueType
 

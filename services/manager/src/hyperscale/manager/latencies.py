@@ -11,8 +11,8 @@ from hyperscale.runtime.clock import Clock
 from hyperscale.v1.progress_pb2 import RequestLatency
 from hyperscale.workload.histogram import Histogram
 from hyperscale.workload.metrics import CODE_PROTOCOL
-from hyperscale.workload.once import is_load
 from hyperscale.workload.statistics import StepStatistics, WorkflowStatistics
+from hyperscale.workload.workflow_names import is_load
 
 WINDOW_SECONDS: Final = 60
 WINDOWS: Final = 5

@@ -10,7 +10,8 @@ from hyperscale.client.coding.jobs import load_coded_job
 from hyperscale.client.reporters.outputs import Output, parse_outputs
 from hyperscale.v1.job_pb2 import JobSubmission
 from hyperscale.workload.faults import Fault
-from hyperscale.workload.jobfile import JobFileError, JobOverrides, load_job_file
+from hyperscale.workload.jobfile import JobFileError, load_job_file
+from hyperscale.workload.overrides import JobOverrides
 from hyperscale.workload.urls import BUNDLED_TARGET
 
 

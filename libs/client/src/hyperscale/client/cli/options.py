@@ -15,7 +15,7 @@ from click.core import ParameterSource
 
 from hyperscale.client.cli.failures import NoGateKnownError
 from hyperscale.client.cluster.state import StateDirectory, default_state_directory
-from hyperscale.workload.jobfile import JobOverrides
+from hyperscale.workload.overrides import JobOverrides
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 

@@ -34,7 +34,7 @@ from hyperscale.client.reporters.outputs import Output
 from hyperscale.client.views.interface import JobView
 from hyperscale.v1.job_pb2 import DatacenterSelection, JobSubmission
 from hyperscale.workload.faults import Fault
-from hyperscale.workload.jobfile import JobOverrides
+from hyperscale.workload.overrides import JobOverrides
 
 _GRACE_SECONDS: Final = 5.0
 _LOCAL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,47}")

@@ -24,7 +24,7 @@ from hyperscale.client.reporters.outputs import Output
 from hyperscale.client.results import iso_utc
 from hyperscale.client.views.interface import JobView
 from hyperscale.v1.job_pb2 import JobSubmission
-from hyperscale.workload.jobfile import JobOverrides
+from hyperscale.workload.overrides import JobOverrides
 
 
 @click.command("submit")

@@ -10,7 +10,8 @@ from hyperscale.client.cli.failures import BadConfigurationError
 from hyperscale.client.cli.jobfiles import load_job
 from hyperscale.client.cli.options import echo_json, file_argument, json_option, override_options
 from hyperscale.client.exit_codes import ExitCode
-from hyperscale.workload.jobfile import JobFileError, JobOverrides
+from hyperscale.workload.jobfile import JobFileError
+from hyperscale.workload.overrides import JobOverrides
 
 
 @click.command("validate")

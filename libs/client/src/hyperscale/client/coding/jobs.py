@@ -15,7 +15,8 @@ from hyperscale.client.coding.variables import missing_variables
 from hyperscale.v1.job_pb2 import JobSubmission, SourceBundle
 from hyperscale.workload.bundles import BundleError, SourceSyntaxError, pack_bundle
 from hyperscale.workload.faults import Fault
-from hyperscale.workload.jobfile import JobFileError, JobOverrides, job_of_document
+from hyperscale.workload.jobfile import JobFileError, job_of_document
+from hyperscale.workload.overrides import JobOverrides
 
 _IMPORT_TIMEOUT_SECONDS: Final = 30.0
 _OUTPUT_LINES: Final = 20

@@ -21,8 +21,8 @@ from hyperscale.workload.metric_catalogue import (
     MetricSection,
     MetricUnit,
 )
-from hyperscale.workload.once import is_load
 from hyperscale.workload.saturation import SATURATED_METRIC, GeneratorState, generator_state
+from hyperscale.workload.workflow_names import is_load
 
 _DURATION: Final = "http_req_duration"
 _USERS_NOW: Final = "vus"
