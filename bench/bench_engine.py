@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench.engine import comparison, distribution, memory, open_model, responsiveness, scaling
 from bench.engine.locust_peer import install_locust
 from bench.engine.settings import Settings
-from bench.rows import Row, append, documents, measure_each
+from bench.rows import Row, add_only, conclude, measure_each
 
 MEASUREMENTS: dict[str, Callable[[Settings], list[Row]]] = {
     "http": comparison.measure,
@@ -41,14 +41,14 @@ def main() -> None:
         return
     settings = Settings(arguments.rounds, arguments.seconds, install_locust())
     rows = measure_each(arguments.only, MEASUREMENTS, settings)
-    append("engine", {"rounds": settings.rounds, "seconds": settings.seconds, "rows": documents(rows)})
+    conclude("engine", {"rounds": settings.rounds, "seconds": settings.seconds}, rows)
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=4, help="of each comparison (default %(default)s)")
     parser.add_argument("--seconds", type=float, default=4.0, help="of one run (default %(default)s)")
-    parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, default=list(MEASUREMENTS), help="rows to measure")
+    add_only(parser, MEASUREMENTS)
     return parser.parse_args()
 
 

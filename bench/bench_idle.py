@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.engine.machine import children_of, cpu_seconds
-from bench.rows import Bound, Row, append, documents, print_table
+from bench.rows import Bound, Row, conclude
 from tests.support.services import services
 from tests.support.swim_processes import swim_processes
 
@@ -37,8 +37,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="rounds per profile (default %(default)s)")
     arguments = parser.parse_args()
     rows = [row for profile in PROFILES for row in measure(profile, arguments.seconds, arguments.rounds)]
-    print_table(rows)
-    append("idle", {"seconds": arguments.seconds, "rounds": arguments.rounds, "rows": documents(rows)})
+    conclude("idle", {"seconds": arguments.seconds, "rounds": arguments.rounds}, rows)
     if not all(row.is_met for row in rows):
         sys.exit(1)
 

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.membership import coordinates, cost, detection, false_positives, healing
 from bench.membership.settings import MembershipSettings
-from bench.rows import Row, append, documents, measure_each
+from bench.rows import Row, add_only, conclude, measure_each
 
 MEASUREMENTS: dict[str, Callable[[MembershipSettings], list[Row]]] = {
     "coordinates": coordinates.measure,
@@ -33,14 +33,14 @@ def main() -> None:
     arguments = parse_arguments()
     settings = MembershipSettings(arguments.seeds, arguments.nodes_max)
     rows = measure_each(arguments.only, MEASUREMENTS, settings)
-    append("membership", {"seeds": settings.seeds, "nodes_max": settings.nodes_max, "rows": documents(rows)})
+    conclude("membership", {"seeds": settings.seeds, "nodes_max": settings.nodes_max}, rows)
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5, help="simulations of each kind (default %(default)s)")
     parser.add_argument("--nodes-max", type=int, default=2048, help="largest group (default %(default)s)")
-    parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, default=list(MEASUREMENTS), help="rows to measure")
+    add_only(parser, MEASUREMENTS)
     return parser.parse_args()
 
 

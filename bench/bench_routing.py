@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.routing import latency, load, outage, ownership, speed
 from bench.routing.settings import RoutingSettings
-from bench.rows import Row, append, documents, measure_each
+from bench.rows import Row, add_only, conclude, measure_each
 
 MEASUREMENTS: dict[str, Callable[[RoutingSettings], list[Row]]] = {
     "latency": latency.measure,
@@ -32,7 +32,7 @@ def main() -> None:
     arguments = parse_arguments()
     settings = RoutingSettings(arguments.seed)
     rows = measure_each(arguments.only, MEASUREMENTS, settings)
-    append("routing", {"seed": settings.seed, "rows": documents(rows)})
+    conclude("routing", {"seed": settings.seed}, rows)
     if not all(row.is_met for row in rows):
         sys.exit(1)
 
@@ -40,7 +40,7 @@ def main() -> None:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="of everything random (default %(default)s)")
-    parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, default=list(MEASUREMENTS), help="rows to measure")
+    add_only(parser, MEASUREMENTS)
     return parser.parse_args()
 
 

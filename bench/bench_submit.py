@@ -20,16 +20,15 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hyperscale.client import Client  # noqa: E402
-from hyperscale.workload.jobfile import load_job_file  # noqa: E402
-from tests.support.jobs import workflow, write_job  # noqa: E402
-from tests.support.local_cluster import COMMAND, local_cluster  # noqa: E402
-from tests.support.target import BundledTarget, bundled_target  # noqa: E402
+from bench.rows import append
+from hyperscale.client import Client
+from hyperscale.workload.jobfile import load_job_file
+from tests.support.jobs import workflow, write_job
+from tests.support.local_cluster import COMMAND, local_cluster
+from tests.support.target import BundledTarget, bundled_target
 
-RESULTS = REPOSITORY / "bench" / "results" / "submit.jsonl"
 IMPORTS = "import hyperscale.client.cli.submitting"
 LIMIT_MS = 300.0
 FIRST_REQUEST_WITHIN_SECONDS = 20.0
@@ -146,9 +145,7 @@ def record(samples: Mapping[str, list[float]]) -> None:
     }
     for name, ratio in ratios.items():
         print(f"{name:<48} {ratio:.2f}")
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    with RESULTS.open("a") as results:
-        results.write(json.dumps({"at": time.time(), "medians_ms": medians, "ratios": ratios}) + "\n")
+    append("submit", {"medians_ms": medians, "ratios": ratios})
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -48,10 +49,15 @@ class Row:
         return f"{verdict} {self.name:<58} {measured:>12}   {target:<12} {self.note}".rstrip()
 
 
+def add_only(parser: argparse.ArgumentParser, measurements: Mapping[str, object]) -> None:
+    """Let the caller choose some of the measurements."""
+    parser.add_argument("--only", nargs="+", choices=measurements, default=list(measurements), help="rows to measure")
+
+
 def measure_each(
     names: Sequence[str], measurements: Mapping[str, Callable[[SettingsT], list[Row]]], settings: SettingsT
 ) -> list[Row]:
-    """Make the named measurements one after the other, and print each row as soon as it is there, and all at the end."""
+    """Make the named measurements one after the other, and print each row as soon as it is there."""
     rows: list[Row] = []
     for name in names:
         print(f"== {name}", flush=True)
@@ -59,16 +65,16 @@ def measure_each(
         for row in measured:
             print(row.line(), flush=True)
         rows += measured
-    print_table(rows)
     return rows
 
 
-def print_table(rows: Sequence[Row]) -> None:
-    """Print every row again, and how many are met."""
+def conclude(benchmark: str, extent: Mapping[str, object], rows: Sequence[Row]) -> None:
+    """Print every row again and how many are met, and keep them with how much was measured."""
     print()
     for row in rows:
         print(row.line())
     print(f"{sum(row.is_met for row in rows)} of {len(rows)} met")
+    append(benchmark, {**extent, "rows": [{**asdict(row), "met": row.is_met} for row in rows]})
 
 
 def append(benchmark: str, document: Mapping[str, object]) -> None:
@@ -77,8 +83,3 @@ def append(benchmark: str, document: Mapping[str, object]) -> None:
     entry = {"benchmark": benchmark, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **document}
     with (RESULTS / f"{benchmark}.jsonl").open("a") as results:
         results.write(json.dumps(entry) + "\n")
-
-
-def documents(rows: Sequence[Row]) -> list[dict[str, object]]:
-    """The rows as JSON has them."""
-    return [{**asdict(row), "met": row.is_met} for row in rows]

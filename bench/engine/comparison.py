@@ -12,11 +12,12 @@ from operator import itemgetter
 from pathlib import Path
 
 from bench.engine.locust_peer import run_locust
-from bench.engine.machine import TARGET_CORE, cpu_seconds, machine_busy_seconds, pin, wait_until_quiet
+from bench.engine.machine import TARGET_CORE, cpu_seconds, machine_busy_seconds, wait_until_quiet
+from bench.engine.nginx_target import nginx_on
 from bench.engine.peers import Sample, run_coded, run_declared, run_wrk, run_wrk_three_paths
 from bench.engine.settings import Settings
 from bench.rows import Bound, Row
-from tests.support.nginx import CONSTANT_ANSWER, Nginx, running_nginx
+from tests.support.nginx import CONSTANT_ANSWER, Nginx
 
 CONNECTIONS = 64
 FILE_BYTES = 1024
@@ -47,8 +48,7 @@ def _compare(what: str, page: str, settings: Settings) -> list[Row]:
     if settings.locust:
         generators["Locust"] = partial(run_locust, settings.locust)
     print(f"  target: nginx, {what}", flush=True)
-    with running_nginx(keepalive_requests=1_000_000_000, page=page) as nginx:
-        pin(nginx.pid, TARGET_CORE)
+    with nginx_on(TARGET_CORE, page=page) as nginx:
         track = Track(nginx, settings.seconds)
         rounds = []
         for number in range(settings.rounds):

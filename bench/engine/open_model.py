@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable
 
 from bench.engine.engine_process import Run, engine_process
-from bench.engine.machine import GENERATOR_CORE, TARGET_CORE, pin
+from bench.engine.machine import GENERATOR_CORE, TARGET_CORE
+from bench.engine.nginx_target import nginx_on
 from bench.engine.settings import Settings
 from bench.rows import Bound, Row
 from hyperscale.v1 import workflow_pb2
 from hyperscale.workload.histogram import Histogram
-from tests.support.nginx import running_nginx
 
 RATE = 200
 SECONDS = 20
@@ -61,8 +61,7 @@ def measure(_: Settings) -> list[Row]:
 
     The longest waits for the whole stall; of n requests, n/100 wait longer than the 99th percentile.
     """
-    with running_nginx(keepalive_requests=1_000_000_000) as nginx:
-        pin(nginx.pid, TARGET_CORE)
+    with nginx_on(TARGET_CORE) as nginx:
         stall = Stall(nginx.pid)
         run = _run(nginx.url, stall.on_second)
         stall.join()

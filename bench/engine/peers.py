@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.engine import three_steps
-from bench.engine.engine_process import engine_process, steady_load
+from bench.engine.engine_process import Run, engine_process, steady_load
 from bench.engine.machine import GENERATOR_CORE, children_cpu_seconds
 from bench.engine.three_steps import CodedSteps
 from hyperscale.workload.bundles import pack_bundle
@@ -58,11 +58,10 @@ def run_wrk_three_paths(url: str, seconds: float, connections: int) -> Sample:
         return _run_wrk(["-s", str(script), url], seconds, connections)
 
 
-def run_declared(url: str, seconds: float, connections: int) -> Sample:
+def run_declared(url: str, seconds: float, connections: int, core: int = GENERATOR_CORE) -> Sample:
     """The three paths in turn, as a declared workflow."""
-    with engine_process(GENERATOR_CORE) as engine:
-        run = engine.run(steady_load(connections, seconds), url)
-    return Sample(run.requests, run.elapsed_seconds, run.cpu_seconds)
+    with engine_process(core) as engine:
+        return _sample(engine.run(steady_load(connections, seconds), url))
 
 
 def run_coded(url: str, seconds: float, connections: int) -> Sample:
@@ -72,7 +71,10 @@ def run_coded(url: str, seconds: float, connections: int) -> Sample:
         step.ClearField("http")
     workflow.class_name = CodedSteps.__name__
     with engine_process(GENERATOR_CORE) as engine:
-        run = engine.run(workflow, url, bundle=pack_bundle(Path(three_steps.__file__)))
+        return _sample(engine.run(workflow, url, bundle=pack_bundle(Path(three_steps.__file__))))
+
+
+def _sample(run: Run) -> Sample:
     return Sample(run.requests, run.elapsed_seconds, run.cpu_seconds)
 
 

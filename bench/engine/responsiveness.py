@@ -11,14 +11,14 @@ from pathlib import Path
 
 import grpc
 
-from bench.engine.machine import machine_busy_seconds, pin
+from bench.engine.machine import GENERATOR_CORE, TARGET_CORE, machine_busy_seconds
+from bench.engine.nginx_target import nginx_on
 from bench.engine.percentiles import percentile
 from bench.engine.settings import Settings
 from bench.rows import Bound, Row
 from hyperscale.v1 import node_pb2, worker_service_pb2_grpc
 from tests.support.jobs import workflow, write_job
 from tests.support.local_cluster import local_cluster
-from tests.support.nginx import running_nginx
 
 USERS = 256
 PING_EVERY_SECONDS = 0.01
@@ -31,13 +31,11 @@ def measure(settings: Settings) -> list[Row]:
     """Ping of the worker, a hundred times a second, from a client on the same busy cores."""
     with (
         tempfile.TemporaryDirectory() as name,
-        running_nginx(keepalive_requests=1_000_000_000) as first,
-        running_nginx(keepalive_requests=1_000_000_000) as second,
+        # A target on each core, and each user goes to both in turn, so that no engine waits while a core is free.
+        nginx_on(TARGET_CORE) as first,
+        nginx_on(GENERATOR_CORE) as second,
         local_cluster(Path(name)) as cluster,
     ):
-        # A target on each core, and each user goes to both in turn, so that no engine waits while a core is free.
-        for core, target in enumerate((first, second)):
-            pin(target.pid, core)
         job_id = cluster.submit(_write_endless_job(Path(name), (first.url, second.url)))
         time.sleep(RAMP_SECONDS)
         before = machine_busy_seconds()

@@ -9,12 +9,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-from bench.engine.engine_process import Run, engine_process, steady_load
-from bench.engine.machine import GENERATOR_CORE, TARGET_CORE, pin
+from bench.engine.machine import GENERATOR_CORE, TARGET_CORE
+from bench.engine.nginx_target import nginx_on
+from bench.engine.peers import run_declared
 from bench.engine.settings import Settings
 from bench.rows import Bound, Row
-from tests.support.nginx import Nginx, running_nginx
 
 CONNECTIONS = 64
 CORES = (TARGET_CORE, GENERATOR_CORE)
@@ -22,35 +23,23 @@ CORES = (TARGET_CORE, GENERATOR_CORE)
 
 def measure(settings: Settings) -> list[Row]:
     """The pairs alone, then both at once; the median over the rounds."""
-    with (
-        running_nginx(keepalive_requests=1_000_000_000) as first,
-        running_nginx(keepalive_requests=1_000_000_000) as second,
-    ):
-        targets = (first, second)
-        for target, core in zip(targets, CORES, strict=True):
-            pin(target.pid, core)
-        ratios = [_round(targets, settings.seconds) for _ in range(settings.rounds)]
+    with nginx_on(TARGET_CORE) as first, nginx_on(GENERATOR_CORE) as second:
+        urls = (first.url, second.url)
+        ratios = [_round(urls, settings.seconds) for _ in range(settings.rounds)]
     note = "a pair of engine and target on each core, both pairs against one"
     return [Row("two engines on two cores / one", statistics.median(ratios), Bound.AT_LEAST, 1.8, "x", note)]
 
 
-def _round(targets: Sequence[Nginx], seconds: float) -> float:
-    alone = [_pair(target, core, seconds) for target, core in zip(targets, CORES, strict=True)]
+def _round(urls: Sequence[str], seconds: float) -> float:
+    run_pair = partial(run_declared, seconds=seconds, connections=CONNECTIONS)
+    alone = [run_pair(url, core=core).rate for url, core in zip(urls, CORES, strict=True)]
     with ThreadPoolExecutor(len(CORES)) as threads:
-        together = list(threads.map(_pair, targets, CORES, [seconds] * len(CORES)))
-    ratio = sum(_rate(run) for run in together) / statistics.mean(_rate(run) for run in alone)
+        pairs = [threads.submit(run_pair, url, core=core) for url, core in zip(urls, CORES, strict=True)]
+    together = [pair.result().rate for pair in pairs]
+    ratio = sum(together) / statistics.mean(alone)
     print(
-        f"  alone {', '.join(f'{_rate(run):,.0f}/s' for run in alone)}"
-        f"   together {', '.join(f'{_rate(run):,.0f}/s' for run in together)}   {ratio:.2f}",
+        f"  alone {', '.join(f'{rate:,.0f}/s' for rate in alone)}"
+        f"   together {', '.join(f'{rate:,.0f}/s' for rate in together)}   {ratio:.2f}",
         flush=True,
     )
     return ratio
-
-
-def _pair(target: Nginx, core: int, seconds: float) -> Run:
-    with engine_process(core) as engine:
-        return engine.run(steady_load(CONNECTIONS, seconds), target.url)
-
-
-def _rate(run: Run) -> float:
-    return run.requests / run.elapsed_seconds

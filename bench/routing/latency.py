@@ -6,11 +6,10 @@ import random
 import statistics
 from collections.abc import Callable
 
-from bench.routing.settings import RoutingSettings
+from bench.routing.settings import SIZES, RoutingSettings
 from bench.routing.sites import CORES, JOB_SECONDS, Choose, Site, by_chance, by_oracle, by_router, origins, play, sites
 from bench.rows import Bound, Row
 
-SIZES = (3, 10, 30, 100)
 WHOLE = 10
 """From this size on there is a datacenter in every region. Of three, the nearest is often not twice as near as the others."""
 JOBS = 200

@@ -6,7 +6,7 @@ import random
 import statistics
 from itertools import pairwise
 
-from bench.routing.settings import RoutingSettings
+from bench.routing.settings import SIZES, RoutingSettings
 from bench.routing.sites import CORES, JOB_SECONDS, ONE, Site, by_router, origins, play, sites
 from bench.rows import Bound, Row
 from hyperscale.routing.router import JobRouter
@@ -19,7 +19,7 @@ DECISIONS = 600
 
 def measure_balance(settings: RoutingSettings) -> list[Row]:
     """Coefficient of variation of the mean load of datacenters that are equally far; the worst of several sizes."""
-    variations = [_variation(count, settings.seed) for count in (3, 10, 30, 100)]
+    variations = [_variation(count, settings.seed) for count in SIZES]
     note = f"{USED:.0%} of all cores in use"
     return [Row("variation of load over equal datacenters", max(variations), Bound.AT_MOST, 0.3, note=note)]
 

@@ -15,7 +15,6 @@ from pathlib import Path
 CONSTANT_ANSWER = r'return 200 "hello\n";'
 CONFIGURATION = """
 worker_processes 1;
-{pin}
 daemon off;
 master_process off;
 pid {directory}/nginx.pid;
@@ -80,17 +79,15 @@ class Nginx:
 def running_nginx(
     *,
     keepalive_requests: int = 1000,
-    core: int | None = None,
     connections: int = 4096,
     page: str = CONSTANT_ANSWER,
     certificate: Path | None = None,
 ) -> Iterator[Nginx]:
-    """Run nginx for the length of the block, pinned to one core when asked; `page` is what it does with a request.
+    """Run nginx for the length of the block; `page` is what it does with a request.
 
     `certificate`: a file with the key too.
     """
     directory = Path(tempfile.mkdtemp(prefix="nginx-"))
-    pin = "" if core is None else f"worker_cpu_affinity {1 << core:b};"
     port, http2_port, tls_port = _free_port(), _free_port(), _free_port()
     listeners = [f"listen 127.0.0.1:{http2_port} http2;"]
     if certificate is not None:
@@ -102,7 +99,6 @@ def running_nginx(
             directory=directory,
             port=port,
             keepalive_requests=keepalive_requests,
-            pin=pin,
             connections=connections,
             page=page,
             listeners=" ".join(listeners),
