@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.waiting import PATIENCE_SECONDS
+
 ENDED = frozenset({"completed", "failed", "cancelled", "timeout"})
 COMMAND = (sys.executable, "-m", "hyperscale.client.cli")
 
@@ -73,6 +75,16 @@ class LocalCluster:
         assert outcome.code == 0, outcome
         job_id: str = outcome.last_json["job_id"]
         return job_id
+
+    @contextmanager
+    def running(self, job_file: Path) -> Iterator[str]:
+        """A job for the length of the block; after it its cores are free again, whatever happened."""
+        job_id = self.submit(job_file)
+        try:
+            yield job_id
+        finally:
+            self.command("cancel", job_id)
+            self.ended(job_id, within_seconds=PATIENCE_SECONDS)
 
     def watch(self, job_file: Path, *options: str) -> Outcome:
         """Submit a job and follow it to its end."""

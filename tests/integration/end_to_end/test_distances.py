@@ -31,13 +31,22 @@ def spread(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DistantDatacent
         yield running
 
 
+def job_for_one(directory: Path, target: BundledTarget, **load: Any) -> Path:
+    return write_job(directory, target.url, workflow(**load), datacenters={"count": 1})
+
+
+def standing_of(spread: DistantDatacenters, job_id: str) -> dict[str, dict[str, Any]]:
+    """How each datacenter stood in the decision of a job, the chosen one first."""
+    return {one["datacenter"]: one for one in spread.routing(job_id)["candidates"]}
+
+
 def submitted(
-    spread: DistantDatacenters, directory: Path, target: BundledTarget, **load: Any
+    spread: DistantDatacenters, directory: Path, target: BundledTarget
 ) -> tuple[str, dict[str, dict[str, Any]]]:
-    """A job for one datacenter, and how each one stood in its decision, the chosen one first."""
-    job = write_job(directory, target.url, workflow(**load), datacenters={"count": 1})
-    job_id = spread.cluster.submit(job)
-    return job_id, {one["datacenter"]: one for one in spread.routing(job_id)["candidates"]}
+    """A job for one datacenter that is done at once, and how each one stood in its decision."""
+    load = {"shared_iterations": {"vus": 1, "iterations": 1}}
+    job_id = spread.cluster.submit(job_for_one(directory, target, **load))
+    return job_id, standing_of(spread, job_id)
 
 
 def ran_in(spread: DistantDatacenters, job_id: str) -> list[str]:
@@ -45,30 +54,27 @@ def ran_in(spread: DistantDatacenters, job_id: str) -> list[str]:
     return list(spread.cluster.command("result", job_id, "--wait", "30", "--json").last_json["datacenters"])
 
 
-SHORT = {"shared_iterations": {"vus": 1, "iterations": 1}}
-LONG = {"constant_vus": {"vus": 1, "duration": "120s"}}
-
-
 def test_jobs_go_to_the_near_one_and_to_the_next_while_it_is_full(
     spread: DistantDatacenters, target: BundledTarget, tmp_path: Path
 ) -> None:
     spread.until_calm()
-    filling, standing = submitted(spread, tmp_path, target, **LONG)
-    assert list(standing) == ["near", "middle", "far"]
-    assert [one["outcome"] for one in standing.values()] == ["chosen", "fallback", "fallback"]
-    assert standing["near"]["reason"] == "lowest score"
-    assert standing["middle"]["reason"].endswith("times the score of near")
+    long = {"constant_vus": {"vus": 1, "duration": "120s"}}
+    with spread.cluster.running(job_for_one(tmp_path, target, **long)) as filling:
+        standing = standing_of(spread, filling)
+        assert list(standing) == ["near", "middle", "far"]
+        assert [one["outcome"] for one in standing.values()] == ["chosen", "fallback", "fallback"]
+        assert standing["near"]["reason"] == "lowest score"
+        assert standing["middle"]["reason"].endswith("times the score of near")
 
-    eventually(lambda: not spread.gate.datacenters()["near"].available_cores, what="near is full")
-    assert spread.infos()["near"]["available_cores"] == 0
-    second, standing = submitted(spread, tmp_path, target, **SHORT)
-    assert list(standing) == ["middle", "far", "near"]
-    assert standing["near"]["reason"] == "BUSY, and HEALTHY ones come first: it has no free cores"
-    assert ran_in(spread, second) == ["middle"]
+        eventually(lambda: not spread.gate.datacenters()["near"].available_cores, what="near is full")
+        assert spread.infos()["near"]["available_cores"] == 0
+        second, standing = submitted(spread, tmp_path, target)
+        assert list(standing) == ["middle", "far", "near"]
+        assert standing["near"]["reason"] == "BUSY, and HEALTHY ones come first: it has no free cores"
+        assert ran_in(spread, second) == ["middle"]
 
-    spread.cluster.command("cancel", filling)
     spread.until_calm()
-    third, standing = submitted(spread, tmp_path, target, **SHORT)
+    third, standing = submitted(spread, tmp_path, target)
     assert list(standing) == ["near", "middle", "far"]
     assert ran_in(spread, third) == ["near"]
 
@@ -78,7 +84,7 @@ def test_a_datacenter_that_failed_is_avoided_for_the_cooldown_and_then_used_agai
 ) -> None:
     spread.until_calm()
     spread.ways["near"].cut()
-    failing, standing = submitted(spread, tmp_path, target, **SHORT)
+    failing, standing = submitted(spread, tmp_path, target)
     assert next(iter(standing)) == "near", standing
     assert ran_in(spread, failing) == ["middle"]
     (move,) = spread.routing(failing)["fallbacks"]
@@ -87,7 +93,7 @@ def test_a_datacenter_that_failed_is_avoided_for_the_cooldown_and_then_used_agai
 
     avoided = []
     for _ in range(20):
-        job_id, standing = submitted(spread, tmp_path, target, **SHORT)
+        job_id, standing = submitted(spread, tmp_path, target)
         chosen, near = next(iter(standing)), standing["near"]
         assert ran_in(spread, job_id) == [chosen]
         if near["outcome"] == "excluded":

@@ -34,6 +34,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
         yield running
 
 
+@pytest.fixture
+def own_cluster(tmp_path: Path) -> Iterator[LocalCluster]:
+    """Two datacenters of two managers and one worker each, for a test that kills them."""
+    with local_cluster(tmp_path, datacenters=2, managers=2) as running:
+        yield running
+
+
 def nodes_of(cluster: LocalCluster) -> dict[str, Shown]:
     return {node["node_id"]: node for node in cluster.command("nodes", "--json").last_json["nodes"]}
 
@@ -113,28 +120,28 @@ def test_every_manager_of_a_datacenter_knows_every_worker(cluster: LocalCluster)
 
 
 def test_the_dead_are_shown_dead_and_lost_datacenters_unreachable(
-    cluster: LocalCluster, target: BundledTarget, tmp_path: Path
+    own_cluster: LocalCluster, target: BundledTarget, tmp_path: Path
 ) -> None:
-    eventually(lambda: _all_reachable(datacenters_of(cluster)), what="both datacenters reachable")
+    eventually(lambda: _all_reachable(datacenters_of(own_cluster)), what="both datacenters reachable")
     long = workflow(constant_vus={"vus": 1, "duration": "60s"})
     before = target.requests()
-    job_id = cluster.submit(write_job(tmp_path, target.url, long, datacenters={"required": ["dc-1"]}))
+    job_id = own_cluster.submit(write_job(tmp_path, target.url, long, datacenters={"required": ["dc-1"]}))
     eventually(lambda: target.requests() > before, what="load on the target")
 
-    worker = cluster.kill("worker")
-    dead = _seconds_until(lambda: nodes_of(cluster)[worker["node_id"]]["state"] == "dead", "the worker shown dead")
+    worker = own_cluster.kill("worker")
+    dead = _seconds_until(lambda: nodes_of(own_cluster)[worker["node_id"]]["state"] == "dead", "the worker shown dead")
     assert dead < 15
-    result = cluster.ended(job_id, within_seconds=15)
+    result = own_cluster.ended(job_id, within_seconds=15)
     assert result["status"] == "failed"
     assert worker["node_id"] in " ".join(result["reasons"])
 
-    managers = [node for node in cluster.nodes if node["role"] == "manager" and node["datacenter"] == "dc-2"]
+    managers = [node for node in own_cluster.nodes if node["role"] == "manager" and node["datacenter"] == "dc-2"]
     for manager in managers:
         os.kill(manager["pid"], signal.SIGKILL)
-    _seconds_until(lambda: datacenters_of(cluster)["dc-2"]["reachability"] == "unreachable", "dc-2 unreachable")
-    assert datacenters_of(cluster)["dc-1"]["reachability"] == "reachable"
-    assert datacenters_of(cluster)["dc-2"]["health"] == "unhealthy"
-    listing = cluster.command("nodes", "--json").last_json
+    _seconds_until(lambda: datacenters_of(own_cluster)["dc-2"]["reachability"] == "unreachable", "dc-2 unreachable")
+    assert datacenters_of(own_cluster)["dc-1"]["reachability"] == "reachable"
+    assert datacenters_of(own_cluster)["dc-2"]["health"] == "unhealthy"
+    listing = own_cluster.command("nodes", "--json").last_json
     assert set(listing["unanswered"]) == {"dc-2"}
 
 

@@ -45,9 +45,10 @@ def unhealthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster
         yield LocalCluster(directory, (gate.address,), ())
 
 
-def submitted(cluster: LocalCluster, directory: Path, target: BundledTarget, seconds: int, **choice: Any) -> str:
+def one_user(directory: Path, target: BundledTarget, seconds: int, **choice: Any) -> Path:
+    """A job that takes one core for a while."""
     load = workflow(constant_vus={"vus": 1, "duration": f"{seconds}s"})
-    return cluster.submit(write_job(directory, target.url, load, datacenters=choice))
+    return write_job(directory, target.url, load, datacenters=choice)
 
 
 def routing(cluster: LocalCluster, job_id: str) -> dict[str, Any]:
@@ -64,26 +65,21 @@ def datacenter(cluster: LocalCluster, name: str) -> dict[str, Any]:
 def test_a_job_goes_to_the_preferred_datacenter_and_elsewhere_while_that_is_full(
     cluster: LocalCluster, target: BundledTarget, tmp_path: Path
 ) -> None:
-    first = submitted(cluster, tmp_path, target, 60, count=1, preferred=["dc-2"])
-    assert routing(cluster, first)["candidates"][0]["datacenter"] == "dc-2"
-
-    def is_full() -> bool:
-        return bool(datacenter(cluster, "dc-2")["available_cores"] == 0)
-
-    eventually(is_full, what="dc-2 is full")
-    full, idle = datacenter(cluster, "dc-2"), datacenter(cluster, "dc-1")
-    assert (full["busy_cores"], full["waiting_cores"], idle["busy_cores"]) == (1, 0, 0)
-    assert 0 < full["core_wait_seconds"] <= 60.5
-    assert idle["core_wait_seconds"] == 0
-    second = submitted(cluster, tmp_path, target, 1, count=1, preferred=["dc-2"])
-    chosen, other = routing(cluster, second)["candidates"]
-    assert (chosen["datacenter"], chosen["outcome"]) == ("dc-1", "chosen")
-    assert (other["health"], other["reason"]) == ("busy", "BUSY, and HEALTHY ones come first: it has no free cores")
-    table = cluster.command("result", second, "--routing").out.splitlines()
-    assert table[1].split()[:4] == ["datacenter", "outcome", "health", "score"]
-    assert [line.split()[:3] for line in table[2:]] == [["dc-1", "chosen", "healthy"], ["dc-2", "fallback", "busy"]]
-    assert list(cluster.command("result", second, "--wait", "30", "--json").last_json["datacenters"]) == ["dc-1"]
-    cluster.command("cancel", first)
+    with cluster.running(one_user(tmp_path, target, 60, count=1, preferred=["dc-2"])) as first:
+        assert routing(cluster, first)["candidates"][0]["datacenter"] == "dc-2"
+        eventually(lambda: not datacenter(cluster, "dc-2")["available_cores"], what="dc-2 is full")
+        full, idle = datacenter(cluster, "dc-2"), datacenter(cluster, "dc-1")
+        assert (full["busy_cores"], full["waiting_cores"], idle["busy_cores"]) == (1, 0, 0)
+        assert 0 < full["core_wait_seconds"] <= 60.5
+        assert idle["core_wait_seconds"] == 0
+        second = cluster.submit(one_user(tmp_path, target, 1, count=1, preferred=["dc-2"]))
+        chosen, other = routing(cluster, second)["candidates"]
+        assert (chosen["datacenter"], chosen["outcome"]) == ("dc-1", "chosen")
+        assert (other["health"], other["reason"]) == ("busy", "BUSY, and HEALTHY ones come first: it has no free cores")
+        table = cluster.command("result", second, "--routing").out.splitlines()
+        assert table[1].split()[:4] == ["datacenter", "outcome", "health", "score"]
+        assert [line.split()[:3] for line in table[2:]] == [["dc-1", "chosen", "healthy"], ["dc-2", "fallback", "busy"]]
+        assert list(cluster.command("result", second, "--wait", "30", "--json").last_json["datacenters"]) == ["dc-1"]
 
 
 def test_a_job_for_more_datacenters_than_there_are_is_refused_with_the_reasons(
