@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -213,6 +214,30 @@ async def test_a_write_locked_out_for_too_long_is_unavailable_and_later_calls_wo
     assert "locked" not in unavailable.value.message
     await store.put("key", b"1", expect=ABSENT)
     await store.close()
+
+
+async def test_a_disk_that_does_not_answer_is_unavailable_and_what_has_begun_is_finished(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+
+    def clock() -> float:
+        answers.wait(DEADLINE_SECONDS)
+        return 1.0
+
+    store = sqlite_coordinator(path, clock)
+    async with asyncio.timeout(DEADLINE_SECONDS / 2):
+        with monkeypatch.context() as impatient:
+            impatient.setattr("hyperscale.runtime.coordination.sqlite._ANSWER_SECONDS", 0.05)
+            with pytest.raises(CoordinationUnavailableError):
+                await store.acquire("leader", "a", 10)
+            with pytest.raises(CoordinationUnavailableError):
+                await store.close()
+        answers.set()
+        await store.close()
+    again = sqlite_coordinator(path, clock)
+    assert await again.acquire("leader", "b", 10) is None
+    await again.close()
 
 
 async def test_a_file_of_a_newer_schema_is_refused(path: Path) -> None:

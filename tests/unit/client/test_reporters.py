@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import os
@@ -13,6 +14,7 @@ import pytest
 from hyperscale.client.reporters.interface import JobReport
 from hyperscale.client.reporters.outputs import ENTRY_POINT_GROUP, ReporterFailures, parse_outputs, send_to_all
 from hyperscale.client.results import result_json
+from tests.support.virtual_time import run_in_virtual_time
 from tests.unit.client.samples import JOB_ID, failed_result
 
 REPORT = JobReport(JOB_ID, result_json(JOB_ID, failed_result()))
@@ -72,6 +74,31 @@ async def test_failing_reporter_leaves_the_others_alone(tmp_path: Path, monkeypa
     assert len(told) == 3
     assert any("refusing=there: ConnectionError: there is down" in line for line in told)
     assert RefusingReporter.closed
+
+
+class DeafReporter(RefusingReporter):
+    """One whose destination has stopped answering."""
+
+    async def connect(self) -> None:
+        pass
+
+    async def send(self, report: JobReport) -> None:
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        await asyncio.Event().wait()
+
+
+def test_a_reporter_that_does_not_even_close_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    plug_in = EntryPoint("deaf", f"{__name__}:DeafReporter", ENTRY_POINT_GROUP)
+    monkeypatch.setattr(EntryPoint, "load", lambda point: DeafReporter)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [plug_in])
+
+    async def report() -> list[str]:
+        async with asyncio.timeout(3600):
+            return await report_to("deaf=there")
+
+    assert run_in_virtual_time(report()) == ["--out deaf=there: TimeoutError: "]
 
 
 def test_every_bad_out_is_a_fault() -> None:

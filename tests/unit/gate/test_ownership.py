@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 import pytest
 
+from hyperscale.gate.leases import JobLeases
 from hyperscale.gate.ownership import GateRing
 from hyperscale.gate.reunion import DatacenterReunion
 from hyperscale.runtime.clock import SystemClock
-from hyperscale.runtime.coordination import MemoryStore
+from hyperscale.runtime.coordination import Coordinator, Lease, MemoryStore
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.runtime.identity import NodeIdentity
 from hyperscale.runtime.lifecycle import NodeLifecycle
 from hyperscale.swim.models import Identity, Member, MemberState, NodeAddress, Role
 from hyperscale.v1.membership_service_pb2 import GateVitals
 from hyperscale.v1.node_pb2 import NODE_ROLE_GATE, NODE_STATE_ACTIVE, NODE_STATE_DRAINING, NodeInfo, NodeState
-from tests.support.waiting import until, until_answer
+from tests.support.waiting import PATIENCE_SECONDS, until, until_answer
 from tests.unit.gate.conftest import StartGate
 from tests.unit.gate.harness import GateInMemory, make_gate, submission
 
@@ -243,6 +244,27 @@ async def test_another_job_under_the_same_identity_is_refused_and_leaves_the_fir
     assert run is not None
     await gate.node.jobs.leases.renew([run])
     assert not run.is_abandoned
+
+
+class SilentStore:
+    """A store that has stopped answering."""
+
+    async def renew(self, lease: Lease, ttl_seconds: float) -> Lease:
+        never: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
+        return await never
+
+
+async def test_a_gate_whose_store_does_not_answer_owns_its_jobs_until_their_leases_end(gate: GateInMemory) -> None:
+    await gate.node.submissions.submit(submission("east"), GIVEN)
+    run = gate.node.jobs.state.find(GIVEN)
+    assert run is not None
+    clock = SystemClock()
+    run.renewed(replace(run.lease, expires_at=clock.wall() + 0.05))
+    leases = JobLeases(cast("Coordinator", SilentStore()), "g1", 15.0, gate.supervisor, clock)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await leases.renew([run])
+    assert run.is_abandoned
+    assert clock.wall() >= run.lease.expires_at
 
 
 @pytest.mark.parametrize("given_id", ["", "job", "a/b-1-c-1", "eu-1-g-1.setup", "x" * 300, "eu-1-g-1\n", "é-1-g-1"])

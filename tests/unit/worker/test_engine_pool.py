@@ -1,10 +1,19 @@
-"""How engines are placed, paced and described."""
+"""How engines are placed, paced, ended and described."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import tempfile
+from dataclasses import dataclass
+from typing import Any, cast
 
 import pytest
 
 from hyperscale.worker.engine_pool import cpus_for, respawn_delay_seconds
-from hyperscale.worker.engine_process import engine_environment
+from hyperscale.worker.engine_process import EngineProcess, engine_environment
 from hyperscale.worker.models.engines import EngineExit
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -43,7 +52,36 @@ def test_engines_get_what_they_need_and_no_secrets() -> None:
         (3, "exited with code 3"),
         (-9, "was killed by SIGKILL"),
         (-99, "was killed by signal 99"),
+        (None, "was killed, but has not ended yet"),
     ],
 )
-def test_an_exit_is_told_to_people(returncode: int, how: str) -> None:
+def test_an_exit_is_told_to_people(returncode: int | None, how: str) -> None:
     assert EngineExit(1, returncode).how == how
+
+
+@dataclass(slots=True)
+class Undead:
+    """A process that the system does not let go of, as one that waits for a disk."""
+
+    pid: int = 7
+    returncode: int | None = None
+    kills: int = 0
+
+    def kill(self) -> None:
+        self.kills += 1
+
+    async def wait(self) -> int:
+        never: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        return await never
+
+
+async def test_a_slot_is_not_held_by_an_engine_that_outlives_its_kill() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        reader, writer = await asyncio.open_connection(sock=ours)
+        process = Undead()
+        trace, scratch = tempfile.TemporaryFile(), tempfile.TemporaryDirectory()  # noqa: SIM115 - closed by the engine
+        engine = EngineProcess(cast("Any", process), reader, writer, trace, scratch)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            ended = await engine.ended(0.01)
+    assert (ended, process.kills) == (EngineExit(7, None), 1)

@@ -63,15 +63,16 @@ class JobLeases:
         if run.is_terminal or run.is_abandoned:
             return
         try:
-            run.renewed(await self._coordinator.renew(run.lease, self._ttl_seconds))
-        except LeaseLostError as error:
+            async with asyncio.timeout(max(0.0, run.lease.expires_at - self._clock.wall())):
+                run.renewed(await self._coordinator.renew(run.lease, self._ttl_seconds))
+        except (LeaseLostError, TimeoutError) as error:
             self._lose(run, error)
         except CoordinationUnavailableError as error:
             self._supervisor.report(error, "lease-renewal", job_id=run.job_id)
             if self._clock.wall() >= run.lease.expires_at:
                 self._lose(run, error)
 
-    def _lose(self, run: JobRun, error: HyperscaleError) -> None:
+    def _lose(self, run: JobRun, error: Exception) -> None:
         if run.is_terminal:
             return
         self._supervisor.report(error, "lease-lost", job_id=run.job_id)

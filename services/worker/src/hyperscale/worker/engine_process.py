@@ -108,18 +108,27 @@ class EngineProcess:
             self._process.kill()
 
     async def ended(self, patience_seconds: float) -> EngineExit:
-        """Close our end, which makes an engine exit, and wait for that; kill it when it takes too long."""
+        """Close our end, which makes an engine exit, and wait for that; kill it when it takes too long.
+
+        One that is killed runs no further, though the system may never let go of it: then it counts as ended.
+        """
         self._writer.close()
-        try:
-            async with asyncio.timeout(patience_seconds):
-                await self._process.wait()
-        except TimeoutError:
+        if not await self._has_exited(patience_seconds):
             self.kill()
-        ended = EngineExit(self.pid, await self._process.wait())
+            _ = await self._has_exited(patience_seconds)
+        ended = EngineExit(self.pid, self._process.returncode)
         self._trace.close()
         # One that was killed has left the code it ran, and whatever that wrote.
         await asyncio.to_thread(self._scratch.cleanup)
         return ended
+
+    async def _has_exited(self, patience_seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(patience_seconds):
+                await self._process.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def _receive(self) -> bytes:
         try:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 ENTRY_POINT_GROUP: Final = "hyperscale.reporters"
 _BUILT_IN: Final[Mapping[str, ReporterFactory]] = MappingProxyType({"json": JsonFileReporter, "csv": CsvFileReporter})
 _TIMEOUT_SECONDS: Final = 30.0
+_CLOSE_SECONDS: Final = 5.0
+"""Also beyond the timeout, after which a destination may answer nothing at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,8 @@ async def _deliver(reporter: Reporter, report: JobReport) -> None:
         await reporter.connect()
         await reporter.send(report)
     finally:
-        await reporter.close()
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await reporter.close()
 
 
 def _loader(name: str) -> Callable[[], ReporterFactory] | None:

@@ -12,7 +12,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,8 @@ _LEAST_POLL_SECONDS = 0.05
 _MOST_POLL_SECONDS = 0.25
 """How long after a commit of another process it is noticed at the latest: soon while something happens, later while nothing does."""
 _EXPIRY_CHECK_SECONDS = 0.5
+_ANSWER_SECONDS = 30.0
+"""Longer than other processes can lock the file out for; a disk that takes longer may never answer."""
 _CALLER_ERRORS = (
     HyperscaleError,
     ValueError,
@@ -216,14 +218,14 @@ class _SqliteRunner:
             self._closed = True
             self._thread.stop()
         self._wake()
-        await asyncio.shield(asyncio.wrap_future(self._thread.stopped))
+        await _answered(asyncio.shield(asyncio.wrap_future(self._thread.stopped)))
 
     async def _submit(self, run: Callable[[Store], ResultT], *, writes: bool) -> ResultT:
         if self._closed or self._thread.stopped.done():
             raise CoordinationUnavailableError("the coordinator is closed")
         call = _Call(run, writes)
         self._thread.submit(call)
-        return cast("ResultT", await asyncio.wrap_future(call.answer))
+        return cast("ResultT", await _answered(asyncio.wrap_future(call.answer)))
 
     def _on_change(self) -> None:
         """Called in the thread; wakes watchers, if there ever were any."""
@@ -234,6 +236,14 @@ class _SqliteRunner:
     def _wake(self) -> None:
         self._pulse.set()
         self._pulse = asyncio.Event()
+
+
+async def _answered(answer: Awaitable[ResultT]) -> ResultT:
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            return await answer
+    except TimeoutError as error:
+        raise CoordinationUnavailableError(f"sqlite: no answer within {_ANSWER_SECONDS:g} s") from error
 
 
 def sqlite_coordinator(

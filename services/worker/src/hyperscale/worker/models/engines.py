@@ -12,14 +12,16 @@ from hyperscale.v1.engine_pb2 import EngineReport
 
 @dataclass(frozen=True, slots=True)
 class EngineExit:
-    """How an engine process ended; ``returncode`` as in `subprocess`: negative for a signal."""
+    """How an engine process ended; ``returncode`` as in `subprocess`: negative for a signal, None while it has none."""
 
     pid: int
-    returncode: int
+    returncode: int | None
 
     @property
     def how(self) -> str:
         """What happened to it, for people."""
+        if self.returncode is None:
+            return "was killed, but has not ended yet"
         if self.returncode >= 0:
             return f"exited with code {self.returncode}"
         try:
