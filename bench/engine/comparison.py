@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
 
 from bench.engine.locust_peer import run_locust
-from bench.engine.machine import TARGET_CORE, cpu_seconds, machine_busy_seconds, wait_until_quiet
+from bench.engine.machine import TARGET_CORE, cpu_seconds, least_disturbed, machine_busy_seconds
 from bench.engine.nginx_target import nginx_on
 from bench.engine.peers import Sample, run_coded, run_declared, run_wrk, run_wrk_three_paths
 from bench.engine.settings import Settings
@@ -23,8 +22,6 @@ CONNECTIONS = 64
 FILE_BYTES = 1024
 TOLERABLE_DISTURBANCE = 0.35
 """Cores that others may use; starting the generator is counted in."""
-MOST_ATTEMPTS = 3
-MOST_WAIT_SECONDS = 5.0
 OURS = frozenset({"declared", "coded"})
 Generator = Callable[[str, float, int], Sample]
 
@@ -67,14 +64,8 @@ class Track:
         self._seconds = seconds
 
     def run(self, name: str, generator: Generator) -> Sample:
-        """The run of several that others have disturbed least; the first one will do that they hardly disturb."""
-        attempts: list[tuple[float, Sample]] = []
-        while len(attempts) < MOST_ATTEMPTS:
-            wait_until_quiet(MOST_WAIT_SECONDS)
-            attempts.append(self._attempt(name, generator))
-            if attempts[-1][0] < TOLERABLE_DISTURBANCE:
-                break
-        return min(attempts, key=itemgetter(0))[1]
+        """The least disturbed run of several."""
+        return least_disturbed(partial(self._attempt, name, generator), TOLERABLE_DISTURBANCE)
 
     def _attempt(self, name: str, generator: Generator) -> tuple[float, Sample]:
         """How many cores others kept busy, the start of the generator counted in; and the sample."""
