@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import sqlite3
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -214,6 +217,50 @@ async def test_a_write_locked_out_for_too_long_is_unavailable_and_later_calls_wo
     assert "locked" not in unavailable.value.message
     await store.put("key", b"1", expect=ABSENT)
     await store.close()
+
+
+class SteppedQueue(queue.Queue[Any]):
+    """One whose reader waits for as long as the test wants, instead of the time that passes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._meant: queue.Queue[float] = queue.Queue()
+        self._turns = threading.Semaphore(0)
+        self._is_stepped = True
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        if timeout is None or not self._is_stepped:
+            return super().get(block, timeout)
+        self._meant.put(timeout)
+        self._turns.acquire()
+        return super().get(block=False)
+
+    def let_pass(self, waits: int) -> list[float]:
+        """Let the reader wait so many times; how long it meant to."""
+        meant = []
+        for _ in range(waits):
+            meant.append(self._meant.get(timeout=DEADLINE_SECONDS))
+            self._turns.release()
+        return meant
+
+    def run_free(self) -> None:
+        self._is_stepped = False
+        self._turns.release()
+
+
+async def test_a_file_that_nobody_changes_is_looked_at_less_often_and_soon_again_after_a_change(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, calls = sqlite_coordinator(path), SteppedQueue()
+    stepped = SimpleNamespace(Queue=lambda _: calls, Empty=queue.Empty, Full=queue.Full)
+    monkeypatch.setattr("hyperscale.runtime.coordination.sqlite.queue", stepped)
+    store = sqlite_coordinator(path)
+    calls.let_pass(5)
+    assert calls.let_pass(20) == [0.25] * 20
+    await other.put("key", b"1")
+    assert calls.let_pass(6) == [0.25, 0.05, 0.1, 0.2, 0.25, 0.25]
+    calls.run_free()
+    await asyncio.gather(store.close(), other.close())
 
 
 async def test_a_disk_that_does_not_answer_is_unavailable_and_what_has_begun_is_finished(
