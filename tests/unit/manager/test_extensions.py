@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -11,8 +13,8 @@ from hypothesis import strategies as st
 from hyperscale.manager.extensions import MOST_GRANTS, ExtensionPolicy
 from hyperscale.manager.models.extension import ExtensionWish, GrantedTime
 from hyperscale.manager.models.job import ShardPhase
-from hyperscale.runtime.coordination import MemoryStore, memory_coordinator
-from hyperscale.runtime.errors import ErrorReason, HyperscaleError
+from hyperscale.runtime.coordination import Lease, MemoryStore, Write, memory_coordinator
+from hyperscale.runtime.errors import CoordinationUnavailableError, ErrorReason, HyperscaleError
 from hyperscale.v1.dispatch_pb2 import JobDispatch
 from hyperscale.v1.job_pb2 import JOB_STATUS_FAILED
 from hyperscale.v1.progress_pb2 import (
@@ -249,6 +251,68 @@ def test_grants_of_one_second_are_written_together() -> None:
         return len(revisions)
 
     assert run_in_virtual_time(writes()) <= 4
+
+
+@dataclass(slots=True)
+class Outage:
+    """The time in which a store takes no writes."""
+
+    store: MemoryStore
+    ends_at: float
+
+    def commit(self, writes: Sequence[Write], guard: Lease | None) -> int:
+        if asyncio.get_running_loop().time() < self.ends_at:
+            raise CoordinationUnavailableError("locked")
+        return MemoryStore.commit(self.store, writes, guard)
+
+
+@dataclass(slots=True)
+class SavedGrants:
+    """What is durable of a job's grants after an outage, and what came of the work to save them."""
+
+    work_done: list[int]
+    failures: int
+    is_being_saved: bool
+
+
+def granted_during_an_outage(seconds: float, *, later_seconds: float, asked: Sequence[int] = (10,)) -> SavedGrants:
+    """Time is asked for once a second from the beginning of an outage on; looked at after so long."""
+
+    async def grant() -> SavedGrants:
+        clock = asyncio.get_running_loop().time
+        store = MemoryStore(clock)
+        async with ManagerInMemory("manager-1", store, TurnedClock()) as manager:
+            await manager.lead()
+            manager.join("worker-1", PORT, 1)
+            await manager.intake.accept(timed())
+            await until(lambda: manager.port.orders)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(store, "commit", Outage(store, clock() + seconds).commit)
+                for work_done in asked:
+                    ask(manager, work_done)
+                    await asyncio.sleep(1)
+                await asyncio.sleep(later_seconds)
+            record = await manager.ledger.find("job-1")
+            assert record is not None
+            return SavedGrants(
+                [each.work_done for each in record.extensions],
+                manager.supervisor.failures.get("extension", 0),
+                "extension" in manager.supervisor.running,
+            )
+
+    return run_in_virtual_time(grant())
+
+
+@pytest.mark.parametrize("asked", [(10,), (10, 20, 30)])
+def test_a_grant_that_could_not_be_saved_is_saved_once_the_store_takes_writes_again(asked: tuple[int, ...]) -> None:
+    saved = granted_during_an_outage(20, later_seconds=30, asked=asked)
+    assert saved == SavedGrants([asked[-1]], 0, is_being_saved=False)
+
+
+def test_a_grant_that_cannot_be_saved_is_told_of_and_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hyperscale.manager.extension_desk._SAVE_SECONDS", 10.0)
+    saved = granted_during_an_outage(86400, later_seconds=15)
+    assert saved == SavedGrants([], 1, is_being_saved=False)
 
 
 @pytest.mark.parametrize("change", [{"worker_id": "worker-9"}, {"attempt": 2}])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
@@ -14,12 +15,23 @@ from hyperscale.manager.models.job import AssignedShard, DatacenterJob
 from hyperscale.manager.reporting import JobReporter
 from hyperscale.manager.state import ManagerState
 from hyperscale.runtime.clock import Clock
-from hyperscale.runtime.errors import CoordinationUnavailableError, LeaseLostError
+from hyperscale.runtime.errors import ErrorReason, HyperscaleError
+from hyperscale.runtime.retry import RetryPolicy, call_with_retry
 from hyperscale.runtime.supervisor import Supervisor
 from hyperscale.v1.progress_pb2 import EXTENSION_OUTCOME_GRANTED, ExtensionAnswer, ExtensionRequest
 from hyperscale.workload.timestamps import duration, seconds_of
 
 _SAVE_INTERVAL_SECONDS = 0.5
+_SAVE: Final = RetryPolicy(
+    "extension",
+    attempts=1000,
+    base_delay_seconds=0.5,
+    max_delay_seconds=5.0,
+    retryable=frozenset({ErrorReason.COORDINATION_UNAVAILABLE}),
+)
+"""As long as there is time."""
+_SAVE_SECONDS = 300.0
+"""No leadership outlasts a store that takes no write for longer."""
 
 
 class ExtensionDesk:
@@ -90,13 +102,20 @@ class ExtensionDesk:
             _ = self._supervisor.start(self._save(job), name="extension")
 
     async def _save(self, job: DatacenterJob) -> None:
-        """Write the job while there are grants that are not in its record, but seldom: it may be large, its shards many."""
+        """Write the job while there are grants that are not in its record, but seldom: it may be large, its shards many.
+
+        Each attempt writes the job as it stands then, with what has been granted since.
+        """
+
+        async def attempt(_: float) -> None:
+            self._unsaved_grants[job.job_id] = 0
+            await self._ledger.save(job)
+
         try:
             while self._unsaved_grants[job.job_id]:
-                self._unsaved_grants[job.job_id] = 0
-                await self._ledger.save(job)
+                await call_with_retry(_SAVE, attempt, _SAVE_SECONDS)
                 await asyncio.sleep(_SAVE_INTERVAL_SECONDS)
-        except (LeaseLostError, CoordinationUnavailableError) as error:
+        except HyperscaleError as error:
             self._supervisor.report(error, "extension", job_id=job.job_id)
         finally:
             del self._unsaved_grants[job.job_id]
