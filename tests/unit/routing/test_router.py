@@ -15,6 +15,7 @@ from hyperscale.routing.models.candidates import (
     RoutingScope,
     RunningShard,
 )
+from hyperscale.routing.models.config import RoutingConfig
 from hyperscale.routing.models.decisions import Cause, Exclusion, Ranking, RoutingDecision
 from hyperscale.routing.router import JobRouter
 from tests.unit.routing.candidates import near
@@ -306,3 +307,34 @@ def test_a_job_that_was_moved_is_held_where_it_is_and_counts_there() -> None:
     assert (decision.primaries, decision.cause) == (("c",), Cause.KEPT)
     router.forget("job")
     assert router.job_count == 0
+
+
+def test_a_job_counts_in_every_datacenter_that_it_was_sent_to() -> None:
+    router, both = JobRouter(), RoutingRequest(count=2)
+    group = [
+        near("healthy"),
+        near("low", 20.0, is_leader_overloaded=True),
+        near("lower", 21.0, is_leader_overloaded=True),
+    ]
+    sent = [router.decide(f"job-{number}", both, group, 0.0).chosen(2)[1] for number in range(8)]
+    assert {sent.count("low"), sent.count("lower")} == {4}
+    assert router.placement_count == 16
+    router.move("job-0", sent[0], "elsewhere", 1, 0.0)
+    assert router.placement_count == 17
+    for number in range(8):
+        router.forget(f"job-{number}")
+    assert router.job_count == 0
+
+
+def test_a_decision_that_finds_too_few_says_so_of_each() -> None:
+    decision = once(near("one"), near("lost", is_reachable=False), request=RoutingRequest(count=2))
+    assert decision.cause is Cause.TOO_FEW
+    assert [why(decision, standing) for standing in decision.standings] == [
+        "could be used, and is not enough",
+        "it is unhealthy (it cannot be reached)",
+    ]
+
+
+def test_a_way_of_no_length_is_no_setting() -> None:
+    with pytest.raises(ValueError, match="must be above 0: rtt_floor_ms"):
+        RoutingConfig(rtt_floor_ms=0.0)

@@ -220,3 +220,16 @@ def test_what_is_watched_is_bounded_and_can_change() -> None:
 def test_configuration_names_its_faults() -> None:
     with pytest.raises(ValueError, match="probe_interval_seconds, failures_max"):
         FederationConfig(probe_interval_seconds=0, failures_max=0)
+
+
+def test_a_datacenter_that_was_set_up_anew_is_found_again() -> None:
+    site = Site(term=7, incarnations={"m0": 9})
+    site.run(10)
+    site.term, site.incarnations = 1, {}
+    site.run(60)
+    assert [change.state for _, change in site.changes] == [
+        Reachability.REACHABLE,
+        Reachability.SUSPECTED,
+        Reachability.UNREACHABLE,
+        Reachability.REACHABLE,
+    ]

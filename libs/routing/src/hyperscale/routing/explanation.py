@@ -64,6 +64,8 @@ def _merit(decision: RoutingDecision, standing: CandidateStanding) -> str:
 
 
 def _distance(decision: RoutingDecision, standing: CandidateStanding) -> str:
+    if not decision.primaries:
+        return "could be used, and is not enough"
     if decision.ranking is Ranking.BOOTSTRAP:
         return "has fewer free cores, waits longer or was not its turn; distances are not known"
     scores = {other.name: other.score for other in decision.standings}

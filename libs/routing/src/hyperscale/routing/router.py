@@ -6,7 +6,7 @@ forgotten once it has lost its meaning.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -58,6 +58,8 @@ class JobRouter:
     def __init__(self, config: RoutingConfig | None = None) -> None:
         self._config = config or RoutingConfig()
         self._tenures: dict[str, tuple[Tenure, ...]] = {}
+        # Where jobs were sent: what the bucket lacked, too.
+        self._sent: dict[str, frozenset[str]] = {}
         self._observed: dict[str, ObservedLatency] = {}
         self._failed_at: dict[str, float] = {}
         self._placements = Placements(self._config.settle_seconds, self._config.health_ttl_seconds)
@@ -82,7 +84,8 @@ class JobRouter:
     ) -> RoutingDecision:
         """Where a job goes, as things are now; raises ValueError when two candidates have the same name."""
         decision, tenures = self._weighed(job_id, request, candidates, now_seconds)
-        self._take(job_id, tenures, request.cores, now_seconds)
+        sent = decision.chosen(request.count) if request.scope is RoutingScope.COUNT else decision.primaries
+        self._take(job_id, tenures, sent if decision.primaries else (), now_seconds, request.cores)
         return decision
 
     def look(
@@ -94,7 +97,8 @@ class JobRouter:
     def move(self, job_id: str, datacenter: str, successor: str, cores: int, now_seconds: float) -> None:
         """A job has gone from one datacenter to another, as its owner has chosen after a `look`."""
         others = [tenure for tenure in self._tenures.get(job_id, ()) if tenure.name not in (datacenter, successor)]
-        self._take(job_id, [*others, Tenure(successor, now_seconds)], cores, now_seconds)
+        sent = (self._sent.get(job_id, frozenset()) - {datacenter}) | {successor}
+        self._take(job_id, [*others, Tenure(successor, now_seconds)], sent, now_seconds, cores)
 
     def _weighed(
         self, job_id: str, request: RoutingRequest, candidates: Sequence[DatacenterCandidate], now_seconds: float
@@ -139,6 +143,7 @@ class JobRouter:
     def forget(self, job_id: str) -> None:
         """The job has ended."""
         self._tenures.pop(job_id, None)
+        self._sent.pop(job_id, None)
         self._placements.ended(job_id)
 
     def accepted(self, job_id: str, datacenter: str) -> None:
@@ -232,12 +237,16 @@ class JobRouter:
         cause = Cause.REQUIRED if occasion.request.scope is RoutingScope.REQUIRED else Cause.EVERY_USABLE
         return usable, cause, [Tenure(name, occasion.now_seconds) for name in usable]
 
-    def _take(self, job_id: str, tenures: Sequence[Tenure], cores: int, now_seconds: float) -> None:
-        before = _names(self._tenures.pop(job_id, ()))
+    def _take(
+        self, job_id: str, tenures: Sequence[Tenure], sent: Collection[str], now_seconds: float, cores: int
+    ) -> None:
+        before = self._sent.pop(job_id, frozenset())
+        self._tenures.pop(job_id, None)
         if tenures:
-            self._tenures[job_id] = tuple(tenures)
-        for name in _names(tenures) - before:
-            self._placements.add(job_id, name, cores, now_seconds)
+            self._tenures[job_id], self._sent[job_id] = tuple(tenures), frozenset(sent)
+        for name in sent:
+            if name not in before:
+                self._placements.add(job_id, name, cores, now_seconds)
 
     def _spilled(self, bucket: list[CandidateStanding], tenures: list[Tenure], now_seconds: float) -> list[Tenure]:
         standings = {standing.name: standing for standing in bucket}

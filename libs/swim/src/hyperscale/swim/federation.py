@@ -7,7 +7,7 @@ border. Per datacenter:
                                                                      SUSPECTED ─ time is up → UNREACHABLE
 
 A probe fails when its answer has not come in time, so that a link may be as slow as the timeout. Answers of a leader that was
-replaced, or of an earlier life of one, change nothing.
+replaced, or of an earlier life of one, change nothing, until the datacenter has been unreachable.
 """
 
 from __future__ import annotations
@@ -323,6 +323,9 @@ class FederationProber:
             return
         self._events.append(ReachabilityChanged(known.name, known.state, state))
         known.state, known.since = state, now
+        if state is Reachability.UNREACHABLE:
+            # Nothing of before can be under way any more; a datacenter that was set up anew counts its terms from 1.
+            known.latest = None
 
 
 class Spokesman(Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True, slots=True)
 class RoutingConfig:
-    """Limits and weights of decisions; raises ValueError, naming every fault, when one of them is negative."""
+    """Limits and weights of decisions; raises ValueError, naming every fault, when one of them is out of range."""
 
     default_rtt_ms: float = 100.0
     """Round trip to a datacenter that nothing is known of."""
@@ -16,7 +16,7 @@ class RoutingConfig:
     sigmas: float = 2.0
     """Standard deviations between a round trip and its upper bound; 0: the expected value counts."""
     rtt_floor_ms: float = 5.0
-    """Shorter ways count as this long: below it, load decides."""
+    """Shorter ways count as this long: below it, load decides. Above 0: otherwise nothing would weigh against no way at all."""
     rtt_ceiling_ms: float = 10_000.0
     """Longer ways count as this long."""
     samples_for_quality: int = 10
@@ -56,3 +56,5 @@ class RoutingConfig:
         faults = [field.name for field in fields(self) if not getattr(self, field.name) >= 0]
         if faults:
             raise ValueError(f"must not be negative: {', '.join(faults)}")
+        if not self.rtt_floor_ms:
+            raise ValueError("must be above 0: rtt_floor_ms")
