@@ -160,8 +160,31 @@ def test_a_nodes_losses_end_with_the_fault() -> None:
     between.lose(1, 1.0)
     assert between.delays(0, 1) == between.delays(1, 0) == ()
     assert len(between.delays(0, 2)) == 1
-    between.lose(1, 0.0)
+    between.lose(1, 0.5)
+    between.spare(1, 0.5)
+    assert between.delays(0, 1) == ()
+    between.spare(1, 1.0)
     assert len(between.delays(0, 1)) == 1
+
+
+@pytest.mark.parametrize("kind", [FaultKind.PAUSE, FaultKind.BLOCK])
+def test_a_fault_lasts_as_long_as_it_says_though_another_one_ends_within_it(kind: FaultKind) -> None:
+    faults = only(kind, 1.0, 100.0, 2) + only(kind, 2.0, 3.0, 2)
+    simulation = simulate(60, nodes=16, faults=faults)
+    assert {died.node for died in simulation.recorder.false_positives} >= {2}
+
+
+def test_a_crash_is_known_everywhere_also_when_the_last_one_to_know_crashes() -> None:
+    simulation = simulate(5, nodes=2)
+    simulation.crash(0)
+    simulation.crash(1)
+    assert simulation.recorder.detections[0].everywhere_at == simulation.now
+
+
+def test_nodes_that_are_down_have_no_coordinates() -> None:
+    simulation = simulate(5, nodes=4, rtt=topology.line(4))
+    simulation.crash(1)
+    assert len(simulation.coordinate_errors()) == 3
 
 
 def test_coordinates_are_found_in_passing() -> None:

@@ -17,6 +17,7 @@ class SimulatedNetwork:
         self._random = rng.random
         self._rtt: RttMatrix = options.rtt or uniform(options.nodes, _USUAL_RTT_SECONDS)
         self._slowness = [0.0] * options.nodes
+        self._losses: list[list[float]] = [[options.loss] for _ in range(options.nodes)]
         self._loss = [options.loss] * options.nodes
         self._cuts: list[tuple[frozenset[int], frozenset[int]]] = []
 
@@ -25,8 +26,14 @@ class SimulatedNetwork:
         self._slowness[node] = max(0.0, self._slowness[node] + seconds)
 
     def lose(self, node: int, share: float) -> None:
-        """Lose such a share of a node's datagrams, or as many as all nodes do."""
-        self._loss[node] = max(self._options.loss, share)
+        """Lose such a share of a node's datagrams, unless more is lost already."""
+        self._losses[node].append(share)
+        self._loss[node] = max(self._losses[node])
+
+    def spare(self, node: int, share: float) -> None:
+        """Take back a loss; others of the node go on."""
+        self._losses[node].remove(share)
+        self._loss[node] = max(self._losses[node])
 
     def cut(self, sources: frozenset[int], targets: frozenset[int]) -> None:
         """Let nothing pass any more."""

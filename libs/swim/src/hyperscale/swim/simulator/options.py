@@ -33,7 +33,7 @@ class SimulationOptions:
     rtt: RttMatrix | None = None
     """Round trips; none for one millisecond between all."""
     jitter: float = 0.1
-    """Mean of what a datagram takes longer, exponentially distributed, as a share of its latency."""
+    """Mean of what a datagram takes longer, as a share of its latency; at most three times as much."""
     loss: float = 0.0
     """Share of datagrams lost."""
     duplication: float = 0.0

@@ -23,6 +23,12 @@ class Detection:
     unaware: set[int] = field(default_factory=set)
     """Running nodes that still count it."""
 
+    def aware(self, node: int, now: float) -> None:
+        """A node counts it no longer, or does not run any longer itself."""
+        self.unaware.discard(node)
+        if not self.unaware and self.everywhere_at is None:
+            self.everywhere_at = now
+
 
 @dataclass(frozen=True, slots=True)
 class FalsePositive:
@@ -68,15 +74,15 @@ class GroupRecorder:
 
     def crashed(self, node: int, now: float) -> None:
         """Note a crash."""
-        self._stopped(node)
+        self._stopped(node, now)
         unaware = {other for other in self._running if self._views[other].get(node) in _PRESENT}
         detection = Detection(node, now, unaware=unaware)
         self.detections.append(detection)
         self._open[node] = detection
 
-    def left(self, node: int) -> None:
+    def left(self, node: int, now: float) -> None:
         """Note that a node has gone for good, as it said."""
-        self._stopped(node)
+        self._stopped(node, now)
 
     def note(self, observer: int, event: events.Event, now: float) -> None:
         """Take in what a node told its owner."""
@@ -111,11 +117,11 @@ class GroupRecorder:
                 return False
         return True
 
-    def _stopped(self, node: int) -> None:
+    def _stopped(self, node: int, now: float) -> None:
         self._running.discard(node)
         self._views[node] = {}
         for detection in self._open.values():
-            detection.unaware.discard(node)
+            detection.aware(node, now)
 
     def _declared_dead(self, observer: int, node: int, is_first_hand: bool, now: float) -> None:
         if node in self._running:
@@ -127,11 +133,8 @@ class GroupRecorder:
     def _unseen(self, observer: int, node: int, now: float) -> None:
         self._views[observer].pop(node, None)
         detection = self._open.get(node)
-        if detection is None:
-            return
-        detection.unaware.discard(observer)
-        if not detection.unaware and detection.everywhere_at is None:
-            detection.everywhere_at = now
+        if detection is not None:
+            detection.aware(observer, now)
 
 
 def _number(member: Member) -> int:

@@ -36,8 +36,9 @@ class SimulatedNode:
     swim: Swim
     coordinates: NetworkCoordinates | None
     is_running: bool = True
-    is_paused: bool = False
-    is_blocked: bool = False
+    pauses: int = 0
+    """Under way at present: it goes on after the last of them."""
+    blocks: int = 0
     wake_at: float | None = None
     backlog: list[tuple[Callable[..., None], tuple[Any, ...]]] = field(default_factory=list)
     """What waits to be read."""
@@ -47,7 +48,7 @@ class SimulatedNode:
     @property
     def is_deaf(self) -> bool:
         """Whether what arrives has to wait."""
-        return self.is_paused or self.is_blocked
+        return self.pauses > 0 or self.blocks > 0
 
 
 class Simulation:
@@ -106,12 +107,15 @@ class Simulation:
 
     def pause(self, number: int) -> None:
         """Let a process stand still."""
-        self.nodes[number].is_paused = True
+        self.nodes[number].pauses += 1
 
     def resume(self, number: int) -> None:
         """Let a process go on: it reads one datagram, sees to its timers, and reads the rest, as event loops do."""
         node = self.nodes[number]
-        node.is_paused = False
+        # One that was started again meanwhile never stood still.
+        node.pauses = max(0, node.pauses - 1)
+        if node.pauses:
+            return
         backlog, node.backlog = node.backlog, []
         if not node.is_running:
             return
@@ -123,12 +127,14 @@ class Simulation:
 
     def block(self, number: int) -> None:
         """Let what a process sends, and what it should read, wait; its timers go on."""
-        self.nodes[number].is_blocked = True
+        self.nodes[number].blocks += 1
 
     def unblock(self, number: int) -> None:
         """Let everything that has waited pass: first what was to be sent."""
         node = self.nodes[number]
-        node.is_blocked = False
+        node.blocks = max(0, node.blocks - 1)
+        if node.blocks:
+            return
         unsent, node.unsent = node.unsent, []
         backlog, node.backlog = node.backlog, []
         for action, arguments in unsent + backlog:
@@ -139,14 +145,18 @@ class Simulation:
         node = self.nodes[number]
         node.swim.leave(self.now)
         self._flush(node)
-        self.recorder.left(number)
+        self.recorder.left(number, self.now)
         self._at(self.now + self.options.config.leave_timeout_seconds, self._end, node)
 
     def coordinate_errors(self) -> list[float]:
         """Of each two running nodes: |predicted − true round trip| / true."""
         if self.options.rtt is None:
             raise ValueError("the options say nothing of round trips")
-        places = [(node.number, node.coordinates.coordinate) for node in self.nodes if node.coordinates is not None]
+        places = [
+            (node.number, node.coordinates.coordinate)
+            for node in self.nodes
+            if node.is_running and node.coordinates is not None
+        ]
         return relative_errors(places, self.options.rtt)
 
     def _end(self, node: SimulatedNode) -> None:
@@ -206,20 +216,19 @@ class Simulation:
 
             return apply
 
-        def slow(fault: NetworkFault, sign: int) -> None:
-            for number in fault.nodes:
-                network.slow_down(number, sign * fault.amount)
+        def each_by_amount(change: Callable[[int, float], None], sign: int = 1) -> Callable[[NetworkFault], None]:
+            def apply(fault: NetworkFault) -> None:
+                for number in fault.nodes:
+                    change(number, sign * fault.amount)
 
-        def lose(fault: NetworkFault, sign: int) -> None:
-            for number in fault.nodes:
-                network.lose(number, sign * fault.amount)
+            return apply
 
         return {
             FaultKind.CRASH: (each(self.crash), each(self.restart)),
             FaultKind.BLOCK: (each(self.block), each(self.unblock)),
             FaultKind.PAUSE: (each(self.pause), each(self.resume)),
-            FaultKind.SLOW: (lambda fault: slow(fault, 1), lambda fault: slow(fault, -1)),
-            FaultKind.LOSS: (lambda fault: lose(fault, 1), lambda fault: lose(fault, 0)),
+            FaultKind.SLOW: (each_by_amount(network.slow_down), each_by_amount(network.slow_down, -1)),
+            FaultKind.LOSS: (each_by_amount(network.lose), each_by_amount(network.spare)),
             FaultKind.CUT: (
                 lambda fault: network.cut(fault.nodes, fault.others),
                 lambda fault: network.mend(fault.nodes, fault.others),
@@ -245,14 +254,14 @@ class Simulation:
     def _wake(self, node: SimulatedNode, deadline: float | None) -> None:
         if node.wake_at != deadline or not node.is_running:
             return
-        if node.is_paused:
+        if node.pauses:
             return
         node.wake_at = None
         node.swim.handle_timer(self.now)
         self._flush(node)
 
     def _send(self, node: SimulatedNode, action: Callable[..., None], message: Datagram | StreamRequest) -> None:
-        if node.is_blocked:
+        if node.blocks:
             node.unsent.append((action, (node, message)))
         else:
             action(node, message)
