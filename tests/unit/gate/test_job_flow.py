@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from hyperscale.gate.models.orders import CallOrigin
+from hyperscale.gate.models.orders import CallOrigin, CancelNotice
 from hyperscale.gate.models.part import waiting_reason
 from hyperscale.runtime.errors import LEADER_KEY, ErrorReason, HyperscaleError
 from hyperscale.v1 import dispatch_pb2, gate_service_pb2, job_pb2, progress_pb2, statistics_pb2
@@ -286,6 +286,13 @@ async def test_a_cancellation_reaches_a_datacenter_as_soon_as_it_answers(gate: G
     await until(lambda: gate.datacenters.cancels)
     _, request = gate.datacenters.cancels[0]
     assert (request.job_id, request.reason, request.fence_token) == (job_id, "enough", gate.fence(job_id))
+
+
+async def test_a_datacenter_that_knows_a_later_owner_is_told_no_more(gate: GateInMemory) -> None:
+    gate.datacenters.answers["east:1"] = refusal(ErrorReason.STALE_FENCE, token="1", current_token="2")
+    notice = CancelNotice("job", "east", 1, "it has ended")
+    assert await asyncio.wait_for(gate.node.jobs.courier.tell(notice), 10) is None
+    assert gate.node.jobs.courier.pending_count == 0
 
 
 async def test_a_job_cancelled_before_its_datacenter_took_it_over_ends_cancelled(gate: GateInMemory) -> None:

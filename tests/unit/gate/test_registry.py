@@ -1,7 +1,11 @@
 """Who may report to a gate, and what it makes of them."""
 
+import time
+from collections.abc import Sequence
+
 import pytest
 
+from hyperscale.runtime.coordination import CoordinationUnavailableError, Lease, MemoryStore, Write
 from hyperscale.runtime.errors import ErrorReason, HyperscaleError
 from hyperscale.v1 import gate_service_pb2, node_pb2, progress_pb2
 from hyperscale.v1.swim_pb2 import (
@@ -10,7 +14,7 @@ from hyperscale.v1.swim_pb2 import (
     SWIM_DATACENTER_HEALTH_UNHEALTHY,
 )
 from tests.unit.gate.conftest import StartGate
-from tests.unit.gate.harness import GateInMemory, heartbeat, submission
+from tests.unit.gate.harness import GateInMemory, heartbeat, make_gate, start, submission
 
 
 async def refused(gate: GateInMemory, news: progress_pb2.ManagerHeartbeat) -> HyperscaleError:
@@ -118,3 +122,23 @@ async def test_a_datacenter_is_shown_as_healthy_as_the_router_finds_it_also_when
     found, decision = of(gate, "east"), gate.node.jobs.routing.consider("job-1", submission("west")).decision
     standing = next(standing for standing in decision.standings if standing.name == "east")
     assert (found.health, found.health_reason) == (SWIM_DATACENTER_HEALTH_UNHEALTHY, standing.finding.reason)
+
+
+async def test_a_datacenter_is_remembered_also_when_the_store_did_not_answer_at_first() -> None:
+    class MuteStore(MemoryStore):
+        is_mute = False
+
+        def commit(self, writes: Sequence[Write], guard: Lease | None) -> int:
+            if self.is_mute:
+                raise CoordinationUnavailableError("no answer")
+            return super().commit(writes, guard)
+
+    store = MuteStore(time.time)
+    gate = await start(make_gate(store))
+    store.is_mute = True
+    with pytest.raises(CoordinationUnavailableError):
+        await gate.connect("east")
+    store.is_mute = False
+    await gate.connect("east")
+    assert await gate.node.jobs.store.datacenters() == ["east"]
+    await gate.supervisor.stop(5)

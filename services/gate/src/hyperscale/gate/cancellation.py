@@ -1,7 +1,7 @@
 """Stopping jobs: durable here first, then told to every datacenter until it has acknowledged.
 
-Laws: a cancellation is acknowledged to the client only once it is committed; a notice is delivered until acknowledged, or
-until it is too old to matter.
+Laws: a cancellation is acknowledged to the client only once it is committed; a notice is delivered until acknowledged, until
+it is too old to matter, or until a later owner of the job has been there.
 """
 
 from __future__ import annotations
@@ -101,6 +101,9 @@ class CancelCourier:
                 if error.reason is not reported:
                     reported = error.reason
                     self._report(error, notice)
+                if error.reason is ErrorReason.STALE_FENCE:
+                    # A later owner has spoken there: what becomes of the job is its business.
+                    return None
             await asyncio.sleep(_PAUSE_SECONDS)
         return None
 
