@@ -55,6 +55,7 @@ async def test_submission_above_the_limit_is_not_sent() -> None:
     assert script.submissions == []
 
 
+@pytest.mark.requirement("AD-25.1")
 @pytest.mark.requirement("CLIENT.1")
 async def test_client_says_what_it_speaks_and_keeps_what_both_do() -> None:
     script = Script()

@@ -130,6 +130,7 @@ def test_a_job_that_its_datacenter_does_not_take_over_runs_in_the_next_one(
 
 
 @pytest.mark.parametrize("asked", [{}, {"required": ["empty", "lost"]}])
+@pytest.mark.requirement("AD-17.1")
 def test_with_every_datacenter_unhealthy_a_submission_fails_within_two_seconds_and_says_why_of_each(
     unhealthy: LocalCluster, target: BundledTarget, tmp_path: Path, asked: Mapping[str, Any]
 ) -> None:

@@ -27,8 +27,10 @@ class Timeline:
         self.now = 1000.0
         home = NodeIdentity("g1", node_pb2.NODE_ROLE_GATE, "local", "hyperscale", "default")
         self.registry = ManagerRegistry(home, GRACE_SECONDS, self)
-        logger = structlog.wrap_logger(structlog.testing.CapturingLogger())
+        self.lines = structlog.testing.CapturingLogger()
+        logger = structlog.wrap_logger(self.lines, processors=[])
         self.watch = DatacenterWatch(self.registry, FederationConfig.lan(), logger)
+        self.term = 2
         self.speaking = set(datacenters)
         """Whose managers speak on their streams."""
         self.answering = set(datacenters)
@@ -60,7 +62,7 @@ class Timeline:
         for message in self.watch.messages_to_send():
             probe = SwimEnvelope.FromString(message.body).cross_probe
             if probe.datacenter in self.answering:
-                ack = SwimCrossAck(sequence=probe.sequence, datacenter=probe.datacenter, leader_term=1)
+                ack = SwimCrossAck(sequence=probe.sequence, datacenter=probe.datacenter, leader_term=self.term)
                 envelope = SwimEnvelope(sender=SwimSender(incarnation=1), cross_ack=ack)
                 manager = Identity("m", Role.MANAGER, message.address, "c", "e", probe.datacenter)
                 assert self.watch.receive(envelope, manager, message.address, self.now + 0.02)
@@ -84,6 +86,14 @@ def test_a_datacenter_shows_reachability_and_round_trips() -> None:
     info = line.info("east")
     assert info.reachability == gate_service_pb2.DATACENTER_REACHABILITY_UNREACHABLE
     assert info.HasField("rtt_ms")
+
+
+def test_answers_that_are_refused_are_told_of_once_until_it_is_over() -> None:
+    line = Timeline("east")
+    line.term = 1
+    line.run(60)
+    assert line.info("east").reachability == gate_service_pb2.DATACENTER_REACHABILITY_REACHABLE
+    assert [call.kwargs for call in line.lines.calls] == [{"event": "answers to probes are refused", "reason": "stale"}]
 
 
 def test_what_nobody_watches_is_unreachable_without_round_trips() -> None:

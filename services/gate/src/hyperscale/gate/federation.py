@@ -6,6 +6,7 @@ several fail together, or it is not yet certain whether they do, none is lost: t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
@@ -19,6 +20,7 @@ from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.swim.correlation import CorrelationConfig, CorrelationDetector, DatacenterCondition
 from hyperscale.swim.federation import (
     CrossMessage,
+    CrossRefusal,
     DatacenterView,
     FederationConfig,
     FederationProber,
@@ -48,6 +50,8 @@ class DatacenterWatch:
         self._logger = logger
         self._holds_back = False
         self._next_look_at = 0.0
+        self._refused: Counter[CrossRefusal] = Counter()
+        self._refusing: frozenset[CrossRefusal] = frozenset()
 
     def is_lost(self, datacenter: str) -> bool:
         """Whether to give up on what a datacenter has taken over."""
@@ -117,6 +121,17 @@ class DatacenterWatch:
             self._correlation.watch(name)
             self._note(name, now)
         self._judge(now)
+        self._tell_refusals()
+
+    def _tell_refusals(self) -> None:
+        """Say once that answers begin to be refused: without that, a leader looks silent that answers."""
+        refused = Counter(self._prober.refusals)
+        # Late answers are no news: their probes have failed.
+        del refused[CrossRefusal.UNASKED]
+        refusing = frozenset(refused - self._refused)
+        for reason in sorted(refusing - self._refusing):
+            self._logger.warning("answers to probes are refused", reason=reason.value)
+        self._refused, self._refusing = refused, refusing
 
     def _note(self, name: str, now: float) -> None:
         """Tell the detector how a datacenter is. One that never answered a probe fails when it is silent otherwise, too."""
