@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from hyperscale.v1 import engine_pb2, progress_pb2, workflow_pb2
 from hyperscale.v1 import statistics_pb2 as pb
 from hyperscale.worker.engine.frames import FrameDecoder, encode_frame
+from hyperscale.workload.metric_catalogue import PROTOCOL_METRICS
 
 REPORT_DEADLINE_SECONDS = 60.0
 REFUSED_RUN_ID = 1_000_000
@@ -59,6 +60,17 @@ def failures_of(stats: pb.WorkflowStats) -> dict[str, int]:
             name = pb.ErrorClass.Name(failure.error_class).removeprefix("ERROR_CLASS_")
             found[name] = found.get(name, 0) + failure.count
     return found
+
+
+def unknown_metrics(stats: pb.WorkflowStats) -> list[str]:
+    """What was measured of protocols, but is not in the catalogue, so that no threshold can name it."""
+    return [
+        metric.name
+        for step in stats.steps
+        for calls in step.protocols
+        for metric in calls.metrics
+        if metric.name not in PROTOCOL_METRICS[calls.protocol]
+    ]
 
 
 @dataclass(slots=True)
@@ -104,6 +116,7 @@ class Engine:
             outcome.progress.append(report.progress)
             outcome.received_at.append(asyncio.get_running_loop().time())
             if report.progress.status != progress_pb2.SHARD_STATUS_RUNNING:
+                assert unknown_metrics(report.progress.totals) == []
                 return outcome
 
     async def run(

@@ -234,6 +234,64 @@ def test_a_metric_must_be_known_unless_code_or_another_protocol_can_produce_it()
     assert not any(fault.path.startswith("thresholds") for fault in validate_submission(submission))
 
 
+def speaking(*thresholds: tuple[str, str], **action: object) -> job_pb2.JobSubmission:
+    """A job whose first workflow begins with a step of another protocol."""
+    submission = job()
+    submission.workflows[0].steps[0].CopyFrom(workflow_pb2.Step(name="login", **action))  # type: ignore[arg-type]
+    for metric, expression in thresholds:
+        submission.thresholds.add(metric=metric, expression=expression)
+    return submission
+
+
+TCP = workflow_pb2.TcpSession(address="127.0.0.1:9", actions=[workflow_pb2.TcpAction(send_text="hello")])
+WEBSOCKET = workflow_pb2.WebSocketSession(url="/chat", actions=[workflow_pb2.WebSocketAction(send_text="hello")])
+COUNTED = "count >= 0"
+
+
+def threshold_faults(submission: job_pb2.JobSubmission) -> list[tuple[str, str]]:
+    faults = [(fault.path, fault.message) for fault in validate_submission(submission)]
+    assert all(path.startswith("thresholds") for path, _ in faults), faults
+    return faults
+
+
+def test_metrics_of_a_protocol_are_known_exactly() -> None:
+    misspelt = [("tcp_req_duratoin", "p(95) < 1s"), ("tcp_reads{step:login}", COUNTED), ("tcp_red", COUNTED)]
+    assert threshold_faults(speaking(*misspelt, tcp=TCP)) == [
+        ("thresholds[0].metric", "no metric 'tcp_req_duratoin'; did you mean 'tcp_req_duration'?"),
+        ("thresholds[2].metric", "no metric 'tcp_red'; did you mean 'tcp_reads'?"),
+    ]
+    assert threshold_faults(speaking(("ws_sesions", COUNTED), ("ws_sessions", COUNTED), websocket=WEBSOCKET)) == [
+        ("thresholds[0].metric", "no metric 'ws_sesions'; did you mean 'ws_sessions'?"),
+    ]
+
+
+def test_metrics_of_a_protocol_are_held_to_what_their_kind_has() -> None:
+    assert threshold_faults(speaking(("tcp_sockets", "p(95) < 1"), ("tcp_req_failed", "rate < 5"), tcp=TCP)) == [
+        ("thresholds[0].expression", "tcp_sockets has no 'p(95)', only count, rate"),
+        (
+            "thresholds[1].expression",
+            "rates of tcp_req_failed are between 0 and 1 (0% and 100%), not 5; did you mean 5%?",
+        ),
+    ]
+
+
+def test_a_protocol_that_no_step_speaks_has_no_metrics() -> None:
+    ((path, message),) = threshold_faults(speaking(("ws_sessions", COUNTED), tcp=TCP))
+    assert (path, message.partition(";")[0]) == ("thresholds[0].metric", "no metric 'ws_sessions'")
+
+
+def test_code_that_declares_its_metrics_has_these_and_those_of_every_protocol() -> None:
+    submission = job("orders", "ordres", "grpc_streams", "ws_sesions")
+    coded = submission.workflows[0]
+    coded.class_name = "Browse"
+    coded.metrics.declared.add(name="orders", kind=workflow_pb2.CUSTOM_METRIC_KIND_COUNTER)
+    faults = {fault.path: fault.message for fault in validate_submission(submission)}
+    assert {path: message for path, message in faults.items() if path.startswith("thresholds")} == {
+        "thresholds[1].metric": "no metric 'ordres'; did you mean 'orders'?",
+        "thresholds[3].metric": "no metric 'ws_sesions'; did you mean 'ws_sessions'?",
+    }
+
+
 def test_metrics_that_only_the_job_knows() -> None:
     shop = WorkflowStatistics("shop")
     shop.custom_metrics.metrics["orders"] = CounterTotals(7)

@@ -125,7 +125,46 @@ METRICS: Final[Mapping[str, MetricEntry]] = {
     "vus": MetricEntry(MetricKind.GAUGE, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
     "vus_max": MetricEntry(MetricKind.GAUGE, MetricLevel.WORKFLOW, MetricSection.EXECUTION),
 }
-"""Every metric, in the order in which they are shown. Where its values come from: `hyperscale.workload.metrics`."""
+"""Every metric that any job may have, in the order in which they are shown. Where its values come from: `hyperscale.workload.metrics`."""
+
+CALL_METRICS: Final[Mapping[str, MetricKind]] = {
+    "reqs": MetricKind.COUNTER,
+    "req_duration": MetricKind.TREND,
+    "req_failed": MetricKind.SHARE,
+}
+"""What is measured of the calls of every protocol but HTTP, without the beginning of the names: the protocol."""
+
+
+def _of_protocol(name: str, **measured: MetricKind) -> dict[str, MetricKind]:
+    return {f"{name}_{metric}": kind for metric, kind in {**CALL_METRICS, **measured}.items()}
+
+
+PROTOCOL_METRICS: Final[Mapping[str, Mapping[str, MetricKind]]] = {
+    "grpc": _of_protocol(
+        "grpc",
+        connecting=MetricKind.TREND,
+        streams=MetricKind.COUNTER,
+        streams_msgs_sent=MetricKind.COUNTER,
+        streams_msgs_received=MetricKind.COUNTER,
+    ),
+    "tcp": _of_protocol(
+        "tcp",
+        sockets=MetricKind.COUNTER,
+        socket_connecting=MetricKind.TREND,
+        reads=MetricKind.COUNTER,
+        writes=MetricKind.COUNTER,
+    ),
+    "udp": _of_protocol("udp", datagrams_sent=MetricKind.COUNTER, datagrams_received=MetricKind.COUNTER),
+    "ws": _of_protocol(
+        "ws",
+        connecting=MetricKind.TREND,
+        msgs_sent=MetricKind.COUNTER,
+        msgs_received=MetricKind.COUNTER,
+        session_duration=MetricKind.TREND,
+        sessions=MetricKind.COUNTER,
+    ),
+}
+"""Metrics of the jobs that speak a protocol other than HTTP, by protocol; all of `MetricLevel.STEP`."""
 
 _TREND_AGGREGATIONS: Final = (
     SimpleAggregation.AVERAGE,

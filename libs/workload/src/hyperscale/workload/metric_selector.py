@@ -11,16 +11,14 @@ from typing import Final
 
 from hyperscale.v1 import job_pb2, workflow_pb2
 from hyperscale.workload.limits import MAX_DECLARED_METRICS
-from hyperscale.workload.metric_catalogue import METRICS, MetricKind, MetricLevel
+from hyperscale.workload.metric_catalogue import METRICS, PROTOCOL_METRICS, MetricKind, MetricLevel
 from hyperscale.workload.workflow_names import SETUP_SUFFIX, TEARDOWN_SUFFIX, is_load
 
 MAX_SELECTOR_LENGTH: Final = 512
 
 _SELECTOR: Final = re.compile(r"\s*(?P<metric>[A-Za-z_][A-Za-z0-9_]{0,63})\s*(?:\{(?P<tags>[^{}]*)\}\s*)?")
-_HTTP_ACTIONS: Final = frozenset({"http", "graphql"})
-_PREFIXES: Final = {"websocket": "ws"}
-"""What the metrics of a step's action begin with, where it is not the name of the action."""
-_ACTIONS: Final = workflow_pb2.Step.DESCRIPTOR.oneofs_by_name["action"].fields
+_PROTOCOLS: Final = {"websocket": "ws"}
+"""Of the actions of steps that do not have the name of their protocol."""
 _KINDS: Final[Mapping[workflow_pb2.CustomMetricKind.ValueType, MetricKind]] = {
     workflow_pb2.CUSTOM_METRIC_KIND_COUNTER: MetricKind.COUNTER,
     workflow_pb2.CUSTOM_METRIC_KIND_RATE: MetricKind.SHARE,
@@ -87,7 +85,8 @@ class SelectorJudge:
 
     def __init__(self, submission: job_pb2.JobSubmission) -> None:
         self._custom = _custom_metrics(submission)
-        self._beginnings = _beginnings(submission)
+        self._own = {**_protocol_metrics(submission), **self._custom}
+        self._may_measure_anything = _measures_in_secret(submission)
         self._steps_by_workflow = dict(_steps_by_workflow(submission))
         loads = (names for workflow, names in self._steps_by_workflow.items() if is_load(workflow))
         self._steps_of_loads = dict.fromkeys(name for names in loads for name in names)
@@ -95,18 +94,21 @@ class SelectorJudge:
         self._comparisons_left = _MAX_COMPARISONS
 
     @property
-    def custom_metrics(self) -> Mapping[str, MetricKind | None]:
-        """Metrics that code declares; of which kind, unless two workflows do not agree on it."""
-        return self._custom
+    def own_metrics(self) -> Mapping[str, MetricKind | None]:
+        """Metrics that not every job has: those of its protocols, and those that code declares.
+
+        Of which kind, unless two workflows do not agree on it.
+        """
+        return self._own
 
     def faults(self, selector: MetricSelector) -> Iterator[str]:
         """What the selector names that the job does not have.
 
-        Datacenters are known only when the job requires some; metrics of other protocols are known by the beginnings of their names.
+        Datacenters are known only when the job requires some.
         """
         metric = selector.metric
-        if metric not in METRICS and metric not in self._custom and not metric.startswith(self._beginnings):
-            yield f"no metric {_shown(metric)}{self._suggestion(metric, [*self._custom, *METRICS])}"
+        if metric not in METRICS and metric not in self._own and not self._may_measure_anything:
+            yield f"no metric {_shown(metric)}{self._suggestion(metric, [*self._own, *METRICS])}"
         if selector.step and metric in self._custom:
             yield f"{metric} is measured of workflows, not of steps"
         if selector.workflow and selector.workflow not in self._steps_by_workflow:
@@ -147,17 +149,23 @@ def _steps_by_workflow(submission: job_pb2.JobSubmission) -> Iterator[tuple[str,
             yield workflow.name + TEARDOWN_SUFFIX, [step.name for step in workflow.teardown]
 
 
-def _beginnings(submission: job_pb2.JobSubmission) -> tuple[str, ...]:
-    """What metrics that nobody declares may begin with: as those of other protocols, or in any way.
+def _protocol_metrics(submission: job_pb2.JobSubmission) -> dict[str, MetricKind]:
+    """Of the protocols that declared steps speak; code may speak all of them."""
+    if any(workflow.class_name for workflow in submission.workflows):
+        return {name: kind for metrics in PROTOCOL_METRICS.values() for name, kind in metrics.items()}
+    actions = {step.WhichOneof("action") or "" for workflow in submission.workflows for step in workflow.steps}
+    spoken = {_PROTOCOLS.get(action, action) for action in actions}
+    return {
+        name: kind
+        for protocol, metrics in PROTOCOL_METRICS.items()
+        if protocol in spoken
+        for name, kind in metrics.items()
+    }
 
-    Code may speak all protocols, and measure whatever it likes when it says nothing of its metrics.
-    """
-    coded = [workflow for workflow in submission.workflows if workflow.class_name]
-    if any(not workflow.HasField("metrics") for workflow in coded):
-        return ("",)
-    actions = {step.WhichOneof("action") for workflow in submission.workflows for step in workflow.steps}
-    spoken = {field.name for field in _ACTIONS} if coded else {action for action in actions if action}
-    return tuple(f"{_PREFIXES.get(action, action)}_" for action in spoken - _HTTP_ACTIONS)
+
+def _measures_in_secret(submission: job_pb2.JobSubmission) -> bool:
+    """Whether there is code that says nothing of what it measures, and so may measure whatever it likes."""
+    return any(workflow.class_name and not workflow.HasField("metrics") for workflow in submission.workflows)
 
 
 def _tags(text: str | None) -> dict[MetricTag, str]:

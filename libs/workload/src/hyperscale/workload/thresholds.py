@@ -48,7 +48,7 @@ _FACTORS: Final[Mapping[MetricKind, Mapping[str, Fraction]]] = {
     MetricKind.ONCE: _PLAIN,
     MetricKind.GAUGE: _PLAIN,
 }
-_NO_CUSTOM_METRICS: Final[Mapping[str, MetricKind | None]] = {}
+_NO_METRICS: Final[Mapping[str, MetricKind | None]] = {}
 _KINDS: Final[Mapping[str, MetricKind]] = {
     "count": MetricKind.COUNTER,
     "rate": MetricKind.SHARE,
@@ -108,9 +108,7 @@ class ThresholdRule:
         return observed, _HOLDS[self.comparison](observed, self.limit)
 
 
-def parse_threshold(
-    metric: str, expression: str, custom: Mapping[str, MetricKind | None] = _NO_CUSTOM_METRICS
-) -> ThresholdRule:
+def parse_threshold(metric: str, expression: str, own: Mapping[str, MetricKind | None] = _NO_METRICS) -> ThresholdRule:
     """Read a threshold.
 
     Durations without a unit are milliseconds; ``rate < 1%`` and ``rate < 0.01`` are the same. Raises MetricSelectorError
@@ -118,13 +116,13 @@ def parse_threshold(
 
     Parameters
     ----------
-    custom
-        Kinds of metrics that are not in the catalogue, as far as they are known: these are held to what their kind has.
+    own
+        Kinds of metrics that not every job has, as far as they are known: these are held to what their kind has.
     """
     selector = parse_selector(metric)
     parsed = _EXPRESSION.fullmatch(expression) if len(expression) <= MAX_EXPRESSION_LENGTH else None
     name = selector.metric
-    known = METRICS[name].kind if name in METRICS else custom.get(name)
+    known = METRICS[name].kind if name in METRICS else own.get(name)
     kind = known or _KINDS.get(parsed["aggregation"] if parsed else "", MetricKind.TREND)
     if parsed is None:
         raise ThresholdSyntaxError(

@@ -260,7 +260,7 @@ class _Judge:
 
     def _threshold(self, path: str, threshold: job_pb2.Threshold, judge: SelectorJudge) -> None:
         try:
-            rule = parse_threshold(threshold.metric, threshold.expression, judge.custom_metrics)
+            rule = parse_threshold(threshold.metric, threshold.expression, judge.own_metrics)
         except MetricSelectorError as error:
             self._faults.add(f"{path}.metric", str(error))
         except ThresholdSyntaxError as error:

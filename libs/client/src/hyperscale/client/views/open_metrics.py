@@ -7,18 +7,20 @@ from typing import Final
 
 from hyperscale.v1.job_pb2 import GlobalJobResult
 from hyperscale.v1.statistics_pb2 import MetricTotals, StepStats
-from hyperscale.workload.metric_catalogue import MetricEntry, MetricKind, MetricLevel, MetricSection, MetricUnit
+from hyperscale.workload.metric_catalogue import (
+    CALL_METRICS,
+    MetricEntry,
+    MetricKind,
+    MetricLevel,
+    MetricSection,
+    MetricUnit,
+)
 
 _KINDS: Final = {
     "counter": MetricKind.COUNTER,
     "rate": MetricKind.SHARE,
     "trend": MetricKind.TREND,
     "gauge": MetricKind.GAUGE,
-}
-_CALLS: Final = {
-    "reqs": MetricKind.COUNTER,
-    "req_duration": MetricKind.TREND,
-    "req_failed": MetricKind.SHARE,
 }
 
 
@@ -42,7 +44,7 @@ def unknown_metric(values: Mapping[str, float]) -> MetricEntry:
 
 def _protocol_kinds(step: StepStats) -> Iterator[tuple[str, MetricKind]]:
     for calls in step.protocols:
-        for suffix, kind in _CALLS.items():
+        for suffix, kind in CALL_METRICS.items():
             yield f"{calls.protocol}_{suffix}", kind
         for metric in calls.metrics:
             yield metric.name, _kind(metric)
