@@ -14,7 +14,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_origin
 
-import yaml
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
@@ -265,6 +264,8 @@ def _read_file(config_class: type[BaseSettings], name: str | None, faults: list[
     if path.suffix not in _FILE_SOURCES or not path.is_file():
         faults.append(FieldViolation("config", f"{name} is no file that ends in {', '.join(_FILE_SOURCES)}"))
         return nothing
+    import yaml  # noqa: PLC0415 - needed with a file only
+
     try:
         source = _FILE_SOURCES[path.suffix](config_class, path)
     # The last two are how the library meets a document that is no mapping of names.

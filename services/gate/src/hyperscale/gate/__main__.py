@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+# Statistics are added, no matrices multiplied: numpy need not start a thread per core for that. It looks at this when it
+# is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from hyperscale.gate.config import GateConfig
 from hyperscale.gate.server import serve_gate
