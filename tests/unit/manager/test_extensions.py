@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from hyperscale.manager.extensions import MOST_GRANTS, ExtensionPolicy
 from hyperscale.manager.models.extension import ExtensionWish, GrantedTime
@@ -311,7 +312,9 @@ def test_a_grant_that_could_not_be_saved_is_saved_once_the_store_takes_writes_ag
 
 def test_a_grant_that_cannot_be_saved_is_told_of_and_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hyperscale.manager.extension_desk._SAVE_SECONDS", 10.0)
-    saved = granted_during_an_outage(86400, later_seconds=15)
+    with capture_logs() as lines:
+        saved = granted_during_an_outage(86400, later_seconds=15)
+    assert [line["log_level"] for line in lines if line.get("context") == "extension"] == ["warning"]
     assert saved == SavedGrants([], 1, is_being_saved=False)
 
 
