@@ -238,6 +238,17 @@ async def test_a_refusal_comes_when_the_patience_is_over(start_gate: StartGate) 
 
 
 @pytest.mark.requirement("AD-36.4")
+async def test_nothing_is_remembered_of_a_submission_that_is_broken_off(start_gate: StartGate) -> None:
+    gate = await start_gate("east", "west", routing_patience_seconds=60)
+    tell(gate, "west", workers=0, free=0, total=0)
+    waiting = asyncio.create_task(gate.submit(job()))
+    await until(lambda: gate.node.jobs.routing.job_count == 1)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert gate.node.jobs.routing.job_count == 0
+
+
+@pytest.mark.requirement("AD-36.4")
 async def test_nothing_is_remembered_of_jobs_that_have_ended(start_gate: StartGate) -> None:
     gate = await start_gate("east")
     tell(gate, "east")

@@ -115,17 +115,13 @@ class DatacenterChoice:
         """The datacenters that the job requires, as many as it asks for, or all that can be used.
 
         Raises UNKNOWN_DATACENTER, NO_USABLE_DATACENTER when fewer than asked for can be used, or INVALID_ARGUMENT for a
-        threshold on a datacenter that is not among them.
+        threshold on a datacenter that is not among them. Whatever comes of it, the router remembers the job until `forget`.
         """
         selection = submission.datacenters
         await self._check_known(selection)
         decision = await self._second_look.decide(job_id, submission, came_at_seconds)
         destination = Destination(_in_order(selection, chosen(decision)), decision)
-        try:
-            _check_thresholds(submission, destination.datacenters)
-        except HyperscaleError:
-            self.forget(job_id)
-            raise
+        _check_thresholds(submission, destination.datacenters)
         return destination
 
     def forget(self, job_id: str) -> None:
@@ -231,8 +227,8 @@ class JobSubmissions:
     ) -> job_pb2.JobAck:
         if self._runs.is_in_charge(job_id):
             return await self._known.by_id(job_id, submission)
-        destination = await self._choice.choose(job_id, submission, came_at_seconds)
         try:
+            destination = await self._choice.choose(job_id, submission, came_at_seconds)
             self._lifecycle.require_active()
             return await self._acceptances.accept(self._acceptance(job_id, submission, destination, digest))
         finally:
