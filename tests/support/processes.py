@@ -42,6 +42,21 @@ def children_of(pid: int) -> list[int]:
 
 
 @contextmanager
+def process(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A process for the length of the block: whatever happens in it, none is left that a later test is blamed for."""
+    with subprocess.Popen(command, **options) as started:
+        try:
+            yield started
+        finally:
+            if started.poll() is None:
+                started.terminate()
+            try:
+                started.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                started.kill()
+
+
+@contextmanager
 def hangups_heard() -> Iterator[None]:
     """A block in which hangups end what runs, or is started, though the tests may have been started to ignore them."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -60,12 +75,12 @@ def killed_and_restarted(node: Mapping[str, Any]) -> Iterator[int]:
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: not is_alive(pid), what=f"the end of {pid}")
     command = _on_port(words, node["address"].rpartition(":")[2])
-    process = _started(command, ready_file, node["node_id"])
+    restarted = _started(command, ready_file, node["node_id"])
     try:
-        yield process.pid
+        yield restarted.pid
     finally:
-        process.terminate()
-        process.wait(timeout=60)
+        restarted.terminate()
+        restarted.wait(timeout=60)
 
 
 def _started(command: Sequence[str], ready_file: Path, name: str) -> subprocess.Popen[bytes]:
@@ -74,21 +89,21 @@ def _started(command: Sequence[str], ready_file: Path, name: str) -> subprocess.
     That somebody listens on its port says nothing: the threads of the node that was killed may still hold the port
     when the node counts as dead. It ends when another process has taken the port for a connection of its own.
     """
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    started = subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
     def is_ready() -> bool:
-        nonlocal process
-        if process.poll() is not None:
-            process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        return _pid_in(ready_file) == process.pid
+        nonlocal started
+        if started.poll() is not None:
+            started = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        return _pid_in(ready_file) == started.pid
 
     try:
         eventually(is_ready, what=f"{name} ready again")
     except AssertionError:
-        process.kill()
-        process.wait(timeout=60)
+        started.kill()
+        started.wait(timeout=60)
         raise
-    return process
+    return started
 
 
 def _pid_in(ready_file: Path) -> int | None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ import pytest
 from hyperscale.client.cluster.state import StateDirectory
 from tests.support.jobs import workflow, write_job
 from tests.support.local_cluster import COMMAND, Outcome
-from tests.support.processes import eventually, hangups_heard, is_alive
+from tests.support.processes import eventually, hangups_heard, is_alive, process
 
 BUNDLED = "bundled://"
 LONG = {"vus": 1, "duration": "60s"}
@@ -115,30 +116,28 @@ def test_first_interruption_cancels_and_shows_what_was_measured(
     tmp_path: Path, temporary: dict[str, str], number: signal.Signals
 ) -> None:
     job = write_job(tmp_path, BUNDLED, workflow(graceful_stop="0s", constant_vus=LONG))
-    process, out = start_run(job, tmp_path, temporary)
-    eventually(lambda: "  requests " in out.read_text(), what="load")
-    process.send_signal(number)
-    assert process.wait(timeout=60) == 105
+    with run_under_load(job, tmp_path, temporary) as (run, out):
+        run.send_signal(number)
+        assert run.wait(timeout=60) == 105
     assert "verdict: failed" in out.read_text()
     assert "cancelled" in out.read_text()
 
 
 def test_second_interruption_leaves_at_once(tmp_path: Path, temporary: dict[str, str]) -> None:
     job = write_job(tmp_path, BUNDLED, workflow(graceful_stop="60s", constant_vus=LONG))
-    process, out = start_run(job, tmp_path, temporary)
-    eventually(lambda: "  requests " in out.read_text(), what="load")
-    process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGTERM)
-    started = time.monotonic()
-    assert process.wait(timeout=60) == 105
-    assert time.monotonic() - started < 30
+    with run_under_load(job, tmp_path, temporary) as (run, _):
+        run.send_signal(signal.SIGINT)
+        run.send_signal(signal.SIGTERM)
+        started = time.monotonic()
+        assert run.wait(timeout=60) == 105
+        assert time.monotonic() - started < 30
 
 
 def test_interruption_while_the_cluster_starts_leaves_nothing(tmp_path: Path, temporary: dict[str, str]) -> None:
-    process, _ = start_run(write_job(tmp_path, BUNDLED), tmp_path, temporary)
-    eventually(lambda: processes_naming(f"{temporary['TMPDIR']}/"), what="the first node")
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 105
+    with run_of(write_job(tmp_path, BUNDLED), tmp_path, temporary) as (run, _):
+        eventually(lambda: processes_naming(f"{temporary['TMPDIR']}/"), what="the first node")
+        run.send_signal(signal.SIGINT)
+        assert run.wait(timeout=60) == 105
 
 
 def test_interruption_when_everything_has_started_leaves_nothing_either(tmp_path: Path) -> None:
@@ -151,30 +150,42 @@ def test_interruption_when_everything_has_started_leaves_nothing_either(tmp_path
 
 def test_nodes_end_with_a_run_that_is_killed(tmp_path: Path) -> None:
     environment = {"TMPDIR": str(tmp_path)}
-    process, out = start_run(write_job(tmp_path, BUNDLED, workflow(constant_vus=LONG)), tmp_path, environment)
-    eventually(lambda: "  requests " in out.read_text(), what="load")
-    process.kill()
-    process.wait(timeout=60)
+    job = write_job(tmp_path, BUNDLED, workflow(constant_vus=LONG))
+    with run_under_load(job, tmp_path, environment) as (run, _):
+        run.kill()
     eventually(lambda: not processes_naming(f"{tmp_path}/hyperscale-run-"), what="the end of all")
 
 
-def start_run(job: Path, directory: Path, environment: dict[str, str]) -> tuple[subprocess.Popen[bytes], Path]:
+@contextmanager
+def run_of(
+    job: Path, directory: Path, environment: Mapping[str, str]
+) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A `hyperscale run` for the length of the block, and the file with what it prints."""
     out = directory / "out.txt"
-    with out.open("wb") as file:
-        command = [*COMMAND, "run", str(job)]
-        with hangups_heard():
-            process = subprocess.Popen(command, stdout=file, stderr=file, env={**os.environ, **environment})
-    return process, out
+    with out.open("wb") as file, hangups_heard():
+        running = process([*COMMAND, "run", str(job)], stdout=file, stderr=file, env={**os.environ, **environment})
+        with running as run:
+            yield run, out
+
+
+@contextmanager
+def run_under_load(
+    job: Path, directory: Path, environment: Mapping[str, str]
+) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """The same, from its first requests on."""
+    with run_of(job, directory, environment) as (run, out):
+        eventually(lambda: "  requests " in out.read_text(), what="load")
+        yield run, out
 
 
 def test_terminal_gets_the_live_view(tmp_path: Path, temporary: dict[str, str]) -> None:
     job = write_job(tmp_path, BUNDLED)
     leader, follower = pty.openpty()
     environment = {**os.environ, **temporary, "TERM": "xterm", "COLUMNS": "160", "NO_COLOR": "1"}
-    process = subprocess.Popen([*COMMAND, "run", str(job)], stdout=follower, stderr=follower, env=environment)
-    os.close(follower)
-    text = _read_all(leader).decode()
-    assert process.wait(timeout=60) == 0, text
+    with process([*COMMAND, "run", str(job)], stdout=follower, stderr=follower, env=environment) as run:
+        os.close(follower)
+        text = _read_all(leader).decode()
+        assert run.wait(timeout=60) == 0, text
     assert "\x1b[" in text, "the screen is drawn in place"
     assert "\x1b[32m" not in text, "NO_COLOR is respected"
     assert "left" in text

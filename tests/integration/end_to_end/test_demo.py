@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.local_cluster import COMMAND, hyperscale
-from tests.support.processes import eventually
+from tests.support.processes import eventually, process
 
 QUICKSTART = Path(__file__).parents[3] / "examples" / "quickstart.yaml"
 
@@ -66,17 +66,11 @@ def test_json_form_ends_with_the_result(temporary: dict[str, str], tmp_path_fact
 
 
 def test_interrupt_prints_what_was_measured_and_leaves_nothing(temporary: dict[str, str]) -> None:
-    with tempfile.TemporaryFile("w+") as out:
-        process = subprocess.Popen(
-            [*COMMAND, "run", str(QUICKSTART)],
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **temporary},
-            start_new_session=True,
-        )
+    options = {"stderr": subprocess.STDOUT, "env": {**os.environ, **temporary}, "start_new_session": True}
+    with tempfile.TemporaryFile("w+") as out, process([*COMMAND, "run", str(QUICKSTART)], stdout=out, **options) as run:
         eventually(lambda: b"  requests " in _content(out), what="load")
-        os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(timeout=60) == 105
+        os.killpg(run.pid, signal.SIGINT)
+        assert run.wait(timeout=60) == 105
         text = _content(out).decode()
     assert "http_reqs" in text
     assert "cancelled" in text

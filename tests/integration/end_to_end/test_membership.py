@@ -21,7 +21,7 @@ from hyperscale.v1.membership_service_pb2_grpc import MembershipServiceStub
 from hyperscale.v1.swim_pb2 import SWIM_STATE_ALIVE
 from tests.support.jobs import workflow, write_job
 from tests.support.local_cluster import LocalCluster, local_cluster
-from tests.support.processes import eventually
+from tests.support.processes import eventually, process
 from tests.support.target import BundledTarget
 
 Shown = Mapping[str, Any]
@@ -74,12 +74,8 @@ def worker_that_knows_only(manager: Shown, node_id: str) -> Iterator[None]:
     }
     words = [word for pair in options.items() for word in pair]
     command = [sys.executable, "-m", "hyperscale.worker", *words]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
+    with process(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
         yield
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def is_located(node: Shown) -> bool:

@@ -158,8 +158,9 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 async def test_failure_is_classified(case: str) -> None:
     serve, expected = CASES[case]
+    timeout_seconds = 0.5 if expected == "TIMEOUT" else 30.0
     async with serving(serve) as url:
-        outcome = await run(url, step(timeout_seconds=0.5))
+        outcome = await run(url, step(timeout_seconds=timeout_seconds))
     assert (outcome.failures, outcome.total) == ({expected: 1}, 1)
     assert outcome.elapsed_seconds < 15
 

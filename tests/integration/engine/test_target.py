@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import eventually, is_alive
+from tests.support.processes import eventually, is_alive, process
 from tests.support.target import BundledTarget, bundled_target
 
 COMMAND = [sys.executable, "-m", "hyperscale.client.target", "--port", "0"]
@@ -89,22 +89,20 @@ def test_what_is_not_http_is_refused(target: BundledTarget) -> None:
 
 def test_ready_file_says_what_the_ready_line_says(tmp_path: Path) -> None:
     ready_file = tmp_path / "ready.json"
-    process = subprocess.Popen([*COMMAND, "--ready-file", str(ready_file)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    line = json.loads(process.stdout.readline())
-    process.terminate()
-    process.communicate(timeout=60)
+    with process([*COMMAND, "--ready-file", str(ready_file)], stdout=subprocess.PIPE) as target:
+        assert target.stdout is not None
+        line = json.loads(target.stdout.readline())
+        target.terminate()
+        target.communicate(timeout=60)
     assert json.loads(ready_file.read_text()) == line
-    assert line["pid"] == process.pid
-    assert process.returncode == 0
+    assert line["pid"] == target.pid
+    assert target.returncode == 0
 
 
 def test_target_ends_with_its_parent() -> None:
     script = f"import os, subprocess; subprocess.run([*{[*COMMAND]!r}, '--parent-pid', str(os.getpid())])"
-    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    pid = json.loads(parent.stdout.readline())["pid"]
-    parent.kill()
-    parent.wait(timeout=60)
-    parent.stdout.close()
+    with process([sys.executable, "-c", script], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pid = json.loads(parent.stdout.readline())["pid"]
+        parent.kill()
     eventually(lambda: not is_alive(pid), what="the end of the target")

@@ -57,7 +57,7 @@ class Gates:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._started: list[GateProcess] = []
+        self._started: list[subprocess.Popen[bytes]] = []
 
     async def start(self, node_id: str, *options: str, port: int = 0) -> GateProcess:
         ready_file = self._directory / f"{node_id}.ready"
@@ -67,19 +67,18 @@ class Gates:
         command += ["--parent-pid", str(os.getpid()), *options]
         with (self._directory / f"{node_id}.log").open("ab") as log:
             process = subprocess.Popen(command, stderr=log)
+        self._started.append(process)
         await until(ready_file.exists, f"gate {node_id} ready")
         address = json.loads(ready_file.read_text())["address"]
-        gate = GateProcess(process, address, node_id, options, ready_file)
-        self._started.append(gate)
-        return gate
+        return GateProcess(process, address, node_id, options, ready_file)
 
     async def restart(self, gate: GateProcess) -> GateProcess:
         return await self.start(gate.node_id, *gate.options, port=int(gate.address.rpartition(":")[2]))
 
     def stop(self) -> None:
-        for gate in self._started:
-            if gate.process.poll() is None:
-                gate.kill()
+        for process in self._started:
+            process.kill()
+            process.wait(timeout=60)
 
 
 class FakeManager(ManagerServiceServicer):
