@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 
 import grpc
 import grpc.aio
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
+from hyperscale.runtime.channels import ChannelPool
 from hyperscale.runtime.endpoints import Endpoint
 from hyperscale.runtime.errors import ErrorReason, FieldViolation, HyperscaleError
 from hyperscale.runtime.interceptors import error_from_rpc
@@ -20,6 +22,7 @@ from hyperscale.v1.protocol import (
     PROTOCOL_METADATA_KEY,
     PROTOCOL_MINOR,
 )
+from tests.support.waiting import PATIENCE_SECONDS
 from tests.unit.runtime.conftest import EchoNode, Logs
 from tests.unit.runtime.echo import SERVICE_NAME, EchoService, EchoStub, add_to_server, text
 
@@ -183,3 +186,36 @@ async def test_an_unknown_method_is_unimplemented(node: EchoNode) -> None:
 class _Shedding(grpc.aio.ServerInterceptor):
     async def intercept_service(self, continuation: object, handler_call_details: object) -> None:
         raise HyperscaleError(ErrorReason.OVERLOADED, retry_after_seconds=3)
+
+
+@dataclass(slots=True)
+class FloodService(EchoService):
+    """Has more to say than connections hold."""
+
+    async def Expand(self, request: StringValue, context: object) -> AsyncIterator[StringValue]:
+        try:
+            while True:
+                yield text("x" * 100_000)
+        finally:
+            self.closed.set()
+
+
+async def test_a_caller_that_does_not_read_is_left(
+    logs: Logs, pool: ChannelPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hyperscale.runtime.interceptors._SLOW_READER_SECONDS", 0.2)
+    server, flood = NodeServer(Endpoint("127.0.0.1", 0), logs.logger), FloodService()
+    server.add(add_to_server, flood, SERVICE_NAME)
+    endpoint = await server.start()
+    call = pool.stub(endpoint.address, EchoStub).Expand(text(""))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await flood.closed.wait()
+        error = await refused(read(call))
+    assert error.reason is ErrorReason.DEADLINE_EXCEEDED
+    assert [line["event"] for line in logs.lines] == ["rpc refused"]
+    await server.drain(0)
+
+
+async def read(call: grpc.aio.UnaryStreamCall[StringValue, StringValue]) -> None:
+    async for _ in call:
+        pass

@@ -25,6 +25,9 @@ _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Behaviour: TypeAlias = "Callable[[Any, _Context], Any]"
 
+_SLOW_READER_SECONDS = 60.0
+"""How long a message waits for a caller that does not read: its connection lives on, whatever its program does."""
+
 
 async def answer_of(call: Awaitable[AnswerT]) -> AnswerT:
     """The answer to a call; raises the `HyperscaleError` that the peer raised, or the closest one."""
@@ -106,7 +109,7 @@ class NodeServerInterceptor(grpc.aio.ServerInterceptor):
                     return
                 async with aclosing(responses):
                     async for response in responses:
-                        await context.write(response)
+                        await _write(context, response)
 
         return stream
 
@@ -144,6 +147,14 @@ class NodeServerInterceptor(grpc.aio.ServerInterceptor):
             hidden = HyperscaleError(ErrorReason.INTERNAL, metadata={"error_id": uuid.uuid4().hex[:12]})
             logger.exception("rpc failed", code="INTERNAL", **hidden.metadata, seconds=clock() - started_at)
             await context.abort(*_abort_arguments(hidden))
+
+
+async def _write(context: _Context, response: object) -> None:
+    try:
+        async with asyncio.timeout(_SLOW_READER_SECONDS):
+            await context.write(response)
+    except TimeoutError as error:
+        raise HyperscaleError(ErrorReason.DEADLINE_EXCEEDED, "the caller does not read what it asked for") from error
 
 
 def _abort_arguments(error: HyperscaleError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str | bytes], ...]]:
