@@ -1,8 +1,9 @@
 """Simulated datacenters, as they are and as a gate knows them.
 
 What is assumed of all of them: 16 cores; a heartbeat a second with the cores that are busy; a probe a second whose round trip
-is up to a fifth longer or shorter than the true one, and of the last three the gate takes the median, as gates do; jobs take
-one core for ten seconds on average, exponentially distributed.
+is up to a fifth longer or shorter than the true one. As gates do, the gate takes the median of the last three, and half of
+what the longest of the last sixteen is above it for their deviation. Jobs take one core for ten seconds on average,
+exponentially distributed.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ NOISE = 0.2
 HEARTBEAT_SECONDS = 1.0
 JOB_SECONDS = 10.0
 ONE = RoutingRequest()
-_PROBES = 3
+_MEDIAN_OF = 3
+_PROBES = 16
 
 
 @dataclass(slots=True)
@@ -52,7 +54,7 @@ class Site:
             heapq.heappop(self.ends)
         if now < self.lost_at and now - self.heard_at >= HEARTBEAT_SECONDS:
             self.heard_at, self.heard_ends = now, list(self.ends)
-            for _ in range(1 if self.probes else _PROBES):
+            for _ in range(1 if self.probes else _MEDIAN_OF):
                 self.probes.append(self.rtt_ms * (1.0 + self.dice.uniform(-NOISE, NOISE)))
 
     def run(self, now: float) -> None:
@@ -66,8 +68,9 @@ class Site:
 
     def known(self, now: float) -> DatacenterCandidate:
         """What the gate knows of it."""
-        rtt_ms = statistics.median(self.probes)
-        return self._candidate(now, self.heard_ends, now - self.heard_at, RoundTrip(rtt_ms, max(self.probes) - rtt_ms))
+        rtt_ms = statistics.median(list(self.probes)[-_MEDIAN_OF:])
+        sigma_ms = min((max(self.probes) - rtt_ms) / 2, rtt_ms / 2)
+        return self._candidate(now, self.heard_ends, now - self.heard_at, RoundTrip(rtt_ms, sigma_ms))
 
     def truth(self, now: float) -> DatacenterCandidate:
         """What somebody would know whose word of it were never late and never wrong."""
