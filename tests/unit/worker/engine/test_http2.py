@@ -191,3 +191,13 @@ def test_a_request_that_takes_too_long_is_reset_and_a_silent_peer_left() -> None
     assert len(listener.failures) == 2
     assert wire.closing
     assert not channel.is_usable
+
+
+def test_a_silent_peer_is_left_also_when_the_request_was_due_before_it_could_be_sent() -> None:
+    wire, listener = Wire(), Listener()
+    channel = Http2Channel(wire.connection, listener)
+    wire.reply()
+    channel.send(step(), wire.connection.heard_at - 1)
+    channel.expire(wire.connection.heard_at + 100)
+    assert [failure[0] for failure in listener.failures] == [pb.ERROR_CLASS_TIMEOUT]
+    assert not channel.is_usable

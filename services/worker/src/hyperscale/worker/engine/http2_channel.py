@@ -19,6 +19,7 @@ class Http2Channel:
     __slots__ = (
         "_connection",
         "_first_byte",
+        "_heard_before",
         "_listener",
         "_number",
         "_response",
@@ -34,6 +35,8 @@ class Http2Channel:
         self._number: int | None = None
         self._response = Http2Response(keeps_body=False)
         self._started = 0.0
+        # When the peer had last said anything before the request was sent, which may be after it was due.
+        self._heard_before = 0.0
         # When the system had taken a request that it could not take at once; 0 when it could.
         self._sent = 0.0
         self._first_byte = 0.0
@@ -57,6 +60,7 @@ class Http2Channel:
         """See `HttpConnection`."""
         self._step = step
         self._started = now
+        self._heard_before = self._connection.heard_at
         self._sent = self._first_byte = 0.0
         self._response = Http2Response(step.keeps_body)
         self._number = self._connection.open_stream(self, Http2Request.of(step.payload, self._connection.origin))
@@ -76,7 +80,7 @@ class Http2Channel:
         limit = step.timeout_seconds if self._first_byte else step.first_byte_timeout_seconds
         if self._started + limit > now:
             return
-        if self._connection.heard_at < self._started:
+        if self._connection.heard_at == self._heard_before:
             self._connection.distrust()
         self.on_failure(pb.ERROR_CLASS_TIMEOUT)
 
