@@ -16,6 +16,7 @@ from tests.integration.engine.hostile_servers import (
     sends_pieces,
     waits_for,
 )
+from tests.support.waiting import timeout_seconds
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -92,7 +93,7 @@ async def test_unknown_host_is_a_dns_failure() -> None:
 async def test_failure_has_its_class(answer: Answer, error_class: str) -> None:
     """The iteration goes on: the second step is tried as often as the first."""
     async with hostile_server(answer) as server, running_engine() as engine:
-        steps = [http_step(name, "/", timeout_seconds=0.4) for name in ("a", "b")]
+        steps = [http_step(name, "/", timeout_seconds=timeout_seconds(error_class)) for name in ("a", "b")]
         outcome = await engine.run(shared_iterations(*steps, vus=3, iterations=5), server.url)
     assert outcome.last.status == progress_pb2.SHARD_STATUS_COMPLETED
     assert outcome.failures == {error_class: 10}

@@ -18,6 +18,7 @@ from tests.integration.engine.engine_process import Outcome, running_engine
 from tests.integration.engine.web_servers import forward_proxy
 from tests.support.grpc_shop import FILES, SERVICE, GrpcShop, grpc_shop
 from tests.support.listening import listening
+from tests.support.waiting import timeout_seconds
 
 
 def workflow(method: str, request: object = None, iterations: int = 1, vus: int = 1, **fields: Any) -> dict[str, Any]:
@@ -237,10 +238,10 @@ async def test_servers_that_do_not_speak_grpc(answer: bytes | None) -> None:
             writer.close()
         await reader.read()
 
-    async with listening(serve) as port:
-        load = workflow("Place", timeout="0.5s")
-        outcome = await run(load, port, descriptor_set=FILES.SerializeToString())
     expected = {None: "TIMEOUT", b"": "RESET"}.get(answer, "PROTOCOL")
+    async with listening(serve) as port:
+        load = workflow("Place", timeout=f"{timeout_seconds(expected)}s")
+        outcome = await run(load, port, descriptor_set=FILES.SerializeToString())
     assert failures(outcome) == {expected: 1}
 
 

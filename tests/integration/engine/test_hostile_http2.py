@@ -27,6 +27,7 @@ from tests.integration.engine.http2_servers import Http2Peer, http2_web
 from tests.integration.engine.test_hostile_responses import open_files_of
 from tests.integration.engine.web_servers import Asked
 from tests.support.listening import Serve, listening
+from tests.support.waiting import timeout_seconds
 
 SEED = 20_261
 SETTINGS = SettingsFrame(0).serialize()
@@ -158,9 +159,8 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 async def test_failure_is_classified(case: str) -> None:
     serve, expected = CASES[case]
-    timeout_seconds = 0.5 if expected == "TIMEOUT" else 30.0
     async with serving(serve) as url:
-        outcome = await run(url, step(timeout_seconds=timeout_seconds))
+        outcome = await run(url, step(timeout_seconds=timeout_seconds(expected)))
     assert (outcome.failures, outcome.total) == ({expected: 1}, 1)
     assert outcome.elapsed_seconds < 15
 

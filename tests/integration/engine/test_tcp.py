@@ -19,6 +19,7 @@ from tests.integration.engine.coded_flows import run as run_code
 from tests.integration.engine.engine_process import Outcome, running_engine
 from tests.support.listening import Serve
 from tests.support.socket_servers import tcp_server
+from tests.support.waiting import timeout_seconds
 
 LINE = {"read": {"delimiter": "\n"}}
 
@@ -114,9 +115,9 @@ MISBEHAVING: Mapping[str, tuple[Serve, Mapping[str, object], str]] = {
 async def test_peers_that_misbehave_cost_a_step_its_time_and_no_more() -> None:
     async with AsyncExitStack() as servers, running_engine() as engine:
         steps = []
-        for name, (serve, read, _) in MISBEHAVING.items():
+        for name, (serve, read, failure) in MISBEHAVING.items():
             server = await servers.enter_async_context(tcp_server(serve))
-            tcp = step(server.port, {"send_text": "a\n"}, {"read": read}, timeout="0.4s")
+            tcp = step(server.port, {"send_text": "a\n"}, {"read": read}, timeout=f"{timeout_seconds(failure)}s")
             steps.append({"name": name, "tcp": tcp, "checks": [{"name": "never", "body_contains": "x"}]})
         load = {"name": "w", "steps": steps, "per_vu_iterations": {"vus": 1, "iterations": 1}}
         outcome = await engine.run(ParseDict(load, workflow_pb2.Workflow()))

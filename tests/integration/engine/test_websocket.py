@@ -16,6 +16,7 @@ from hyperscale.workload.statistics import WorkflowStatistics
 from tests.integration.engine.engine_process import Outcome, running_engine
 from tests.integration.engine.web_servers import forward_proxy
 from tests.support.listening import listening
+from tests.support.waiting import timeout_seconds
 from tests.support.websocket_server import websocket_server
 
 Metrics = dict[str, dict[str, float]]
@@ -97,7 +98,8 @@ async def test_both_sides_count_the_same() -> None:
     ],
 )
 async def test_sessions_that_go_wrong_say_how(path: str, failure: str, opened: int) -> None:
-    load = workflow({"send_text": "a"}, {"expect": {"contains": "never"}}, url=path, iterations=2, timeout="0.5s")
+    actions = ({"send_text": "a"}, {"expect": {"contains": "never"}})
+    load = workflow(*actions, url=path, iterations=2, timeout=f"{timeout_seconds(failure)}s")
     async with websocket_server() as server:
         outcome = await run(load, server.port)
         assert server.sessions == 2 * opened
@@ -120,7 +122,7 @@ async def test_servers_that_do_not_speak_websocket(answer: bytes | None, failure
         await reader.read()
 
     async with listening(serve) as port:
-        outcome = await run(workflow(timeout="0.5s"), port)
+        outcome = await run(workflow(timeout=f"{timeout_seconds(failure)}s"), port)
     assert failures(outcome) == {failure: 1}
 
 

@@ -85,10 +85,12 @@ async def web(
 
 
 async def read_asked(reader: asyncio.StreamReader, connection: int) -> Asked | None:
-    """The next request; None at the end of the stream."""
+    """The next request; None at the end of the stream, or of what can be read."""
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         line, *lines = head.rstrip().split("\r\n")
+        if line.count(" ") != 2:
+            return None
         method, target, _ = line.split(" ")
         fields = {name.lower(): value.strip() for name, _, value in (entry.partition(":") for entry in lines)}
         if fields.get("transfer-encoding") == "chunked":

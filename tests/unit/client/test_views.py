@@ -319,7 +319,8 @@ def test_quiet_view_writes_the_summary_alone() -> None:
     assert lines == [summary_text(JOB_ID, failed_result())]
 
 
-def test_live_view_shows_progress_datacenters_and_errors() -> None:
+def test_live_view_shows_progress_datacenters_and_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     screen = io.StringIO()
     now = [0.0]
     progress = JobProgress(10.0, clock=lambda: now[0])
