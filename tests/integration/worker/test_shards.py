@@ -311,7 +311,6 @@ async def test_a_worker_that_is_still_starting_can_be_ended(tmp_path: Path) -> N
     assert not any(map(is_alive, engines))
 
 
-@pytest.mark.requirement("AD-31.2")
 async def test_nothing_is_lost_while_the_manager_is_away(
     manager: FakeManager, target: BundledTarget, tmp_path: Path
 ) -> None:
@@ -335,7 +334,6 @@ async def test_nothing_is_lost_while_the_manager_is_away(
         assert all(frame.HasField("heartbeat") for frame in manager.first_frames)
 
 
-@pytest.mark.requirement("AD-31.2")
 async def test_an_orphaned_shard_stops_and_keeps_its_result(
     manager: FakeManager, target: BundledTarget, tmp_path: Path
 ) -> None:

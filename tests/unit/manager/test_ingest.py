@@ -89,7 +89,6 @@ async def test_totals_that_cannot_be_merged_fail_the_aggregation(running: Manage
     assert SHARD in result.errors[0]
 
 
-@pytest.mark.requirement("AD-15.1")
 async def test_a_second_is_sent_once_its_tolerance_is_over(running: ManagerInMemory) -> None:
     second = int(running.clock.now)
     running.report("worker-1", SHARD, requests=3, windows=[running.window(second, "A", 3)])
@@ -102,7 +101,6 @@ async def test_a_second_is_sent_once_its_tolerance_is_over(running: ManagerInMem
     assert (window.window_start.seconds, window.statistics[0].steps[0].total_count) == (second, 3)
 
 
-@pytest.mark.requirement("AD-15.1")
 async def test_a_late_second_changes_the_totals_only(running: ManagerInMemory) -> None:
     second = int(running.clock.now)
     running.report("worker-1", SHARD, requests=3, windows=[running.window(second, "A", 3)])
