@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,30 +57,39 @@ def routing(cluster: LocalCluster, job_id: str) -> dict[str, Any]:
     return decision
 
 
-def datacenter(cluster: LocalCluster, name: str) -> dict[str, Any]:
-    found = cluster.command("datacenters", "--json").last_json["datacenters"]
-    one: dict[str, Any] = next(one for one in found if one["datacenter"] == name)
-    return one
+def datacenters(cluster: LocalCluster) -> dict[str, dict[str, Any]]:
+    return {one["datacenter"]: one for one in cluster.command("datacenters", "--json").last_json["datacenters"]}
 
 
-def test_a_job_goes_to_the_preferred_datacenter_and_elsewhere_while_that_is_full(
+@contextmanager
+def full(cluster: LocalCluster, name: str, job_file: Path) -> Iterator[None]:
+    """Both datacenters idle but this one, in which a job is at work for the length of the block."""
+    eventually(lambda: free_cores(cluster) == {"dc-1": 1, "dc-2": 1}, what="nobody at work")
+    with cluster.running(job_file):
+        eventually(lambda: free_cores(cluster) == {"dc-1": 1, "dc-2": 1, name: 0}, what=f"{name} is full")
+        yield
+
+
+def free_cores(cluster: LocalCluster) -> dict[str, int]:
+    return {name: one["available_cores"] for name, one in datacenters(cluster).items()}
+
+
+def test_a_job_goes_elsewhere_while_the_datacenter_that_it_prefers_is_full(
     cluster: LocalCluster, target: BundledTarget, tmp_path: Path
 ) -> None:
-    with cluster.running(one_user(tmp_path, target, 60, count=1, preferred=["dc-2"])) as first:
-        assert routing(cluster, first)["candidates"][0]["datacenter"] == "dc-2"
-        eventually(lambda: not datacenter(cluster, "dc-2")["available_cores"], what="dc-2 is full")
-        full, idle = datacenter(cluster, "dc-2"), datacenter(cluster, "dc-1")
-        assert (full["busy_cores"], full["waiting_cores"], idle["busy_cores"]) == (1, 0, 0)
-        assert 0 < full["core_wait_seconds"] <= 60.5
+    with full(cluster, "dc-2", one_user(tmp_path, target, 60, required=["dc-2"])):
+        busy, idle = datacenters(cluster)["dc-2"], datacenters(cluster)["dc-1"]
+        assert (busy["busy_cores"], busy["waiting_cores"], idle["busy_cores"]) == (1, 0, 0)
+        assert 0 < busy["core_wait_seconds"] <= 60.5
         assert idle["core_wait_seconds"] == 0
-        second = cluster.submit(one_user(tmp_path, target, 1, count=1, preferred=["dc-2"]))
-        chosen, other = routing(cluster, second)["candidates"]
+        job_id = cluster.submit(one_user(tmp_path, target, 1, count=1, preferred=["dc-2"]))
+        chosen, other = routing(cluster, job_id)["candidates"]
         assert (chosen["datacenter"], chosen["outcome"]) == ("dc-1", "chosen")
         assert (other["health"], other["reason"]) == ("busy", "BUSY, and HEALTHY ones come first: it has no free cores")
-        table = cluster.command("result", second, "--routing").out.splitlines()
+        table = cluster.command("result", job_id, "--routing").out.splitlines()
         assert table[1].split()[:4] == ["datacenter", "outcome", "health", "score"]
         assert [line.split()[:3] for line in table[2:]] == [["dc-1", "chosen", "healthy"], ["dc-2", "fallback", "busy"]]
-        assert list(cluster.command("result", second, "--wait", "30", "--json").last_json["datacenters"]) == ["dc-1"]
+        assert list(cluster.command("result", job_id, "--wait", "30", "--json").last_json["datacenters"]) == ["dc-1"]
 
 
 def test_a_job_for_more_datacenters_than_there_are_is_refused_with_the_reasons(
@@ -100,31 +110,28 @@ def test_a_job_that_its_datacenter_does_not_take_over_runs_in_the_next_one(
     cluster: LocalCluster, target: BundledTarget, tmp_path: Path
 ) -> None:
     manager = cluster.node("manager", 0)
-    load = workflow(constant_vus={"vus": 1, "duration": "1s"})
-    choice = {"count": 1, "preferred": [manager["datacenter"]]}
-    job = load_job_file(write_job(tmp_path, target.url, load, datacenters=choice))
-    os.kill(manager["pid"], signal.SIGSTOP)
+    first, other = manager["datacenter"], ("dc-1" if manager["datacenter"] == "dc-2" else "dc-2")
+    job = load_job_file(one_user(tmp_path, target, 1, count=1))
     try:
-        # Not by a command, which may take so long to start that the gate has given the manager up.
-        job_id = answer_of(cluster.gates[0], GateServiceStub, "SubmitJob", job).job_id
-        other = next(
-            node["datacenter"] for node in cluster.nodes if node["datacenter"] not in ("", manager["datacenter"])
-        )
-        assert routing(cluster, job_id)["candidates"][0]["datacenter"] == manager["datacenter"]
+        # Because the other one is full, nothing but health decides.
+        with full(cluster, other, one_user(tmp_path, target, 60, required=[other])):
+            os.kill(manager["pid"], signal.SIGSTOP)
+            # Not by a command, which may take so long to start that the gate has given the manager up.
+            job_id = answer_of(cluster.gates[0], GateServiceStub, "SubmitJob", job).job_id
+            assert routing(cluster, job_id)["candidates"][0]["datacenter"] == first
         result = cluster.command("result", job_id, "--wait", "30", "--json").last_json
         assert (result["status"], list(result["datacenters"])) == ("completed", [other])
         (move,) = routing(cluster, job_id)["fallbacks"]
         assert result["fallbacks"] == [move]
-        assert (move["from"], move["to"]) == (manager["datacenter"], other)
+        assert (move["from"], move["to"]) == (first, other)
         assert move["reason"].startswith("it has not taken the job over: ")
         last_line = cluster.command("result", job_id, "--routing").out.splitlines()[-1]
-        assert f"{other} took the place of {manager['datacenter']}" in last_line
+        assert f"{other} took the place of {first}" in last_line
     finally:
         os.kill(manager["pid"], signal.SIGCONT)
 
     def is_idle() -> bool:
-        found = cluster.command("datacenters", "--json").last_json["datacenters"]
-        return all(one["available_cores"] == 1 and one["active_jobs"] == 0 for one in found)
+        return all(one["available_cores"] == 1 and one["active_jobs"] == 0 for one in datacenters(cluster).values())
 
     eventually(is_idle, what="nobody runs the job any more")
 
