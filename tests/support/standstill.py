@@ -5,22 +5,33 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 BEAT_SECONDS = 0.05
-TOLERATED_LATENESS_SECONDS = 0.15
-"""A thread that mostly sleeps is woken within a tenth of a second, also when processes outnumber the cores by far."""
+TOLERATED_LATENESS_SECONDS = 0.1
+"""A thread that mostly sleeps is woken within some tens of milliseconds, also when processes outnumber the cores by far."""
+TOLERATED_THEFT = 0.05
+"""Share of the cores' time that the host may give to others."""
+
+
+def stolen_seconds() -> float:
+    """Time of all cores, since the machine started, in which they had work and the host ran others instead."""
+    _, _user, _nice, _system, _idle, _iowait, _irq, _softirq, steal, *_ = Path("/proc/stat").read_text().split()
+    return int(steal) / os.sysconf("SC_CLK_TCK")
 
 
 class Metronome:
     """A thread on each core that wakes on a beat and remembers how late it was at worst."""
 
-    def __init__(self) -> None:
+    def __init__(self, stolen: Callable[[], float] = stolen_seconds) -> None:
+        self._stolen = stolen
         self._stopped = threading.Event()
-        self._worst_seconds = 0.0
         self._threads = [
             threading.Thread(target=self._beat, args=(core,), name=f"metronome-{core}", daemon=True)
             for core in sorted(os.sched_getaffinity(0))
         ]
+        self.forget()
 
     def start(self) -> None:
         """Begin to watch."""
@@ -36,10 +47,13 @@ class Metronome:
     def forget(self) -> None:
         """Let only what happens from now on count."""
         self._worst_seconds = 0.0
+        self._began, self._stolen_before = time.monotonic(), self._stolen()
 
     def stood_still(self) -> bool:
-        """Whether a core was gone for longer than other work on it explains."""
-        return self._worst_seconds > TOLERATED_LATENESS_SECONDS
+        """Whether a core was gone for longer than other work on it explains, or the host has taken much of their time."""
+        cores_seconds = len(self._threads) * (time.monotonic() - self._began)
+        is_robbed = self._stolen() - self._stolen_before > TOLERATED_THEFT * cores_seconds
+        return is_robbed or self._worst_seconds > TOLERATED_LATENESS_SECONDS
 
     def _beat(self, core: int) -> None:
         os.sched_setaffinity(0, {core})

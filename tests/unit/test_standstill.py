@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.standstill import Metronome, stolen_seconds
+
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 TESTS = """
 import subprocess
@@ -38,3 +40,17 @@ def test_only_a_standstill_excuses_a_failure(tmp_path: Path) -> None:
     assert (tmp_path / "attempts").read_text().split() == ["frozen", "frozen", "wrong"]
     assert "1 failed, 1 passed, 1 rerun" in done.stdout.splitlines()[-1]
     assert "AssertionError: too late" in done.stdout, "what was excused must be told"
+
+
+def test_a_host_that_takes_much_of_the_time_counts_as_well() -> None:
+    stolen = iter([7.0, 7.0, 8.0, 8.0, 8.0])
+    metronome = Metronome(lambda: next(stolen))
+    assert not metronome.stood_still()
+    assert metronome.stood_still()
+    metronome.forget()
+    assert not metronome.stood_still()
+
+
+def test_what_the_host_has_taken_never_gets_less() -> None:
+    before = stolen_seconds()
+    assert 0 <= before <= stolen_seconds()
