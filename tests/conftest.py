@@ -33,8 +33,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Run what failed while the machine stood still again: a load that could not be made then is no fault of ours."""
-    again = pytest.mark.flaky(condition=config.stash[METRONOME].stood_still, **RERUNS)
+    """Run again what failed while cores were short: a load that could not be made then is no fault of ours."""
+    again = pytest.mark.flaky(condition=config.stash[METRONOME].was_short_of_cores, **RERUNS)
     for item in items:
         item.add_marker(again)
 

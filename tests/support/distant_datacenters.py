@@ -35,7 +35,9 @@ class DistantDatacenters:
 
     def until_calm(self) -> None:
         """Wait until every datacenter can be reached, has its core free and is ranked by its distance, and no probe of it has taken unusually long lately."""
-        eventually(lambda: all(map(_is_calm, self.gate.datacenters().values())), what="steady round trips")
+        eventually(
+            lambda: all(map(_is_calm, self.gate.datacenters().values())), what="steady round trips", within_seconds=120
+        )
 
     def routing(self, job_id: str) -> dict[str, Any]:
         """Why a job runs where it does."""

@@ -1,4 +1,4 @@
-"""Noticing that the machine stood still: its host took a core away, or froze all of it."""
+"""Noticing that processes did not get the cores they needed: the host took one away, or there is more work than cores."""
 
 from __future__ import annotations
 
@@ -24,8 +24,13 @@ def stolen_seconds() -> float:
 class Metronome:
     """A thread on each core that wakes on a beat and remembers how late it was at worst."""
 
-    def __init__(self, stolen: Callable[[], float] = stolen_seconds) -> None:
+    def __init__(
+        self,
+        stolen: Callable[[], float] = stolen_seconds,
+        loads: Callable[[], tuple[float, float, float]] = os.getloadavg,
+    ) -> None:
         self._stolen = stolen
+        self._loads = loads
         self._stopped = threading.Event()
         self._threads = [
             threading.Thread(target=self._beat, args=(core,), name=f"metronome-{core}", daemon=True)
@@ -49,11 +54,12 @@ class Metronome:
         self._worst_seconds = 0.0
         self._began, self._stolen_before = time.monotonic(), self._stolen()
 
-    def stood_still(self) -> bool:
-        """Whether a core was gone for longer than other work on it explains, or the host has taken much of their time."""
-        cores_seconds = len(self._threads) * (time.monotonic() - self._began)
-        is_robbed = self._stolen() - self._stolen_before > TOLERATED_THEFT * cores_seconds
-        return is_robbed or self._worst_seconds > TOLERATED_LATENESS_SECONDS
+    def was_short_of_cores(self) -> bool:
+        """Whether a core was gone for long, the host took much of their time, or in the last minute more had work than there are cores."""
+        cores = len(self._threads)
+        is_robbed = self._stolen() - self._stolen_before > TOLERATED_THEFT * cores * (time.monotonic() - self._began)
+        is_crowded = self._loads()[0] > cores
+        return is_robbed or is_crowded or self._worst_seconds > TOLERATED_LATENESS_SECONDS
 
     def _beat(self, core: int) -> None:
         os.sched_setaffinity(0, {core})
