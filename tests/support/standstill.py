@@ -15,9 +15,9 @@ TOLERATED_THEFT = 0.05
 """Share of the cores' time that the host may give to others."""
 
 
-def stolen_seconds() -> float:
+def stolen_seconds(statistics: Path = Path("/proc/stat")) -> float:
     """Time of all cores, since the machine started, in which they had work and the host ran others instead."""
-    _, _user, _nice, _system, _idle, _iowait, _irq, _softirq, steal, *_ = Path("/proc/stat").read_text().split()
+    _, _user, _nice, _system, _idle, _iowait, _irq, _softirq, steal, *_ = statistics.read_text().split()
     return int(steal) / os.sysconf("SC_CLK_TCK")
 
 

@@ -1,5 +1,6 @@
 """A gate with a latency target counts a datacenter worse where requests exceed it; seen through the command line."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,10 @@ def test_latencies_measured_in_a_datacenter_raise_its_score(
         standing = candidates(cluster, cluster.submit(free))
         assert standing["dc-1"]["score"]["slo"] == 2
         assert standing["dc-2"]["score"]["slo"] == 1
+        scores = {name: dict(one["score"]) for name, one in standing.items()}
+        totals = {name: score.pop("score") for name, score in scores.items()}
+        assert totals == pytest.approx(
+            {name: math.prod(factors.values()) for name, factors in scores.items()}, rel=0.01
+        )
         # Distances of a busy machine may weigh more than that: the one that is best in all is chosen.
-        best = min(standing.values(), key=lambda one: one["score"]["score"])
-        assert best["outcome"] == "chosen"
+        assert standing[min(totals, key=totals.__getitem__)]["outcome"] == "chosen"
